@@ -1,0 +1,3 @@
+//! The neuro program: commands, dashboard, progress, output.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The trunk at work: embedding, attention, KV cache, router, sampler and the decode loop.

@@ -1,0 +1,1 @@
+//! Model configurations, tensor names, checkpoint readers, tokenizer and chat template; no arithmetic.
