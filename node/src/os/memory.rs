@@ -1,0 +1,34 @@
+//! Memory of this process and of the machine, read from Linux's `/proc`; unknown elsewhere.
+
+use std::fs;
+
+/// Memory of this process that no file backs, in bytes (`RssAnon`).
+#[must_use]
+pub fn anonymous_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "RssAnon:")
+}
+
+/// Memory that programs can still get without swapping, in bytes (`MemAvailable`).
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
+    kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// The figure after `label` in a file of `Label:   123 kB` lines, in bytes.
+fn kilobytes(path: &str, label: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linux_tells() {
+        assert!(anonymous_bytes().is_some_and(|bytes| bytes > 4096));
+        assert!(available_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}
