@@ -1,0 +1,126 @@
+//! What the core asks of the world.
+
+use std::time::Duration;
+
+use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
+
+/// One thing to do. The driver carries the effects of a step out in order; instructions to one worker must reach it in
+/// the order in which they were emitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The worker shall load these experts, besides those it was told before, and report each one that is ready or has
+    /// failed. At most [`crate::settings::LOADS_AT_ONCE`] are outstanding at a worker.
+    Hold {
+        /// The worker.
+        worker: NodeId,
+        /// The experts, most urgent first.
+        experts: Vec<ExpertId>,
+    },
+    /// The worker shall forget these experts. No task for them is in flight there.
+    Drop {
+        /// The worker.
+        worker: NodeId,
+        /// The experts, ascending.
+        experts: Vec<ExpertId>,
+    },
+    /// The worker shall run these experts on their rows of the call.
+    SendTask {
+        /// A fresh id.
+        task: TaskId,
+        /// The call that it belongs to.
+        call: CallId,
+        /// Who shall do it.
+        worker: NodeId,
+        /// The experts within the call's layer, ascending.
+        experts: Vec<u16>,
+        /// After this long the core asks somebody else.
+        deadline: Duration,
+    },
+    /// The answer to this task is not needed any more. It may come nevertheless.
+    CancelTask {
+        /// The task.
+        task: TaskId,
+        /// Who was asked.
+        worker: NodeId,
+    },
+    /// Add the partial sums of the answer that this step reported, for exactly these experts. Comes once per call and
+    /// expert.
+    AcceptAnswer {
+        /// The answered task.
+        task: TaskId,
+        /// The call that it belongs to.
+        call: CallId,
+        /// All experts of the task, ascending.
+        experts: Vec<u16>,
+    },
+    /// Every expert of the call was accepted. The last effect that names the call, apart from cancelled tasks.
+    CallDone {
+        /// The call.
+        call: CallId,
+    },
+    /// The call cannot be completed. The last effect that names the call, apart from cancelled tasks.
+    CallFailed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        error: CallError,
+    },
+    /// Close the connection to this worker. The core has already forgotten it.
+    Expel {
+        /// The worker.
+        worker: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Send [`crate::Input::Tick`] at this moment at the latest. Replaces what was asked before.
+    WakeAt(Moment),
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Nobody held the expert for as long as a call waits.
+    #[error("no worker held expert {expert} for {} ms", .waited.as_millis())]
+    NoHolder {
+        /// The expert.
+        expert: ExpertId,
+        /// How long the call waited for it.
+        waited: Duration,
+    },
+    /// No worker was connected for as long as a call waits.
+    #[error("no worker was connected for {} ms", .waited.as_millis())]
+    NoWorkers {
+        /// How long the call waited.
+        waited: Duration,
+    },
+    /// Every holder was tried, and the allowed number of attempts is used up.
+    #[error("expert {expert} was not answered in {attempts} attempts, {late} of them late")]
+    Attempts {
+        /// The expert.
+        expert: ExpertId,
+        /// How many tasks were sent for it.
+        attempts: u32,
+        /// How many of these passed their deadline.
+        late: u32,
+    },
+    /// The model has no such expert: the caller and the orchestrator disagree about the model.
+    #[error("the model has no expert {expert}")]
+    UnknownExpert {
+        /// The expert asked for.
+        expert: ExpertId,
+    },
+}
+
+impl CallError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::UnknownExpert { .. })
+    }
+
+    /// Always `None`: a failed call is the failure of several workers, and each fault was already charged to its own.
+    #[must_use]
+    pub fn blames(&self) -> Option<NodeId> {
+        None
+    }
+}

@@ -1,0 +1,115 @@
+//! What the world tells the core.
+
+use neuro_primitives::{CallId, ExpertId, NodeId, TaskId};
+
+/// One event. The driver hands in events in the order in which it saw them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A worker was admitted and waits for instructions. A worker that is already known left first without a word:
+    /// what it had is forgotten.
+    WorkerJoined {
+        /// The worker.
+        worker: NodeId,
+        /// How many bytes of expert weights it may be given.
+        memory_limit_bytes: u64,
+    },
+    /// The worker holds these experts too, from now on. Experts that it was never told to hold are adopted when a copy
+    /// is wanted, and otherwise dropped.
+    WorkerReady {
+        /// The worker.
+        worker: NodeId,
+        /// The experts that it can now answer for, besides those it reported before.
+        experts: Vec<ExpertId>,
+    },
+    /// The worker could not load the expert, or lost it. The expert is placed elsewhere; this worker is asked again
+    /// after [`crate::settings::LOAD_RETRY`].
+    ExpertFailed {
+        /// The worker.
+        worker: NodeId,
+        /// The expert that it does not hold.
+        expert: ExpertId,
+        /// What the worker said, for people.
+        reason: String,
+    },
+    /// The connection to the worker is gone.
+    WorkerLeft {
+        /// The worker.
+        worker: NodeId,
+    },
+    /// The trunk asks, at one layer, for all experts of its rows. `call` must not be in flight already.
+    Call {
+        /// The call, never reused.
+        call: CallId,
+        /// The layer of all its experts.
+        layer: u16,
+        /// Each expert with its share of the rows. The order does not matter; an expert named twice counts once, with
+        /// the rows added.
+        experts: Vec<ExpertLoad>,
+    },
+    /// A well-formed answer came: right shape, finite values. The driver keeps its sums until this step's effects are
+    /// carried out, and throws them away if none of them accepts the task.
+    Answered {
+        /// The task that it answers.
+        task: TaskId,
+        /// Who sent it.
+        worker: NodeId,
+        /// How long the worker says it computed, in microseconds. Capped at the measured round trip.
+        compute_us: u32,
+    },
+    /// A task will not be answered well by this worker.
+    Faulty {
+        /// The task.
+        task: TaskId,
+        /// Who was asked.
+        worker: NodeId,
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// Nobody waits for the call any more. No effect will name it again, except to cancel its tasks.
+    CallCancelled {
+        /// The call.
+        call: CallId,
+    },
+    /// Time passed. Sent at the latest at the moment of the last [`crate::Effect::WakeAt`].
+    Tick,
+}
+
+/// One expert of a call and how many rows go to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertLoad {
+    /// The expert within the call's layer.
+    pub expert: u16,
+    /// Rows routed to it, at least 1.
+    pub rows: u32,
+}
+
+/// Why a task has no acceptable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The answer does not fit the task: wrong number of rows, wrong width, wrong kind of sum, or not decodable.
+    Malformed,
+    /// A value is NaN or outside the range of the contribution rule.
+    BadValue,
+    /// The worker says that it does not hold an expert that it reported as held.
+    NotHeld,
+    /// The worker refused for another reason of its own: wrong model or engine, not allowed, internal error.
+    Refused,
+    /// The worker has too much to do. Not held against it.
+    Overloaded,
+    /// The worker found the deadline passed before it started. Not held against it.
+    Expired,
+    /// The task could not be delivered, or its stream broke. Not held against the worker: if it is gone,
+    /// [`Input::WorkerLeft`] says so.
+    Undelivered,
+}
+
+impl Fault {
+    /// Whether the fault counts towards expulsion.
+    #[must_use]
+    pub fn is_held_against_worker(self) -> bool {
+        match self {
+            Self::Malformed | Self::BadValue | Self::NotHeld | Self::Refused => true,
+            Self::Overloaded | Self::Expired | Self::Undelivered => false,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the core is told once, and the bounds that it sets itself.
+
+use std::time::Duration;
+
+use neuro_primitives::ExpertId;
+
+/// The model's experts and the policy. Start from [`Settings::new`] and change what differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Every expert of the model. The order does not matter; of equal ids the first counts.
+    pub experts: Vec<ExpertSpec>,
+    /// On how many workers each expert should be ready. At least 1.
+    pub replicas: usize,
+    /// How long a task may take before somebody else is asked. Tasks that are expected to compute long get more, up to
+    /// [`DEADLINE_STRETCH`] times as much.
+    pub task_deadline: Duration,
+    /// How long a call waits for an expert that nobody holds.
+    pub call_patience: Duration,
+    /// How many tasks are sent for one expert of a call before it fails. Holders that were not yet tried come on top:
+    /// a call does not fail while there is one.
+    pub max_attempts: u32,
+    /// How many faults expel a worker. One that is asked and stays silent for this many task deadlines is expelled too.
+    pub max_faults: u32,
+    /// How long a worker may load without reporting one more expert ready before its loads are given to others.
+    pub load_patience: Duration,
+}
+
+/// One expert as placement sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertSpec {
+    /// Its name.
+    pub id: ExpertId,
+    /// What it takes of a worker's memory limit, in bytes.
+    pub bytes: u64,
+}
+
+impl Settings {
+    /// The default policy for a model with these experts.
+    #[must_use]
+    pub fn new(experts: Vec<ExpertSpec>) -> Self {
+        Self {
+            experts,
+            replicas: 2,
+            task_deadline: Duration::from_secs(2),
+            call_patience: Duration::from_secs(30),
+            max_attempts: 4,
+            max_faults: 5,
+            load_patience: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Experts that a worker is told to load at a time. Enough to keep its link and disk busy; what is not yet told can be
+/// given to a worker that joins meanwhile, without a byte moved. Twice as many would double what a join cannot move.
+pub const LOADS_AT_ONCE: usize = 32;
+
+/// How long a worker that failed to load an expert is not asked for it again. Shorter, and a worker with a full disk
+/// is asked all the time; longer, and a model without spare workers stays incomplete.
+pub const LOAD_RETRY: Duration = Duration::from_secs(30);
+
+/// How much longer than [`Settings::task_deadline`] a task that is expected to compute long may take. Bounds what one
+/// stalled worker can cost a call.
+pub const DEADLINE_STRETCH: u32 = 8;
+
+/// How long to wait before the only holder of an expert is asked again after it refused. Twice as long after each
+/// further refusal.
+pub const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a worker that was expelled for faults is turned away. Silent ones may come back at once.
+pub const EXPELLED_FOR: Duration = Duration::from_secs(600);
+
+/// How many expelled workers are remembered; the one whose time ends first is forgotten when there are more.
+pub const MAX_EXPELLED: usize = 4096;
+
+/// Round trips kept per worker for quantiles. 256 give the 95th percentile from a dozen samples above it.
+pub const LATENCY_WINDOW: usize = 256;
+
+/// Tasks per worker that were given up and may still be answered: such an answer shows that the worker lives and how
+/// slow it is. Older ones are forgotten.
+pub const GIVEN_UP_WINDOW: usize = 64;
+
+/// Serial cost of one more message to the sender, in microseconds: building, encrypting and writing it, and reading its
+/// answer. Splitting work over one more worker must save more than this.
+pub const MESSAGE_US: u64 = 50;
+
+/// After this many calls the use of experts is looked at again, and a few experts move if it is badly spread.
+pub const REBALANCE_CALLS: u64 = 4096;
+
+/// Experts that move at such a look: few, since a move costs a transfer and the next look comes soon.
+pub const REBALANCE_MOVES: usize = 8;

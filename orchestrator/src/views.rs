@@ -1,0 +1,118 @@
+//! Read-only values for status pages.
+
+use std::time::Duration;
+
+use neuro_primitives::{Moment, NodeId};
+
+/// How far a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkerState {
+    /// Admitted, nothing to hold yet.
+    Joining,
+    /// Told to hold experts that are not all ready.
+    Loading,
+    /// Everything it was told to hold is ready.
+    Ready,
+}
+
+/// One worker as the core sees it. Workers that left are not shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerView {
+    /// The worker.
+    pub id: NodeId,
+    /// How far it is.
+    pub state: WorkerState,
+    /// Experts that it is ready to answer for.
+    pub experts_ready: usize,
+    /// Experts that it holds or shall hold.
+    pub experts_assigned: usize,
+    /// Bytes of the experts that it holds or shall hold.
+    pub assigned_bytes: u64,
+    /// The most bytes it may be given.
+    pub memory_limit_bytes: u64,
+    /// Median round trip of its recent answers; unknown before the first.
+    pub latency_p50: Option<Duration>,
+    /// 95th percentile of the round trips of its recent answers; unknown before the first.
+    pub latency_p95: Option<Duration>,
+    /// Estimated computation for one row at one expert in decode; unknown before the first such answer.
+    pub row_expert_time: Option<Duration>,
+    /// Estimated cost of one message there and back, without computation; unknown before the first answer.
+    pub overhead: Option<Duration>,
+    /// Tasks sent to it and not yet answered or given up.
+    pub in_flight: usize,
+    /// Tasks whose answer was accepted.
+    pub tasks_done: u64,
+    /// Tasks that passed their deadline.
+    pub tasks_late: u64,
+    /// Faults held against it.
+    pub faults: u32,
+    /// When it joined.
+    pub joined: Moment,
+}
+
+/// Running totals since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Calls asked.
+    pub calls: u64,
+    /// Calls completed.
+    pub calls_done: u64,
+    /// Calls failed.
+    pub calls_failed: u64,
+    /// Calls that the caller gave up.
+    pub calls_cancelled: u64,
+    /// Tasks sent, re-issues included.
+    pub tasks: u64,
+    /// Tasks sent because an earlier one for the same experts was late, faulty or lost.
+    pub reissues: u64,
+    /// Tasks that passed their deadline.
+    pub late: u64,
+    /// Answers accepted.
+    pub accepted: u64,
+    /// Answers accepted although their deadline had passed.
+    pub accepted_late: u64,
+    /// Answers that came too late to be of use.
+    pub ignored: u64,
+    /// Faults reported, whether held against the worker or not.
+    pub faults: u64,
+    /// Workers expelled.
+    pub expelled: u64,
+    /// Experts that workers were told to hold.
+    pub holds: u64,
+    /// Experts that workers were told to drop.
+    pub drops: u64,
+}
+
+/// What is going on at this moment. All zero when the core is at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlight {
+    /// Calls not yet done or failed.
+    pub calls: usize,
+    /// Tasks not yet answered, given up ones of running calls included.
+    pub tasks: usize,
+    /// Experts of calls that wait for a holder or for a pause to end.
+    pub waiting: usize,
+    /// Copies that workers are told to load.
+    pub loading: usize,
+    /// Timers set.
+    pub timers: usize,
+}
+
+/// How much of the model is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Experts of the model.
+    pub experts: usize,
+    /// Experts with at least one ready holder.
+    pub covered: usize,
+    /// Experts with as many ready holders as wanted.
+    pub replicated: usize,
+}
+
+impl Coverage {
+    /// Whether every expert has a ready holder, so that calls can be answered.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.covered == self.experts
+    }
+}
