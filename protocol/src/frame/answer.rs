@@ -1,0 +1,178 @@
+//! The answer: one partial sum per row of the task.
+
+use neuro_primitives::contribution::RANGE;
+use neuro_primitives::{Routes, RowSum, TaskId};
+
+use super::{DecodeError, sized};
+use crate::codec::{Reader, Writer};
+use crate::limits::{MAX_D_MODEL, MAX_ROWS_PER_TASK};
+
+/// What a worker computed for a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The task.
+    pub task: TaskId,
+    /// Time that the worker says it computed, without queueing.
+    pub compute_us: u32,
+    /// One sum per row of the task, all `[d_model]`; [`RowSum::One`] exactly where the row had one route.
+    pub sums: Vec<RowSum>,
+}
+
+/// An answer that does not fit its task. The worker that sent it is at fault: its task was well formed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AnswerError {
+    /// More or fewer rows than the task.
+    #[error("expected {expected} rows, got {got}")]
+    Rows {
+        /// Rows of the task.
+        expected: usize,
+        /// Rows of the answer.
+        got: usize,
+    },
+    /// Rows of another width than the model's.
+    #[error("row {row}: expected {expected} values, got {got}")]
+    Width {
+        /// The row.
+        row: usize,
+        /// The model's width.
+        expected: usize,
+        /// The row's width.
+        got: usize,
+    },
+    /// A single contribution where several were due, or the other way round.
+    #[error("row {row}: {routes} routes cannot give this kind of sum")]
+    Kind {
+        /// The row.
+        row: usize,
+        /// How many routes the task gave it.
+        routes: usize,
+    },
+    /// NaN, an infinity, or a contribution of at least 2^23.
+    #[error("row {row}: value {column} is {value}, outside ±2^23")]
+    Value {
+        /// The row.
+        row: usize,
+        /// The place within the row.
+        column: usize,
+        /// The value.
+        value: f32,
+    },
+}
+
+impl AnswerError {
+    /// True: the task may be given to another worker. The caller knows which worker to blame.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        true
+    }
+}
+
+impl Answer {
+    /// Whether this answers a task with these routes on a model of this width. Sums of several contributions have no
+    /// value that could be refused here: every i64 is a sum within ±2^23.
+    ///
+    /// # Errors
+    /// The first way in which it does not.
+    pub fn check(&self, routes: &Routes, d_model: usize) -> Result<(), AnswerError> {
+        if self.sums.len() != routes.count() {
+            return Err(AnswerError::Rows { expected: routes.count(), got: self.sums.len() });
+        }
+        for (row, (sum, routes)) in self.sums.iter().zip(routes.iter()).enumerate() {
+            check_row(row, sum, routes.len(), d_model)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        HEAD_BYTES + self.sums.iter().map(row_bytes).sum::<usize>()
+    }
+
+    /// The width of all rows is written once: rows of different widths are a bug of ours.
+    pub(super) fn write(&self, writer: &mut Writer) {
+        let width = self.sums.first().map_or(0, row_width);
+        debug_assert!(self.sums.iter().all(|sum| row_width(sum) == width), "an answer with rows of different widths");
+        writer.u64(self.task.0);
+        writer.u32(self.compute_us);
+        writer.u16(u16::try_from(self.sums.len()).unwrap_or(u16::MAX));
+        writer.count(width);
+        for sum in &self.sums {
+            write_row(writer, sum);
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let task = TaskId(reader.u64()?);
+        let compute_us = reader.u32()?;
+        let rows = sized("rows", MAX_ROWS_PER_TASK, reader.u16()?.into())?;
+        let width = sized("values of a row", MAX_D_MODEL, reader.u32()? as usize)?;
+        // A row takes at least its kind and four bytes per value: no room is made for rows that cannot be there.
+        let mut sums = Vec::with_capacity(rows.min(reader.left() / (1 + 4 * width)));
+        for row in 0..rows {
+            sums.push(read_row(reader, row, width)?);
+        }
+        Ok(Self { task, compute_us, sums })
+    }
+}
+
+fn check_row(row: usize, sum: &RowSum, routes: usize, d_model: usize) -> Result<(), AnswerError> {
+    let got = row_width(sum);
+    if got != d_model {
+        return Err(AnswerError::Width { row, expected: d_model, got });
+    }
+    match sum {
+        RowSum::One(values) if routes == 1 => check_values(row, values),
+        RowSum::Many(_) if routes > 1 => Ok(()),
+        RowSum::One(_) | RowSum::Many(_) => Err(AnswerError::Kind { row, routes }),
+    }
+}
+
+fn check_values(row: usize, values: &[f32]) -> Result<(), AnswerError> {
+    // NaN compares as false; no way out of the loop, so that it runs at the speed of memory.
+    if values.iter().fold(true, |inside, value| inside & (value.abs() < RANGE)) {
+        return Ok(());
+    }
+    let inside = |value: &f32| value.abs() < RANGE;
+    let column = values.iter().position(|value| !inside(value)).unwrap_or_default();
+    Err(AnswerError::Value { row, column, value: values[column] })
+}
+
+const fn row_width(sum: &RowSum) -> usize {
+    match sum {
+        RowSum::One(values) => values.len(),
+        RowSum::Many(values) => values.len(),
+    }
+}
+
+const fn row_bytes(sum: &RowSum) -> usize {
+    match sum {
+        RowSum::One(values) => 1 + 4 * values.len(),
+        RowSum::Many(values) => 1 + 8 * values.len(),
+    }
+}
+
+fn write_row(writer: &mut Writer, sum: &RowSum) {
+    match sum {
+        RowSum::One(values) => {
+            writer.u8(ROW_ONE);
+            writer.f32s(values);
+        }
+        RowSum::Many(values) => {
+            writer.u8(ROW_MANY);
+            writer.i64s(values);
+        }
+    }
+}
+
+fn read_row(reader: &mut Reader<'_>, row: usize, width: usize) -> Result<RowSum, DecodeError> {
+    match reader.u8()? {
+        ROW_ONE => Ok(RowSum::One(reader.f32s(width)?)),
+        ROW_MANY => Ok(RowSum::Many(reader.i64s(width)?)),
+        got => Err(DecodeError::RowKind { row, got }),
+    }
+}
+
+/// Task, compute time, rows, width.
+const HEAD_BYTES: usize = 8 + 4 + 2 + 4;
+
+const ROW_ONE: u8 = 1;
+const ROW_MANY: u8 = 2;
