@@ -1,1 +1,22 @@
 //! Engines that compute experts, the contribution rule that makes their sums exact, and one conformance suite for all.
+//!
+//! An [`Engine`] turns weights into something that computes: a [`Linear`] layer for the trunk, an [`Expert`] for a
+//! worker. An [`ExpertPool`] holds experts by id and answers a call: the rows of one layer, with their routes, become
+//! one [`RowSum`](neuro_primitives::RowSum) per row. Which experts a pool holds never changes a sum: the rows of an
+//! expert are computed together in the order they came, and contributions are added as integers.
+//!
+//! Every engine passes [`conformance::check`], which compares it with the slow and plain reference engine.
+
+pub mod activation;
+pub mod conformance;
+pub mod engine;
+pub mod engines;
+pub mod pool;
+pub mod threads;
+pub mod weights;
+
+pub use engine::{Engine, EngineError, EngineId, Expert, ExpertWeights, Linear, Matrix};
+pub use engines::default_engine;
+pub use pool::{ExpertPool, MAX_ROWS, PoolError};
+pub use threads::{ThreadsError, set_threads, threads};
+pub use weights::expert_weights;

@@ -1,0 +1,17 @@
+//! The engines. All have the same face and pass the same suite.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+
+pub mod burn_flex;
+pub mod reference;
+
+pub use burn_flex::BurnFlexEngine;
+pub use reference::ReferenceEngine;
+
+/// The engine that nodes use unless told otherwise.
+#[must_use]
+pub fn default_engine() -> Arc<dyn Engine> {
+    Arc::new(BurnFlexEngine::new())
+}
