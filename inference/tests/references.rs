@@ -1,0 +1,87 @@
+//! The trunk and the experts against what the `transformers` library computes, on every fixture there is.
+
+#[path = "model/loaded.rs"]
+mod loaded;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loaded::{LoadedModel, largest_difference};
+use neuro_expert_runtime::Engine;
+use neuro_expert_runtime::engines::{BurnFlexEngine, ReferenceEngine};
+use neuro_inference::sampler::greedy;
+use neuro_model::Checkpoint;
+use serde::Deserialize;
+
+/// Largest difference of a logit. The reference adds in another order; f32 leaves about 1e-5 on these models.
+const TOLERANCE: f32 = 2e-4;
+
+#[derive(Deserialize)]
+struct Reference {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt_ids: Vec<u32>,
+    last_logits: Vec<f32>,
+    greedy_ids: Vec<u32>,
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let folders = std::fs::read_dir(&root).expect("the fixtures are there");
+    let mut found: Vec<PathBuf> = folders.map(|entry| entry.expect("a readable entry").path()).collect();
+    found.retain(|folder| folder.join("reference.json").exists());
+    found.sort();
+    found
+}
+
+fn check(folder: &Path, engine: Arc<dyn Engine>) {
+    let name = format!("{} on {}", folder.display(), engine.id().class);
+    let model = LoadedModel::open(folder, engine);
+    let reference = std::fs::read(folder.join("reference.json")).expect("a readable reference");
+    let reference: Reference = serde_json::from_slice(&reference).expect("a well-formed reference");
+    assert!(!reference.cases.is_empty(), "{name}: no cases");
+    let mut largest = 0.0_f32;
+    for case in &reference.cases {
+        let mut cache = model.cache();
+        let mut logits = model.forward(&mut cache, &case.prompt_ids);
+        assert_eq!(logits.len(), case.last_logits.len(), "{name}");
+        let difference = largest_difference(&logits, &case.last_logits);
+        assert!(difference <= TOLERANCE, "{name}: logits differ by {difference}");
+        largest = largest.max(difference);
+        for (step, expected) in case.greedy_ids.iter().enumerate() {
+            let got = greedy(&logits);
+            assert_eq!(got, *expected, "{name}: prompt of {}, token {step}", case.prompt_ids.len());
+            logits = model.forward(&mut cache, &[got]);
+        }
+    }
+    println!("{name}: {} cases, largest difference of a logit {largest:e}", reference.cases.len());
+}
+
+#[test]
+fn there_are_enough_references() {
+    let architecture = |folder: &PathBuf| {
+        let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
+        format!("{:?}", checkpoint.config().architecture)
+    };
+    let architectures: BTreeSet<String> = fixtures().iter().map(architecture).collect();
+    assert!(fixtures().len() >= 6, "{:?}", fixtures());
+    assert!(architectures.len() >= 3, "{architectures:?}");
+}
+
+#[test]
+fn the_reference_engine_agrees_with_transformers() {
+    for folder in fixtures() {
+        check(&folder, Arc::new(ReferenceEngine));
+    }
+}
+
+#[test]
+fn the_burn_engine_agrees_with_transformers() {
+    for folder in fixtures() {
+        check(&folder, Arc::new(BurnFlexEngine::new()));
+    }
+}
