@@ -1,0 +1,180 @@
+//! The books of the job runner: who waits, who runs, what was counted. No threads, no channels of its own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use neuro_inference::GenerateRequest;
+use neuro_primitives::JobId;
+use tokio::sync::mpsc;
+
+use super::{JobLimits, JobState, JobTotals, JobView, RETRY_AFTER_S};
+use crate::completer::JobEvent;
+
+/// The weight of the newest job in the mean duration: about the last eight jobs count.
+const NEWEST_JOB_WEIGHT: f64 = 0.125;
+
+/// A job's duration before any was seen, seconds.
+const FIRST_GUESS_S: f64 = 5.0;
+
+/// A job that waits.
+pub(super) struct Queued {
+    pub(super) request: GenerateRequest,
+    pub(super) events: mpsc::Sender<JobEvent>,
+    pub(super) endpoint: &'static str,
+}
+
+/// A job in the books, waiting or running.
+struct Entry {
+    endpoint: &'static str,
+    state: JobState,
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    submitted: Instant,
+    started: Option<Instant>,
+    first_token: Option<Instant>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Done,
+    Failed,
+    Cancelled,
+}
+
+/// All jobs, by age.
+#[derive(Default)]
+pub(super) struct Board {
+    queue: VecDeque<(JobId, Queued)>,
+    entries: BTreeMap<JobId, Entry>,
+    pub(super) totals: JobTotals,
+    pub(super) closed: bool,
+    next_id: u64,
+    mean_job_s: Option<f64>,
+}
+
+impl Board {
+    pub(super) fn enqueue(&mut self, job: Queued) -> JobId {
+        self.next_id += 1;
+        let id = JobId(self.next_id);
+        let entry = Entry {
+            endpoint: job.endpoint,
+            state: JobState::Queued,
+            prompt_tokens: job.request.prompt.len(),
+            completion_tokens: 0,
+            submitted: Instant::now(),
+            started: None,
+            first_token: None,
+        };
+        self.entries.insert(id, entry);
+        self.queue.push_back((id, job));
+        id
+    }
+
+    /// The next job for a slot; from now on it counts as running.
+    pub(super) fn start_next(&mut self) -> Option<(JobId, Queued)> {
+        self.drop_abandoned();
+        let (id, job) = self.queue.pop_front()?;
+        self.totals.prompt_tokens += job.request.prompt.len() as u64;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state = JobState::Prefill;
+            entry.started = Some(Instant::now());
+        }
+        Some((id, job))
+    }
+
+    /// Counts a token. True when it is the job's first.
+    pub(super) fn note_token(&mut self, id: JobId) -> bool {
+        self.totals.completion_tokens += 1;
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        entry.completion_tokens += 1;
+        entry.state = JobState::Decode;
+        let first = entry.first_token.is_none();
+        entry.first_token.get_or_insert_with(Instant::now);
+        first
+    }
+
+    pub(super) fn finish(&mut self, id: JobId, ending: Ending) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        match ending {
+            Ending::Done => self.totals.done += 1,
+            Ending::Failed => self.totals.failed += 1,
+            Ending::Cancelled => self.totals.cancelled += 1,
+        }
+        if let Some(started) = entry.started {
+            let took_s = started.elapsed().as_secs_f64();
+            let mean = self.mean_job_s.unwrap_or(took_s);
+            self.mean_job_s = Some(mean + NEWEST_JOB_WEIGHT * (took_s - mean));
+        }
+    }
+
+    /// Forgets waiting jobs whose reader left: they must not hold places in the queue.
+    pub(super) fn drop_abandoned(&mut self) {
+        let waiting = std::mem::take(&mut self.queue);
+        let (gone, waiting): (VecDeque<_>, _) = waiting.into_iter().partition(|(_, job)| job.events.is_closed());
+        self.queue = waiting;
+        for (id, _) in gone {
+            self.finish(id, Ending::Cancelled);
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        for (id, job) in std::mem::take(&mut self.queue) {
+            // The channel is empty, so there is room; a reader that left needs no word.
+            let event = JobEvent::Failed { message: "the node is shutting down".to_owned(), retryable: true };
+            let _ = job.events.try_send(event);
+            self.finish(id, Ending::Failed);
+        }
+    }
+
+    /// Whether one more job would have neither a slot nor a place in the queue. A slot that is about to take a
+    /// waiting job counts as taken by it.
+    pub(super) fn has_no_room(&self, limits: JobLimits) -> bool {
+        self.entries.len() >= limits.slots.saturating_add(limits.queue)
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.entries.len() - self.queue.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// When the queue has moved by one, by the mean duration of the latest jobs.
+    pub(super) fn retry_after_s(&self, slots: usize) -> u32 {
+        let wait_s = self.mean_job_s.unwrap_or(FIRST_GUESS_S) / slots as f64;
+        // The cast saturates; the clamp bounds it.
+        (wait_s.ceil() as u32).clamp(*RETRY_AFTER_S.start(), *RETRY_AFTER_S.end())
+    }
+
+    pub(super) fn views(&self) -> Vec<JobView> {
+        self.entries.iter().map(|(&id, entry)| entry.view(id)).collect()
+    }
+
+    pub(super) fn totals_now(&self) -> JobTotals {
+        let tokens_per_second = self.entries.values().map(Entry::tokens_per_second).sum();
+        JobTotals { tokens_per_second, ..self.totals }
+    }
+}
+
+impl Entry {
+    fn view(&self, id: JobId) -> JobView {
+        JobView {
+            id,
+            endpoint: self.endpoint,
+            state: self.state,
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            tokens_per_second: self.tokens_per_second(),
+            age: self.submitted.elapsed(),
+        }
+    }
+
+    fn tokens_per_second(&self) -> f64 {
+        let since_first = self.first_token.map_or(Duration::ZERO, |first| first.elapsed()).as_secs_f64();
+        let tokens = self.completion_tokens.saturating_sub(1) as f64;
+        if since_first > 0.0 { tokens / since_first } else { 0.0 }
+    }
+}

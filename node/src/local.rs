@@ -1,0 +1,189 @@
+//! The whole model in this process: the trunk and every expert.
+//!
+//! Gives the same bytes as a network of workers with the same engine, because both add experts' outputs by the
+//! contribution rule.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use neuro_expert_runtime::{Engine, default_engine};
+use neuro_inference::{GenerateRequest, LoadError, LocalExperts, Trunk};
+use neuro_model::{ChatTemplate, Checkpoint, CheckpointError, TemplateError, Tokenizer, TokenizerError};
+
+use crate::completer::{Completer, Job, Load, ModelSummary, SubmitError};
+use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
+
+/// How to load a model into this process.
+#[derive(Default)]
+pub struct LocalOptions {
+    /// What people call it; `None` takes the folder's name.
+    pub name: Option<String>,
+    /// How many jobs run and wait.
+    pub jobs: JobLimits,
+    /// What computes; `None` is the default engine.
+    pub engine: Option<Arc<dyn Engine>>,
+}
+
+/// A model that could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The folder is no checkpoint that can be served.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its tokenizer is missing or cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Its chat template cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Its weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] LoadError),
+    /// The operating system gave no threads for the slots.
+    #[error("cannot start the threads that run jobs: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+impl LocalError {
+    /// Whether trying again, unchanged, may succeed.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Threads(_))
+    }
+}
+
+/// How far loading is, in bytes as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes read.
+    pub bytes_done: u64,
+    /// Bytes of the whole model.
+    pub bytes_total: u64,
+}
+
+/// A model whose trunk and experts live in this process.
+pub struct LocalCompleter {
+    model: ModelSummary,
+    tokenizer: Arc<Tokenizer>,
+    chat_template: Option<ChatTemplate>,
+    trunk: Arc<Trunk>,
+    jobs: JobRunner,
+}
+
+impl LocalCompleter {
+    /// Loads the checkpoint folder `dir`, blocking; `progress` hears after each tensor or expert.
+    ///
+    /// # Errors
+    /// When a file is missing or wrong, or there are no threads.
+    pub fn load(dir: &Path, options: LocalOptions, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, LocalError> {
+        let checkpoint = Checkpoint::open(dir)?;
+        let tokenizer = Arc::new(checkpoint.tokenizer()?);
+        let chat_template = checkpoint.chat_template()?;
+        let engine = options.engine.unwrap_or_else(default_engine);
+        let (trunk_bytes, bytes_total) =
+            (checkpoint.trunk_bytes(), checkpoint.trunk_bytes() + checkpoint.expert_bytes());
+        let mut tell = |bytes_done| progress(LoadProgress { bytes_done, bytes_total });
+        let trunk = Arc::new(Trunk::load(&checkpoint, Arc::clone(&engine), &mut tell)?);
+        let experts = LocalExperts::load(&checkpoint, engine, &mut |bytes| tell(trunk_bytes + bytes))?;
+        let decoder =
+            TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: Arc::new(experts) };
+        let jobs = JobRunner::start(options.jobs, decoder)?;
+        let model = summary(&checkpoint, options.name.unwrap_or_else(|| folder_name(dir)))?;
+        Ok(Self { model, tokenizer, chat_template, trunk, jobs })
+    }
+
+    /// The jobs, for status views.
+    #[must_use]
+    pub const fn jobs(&self) -> &JobRunner {
+        &self.jobs
+    }
+
+    /// The trunk, for those who want logits and not text.
+    #[must_use]
+    pub const fn trunk(&self) -> &Arc<Trunk> {
+        &self.trunk
+    }
+}
+
+impl Completer for LocalCompleter {
+    fn model(&self) -> ModelSummary {
+        self.model.clone()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.chat_template.as_ref()
+    }
+
+    fn load(&self) -> Load {
+        self.jobs.load()
+    }
+
+    fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError> {
+        self.jobs.submit(request, endpoint)
+    }
+}
+
+fn summary(checkpoint: &Checkpoint, name: String) -> Result<ModelSummary, CheckpointError> {
+    let config = checkpoint.config();
+    Ok(ModelSummary {
+        id: weights_hash(checkpoint)?,
+        name,
+        created_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        context: config.context,
+        vocab_size: config.vocab_size,
+        eos: config.eos.clone(),
+    })
+}
+
+/// Names these exact weights: BLAKE3 over the configuration and all tensors by name, in hexadecimal. Not the manifest's
+/// hash, which covers more than a folder says.
+fn weights_hash(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
+    let mut hasher = blake3::Hasher::new();
+    hash_part(&mut hasher, checkpoint.config_bytes());
+    for name in checkpoint.tensor_names() {
+        hash_part(&mut hasher, name.as_bytes());
+        hash_part(&mut hasher, checkpoint.tensor(name)?.bytes);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Length first, so that no two lists of parts run together into the same bytes.
+fn hash_part(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_le_bytes());
+    hasher.update(part);
+}
+
+/// The folder's name, or its parent's where the folder is only called `checkpoint`.
+fn folder_name(dir: &Path) -> String {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match name(&dir) {
+        Some(own) if own == "checkpoint" => dir.parent().and_then(name).unwrap_or(own),
+        Some(own) => own,
+        None => "model".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_called_like_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, name) in [("skills/checkpoint", "skills"), ("Qwen3-30B-A3B", "Qwen3-30B-A3B"), ("absent/one", "one")]
+        {
+            let path = dir.path().join(path);
+            assert_eq!(folder_name(&path), name);
+        }
+    }
+}
