@@ -67,7 +67,7 @@ pub const MAX_TICKET_ADDRESSES: usize = 8;
 /// Bytes of one address in a ticket: a DNS name has at most 253, a relayed multiaddress about 180.
 pub const MAX_ADDRESS_BYTES: usize = 280;
 
-/// Characters of a ticket's text, white space included: the largest ticket has 7,600.
+/// Characters of a ticket's text, white space included: the largest ticket has 7,490.
 pub const MAX_TICKET_TEXT_BYTES: usize = 8 << 10;
 
 /// Bytes of a task's payload before its rows: kind, task, model, engine, layer, deadline, format, rows, width.

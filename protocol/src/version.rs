@@ -67,8 +67,8 @@ mod tests {
             (1..=9, 4..=4, Some(4)),
             (1..=1, 2..=3, None),
             (4..=5, 2..=3, None),
-            (1..=3, 3..=2, None),
-            (0..=u16::MAX, u16::MAX..=0, None),
+            (1..=3, RangeInclusive::new(3, 2), None),
+            (0..=u16::MAX, RangeInclusive::new(u16::MAX, 0), None),
         ] {
             assert_eq!(negotiate(ours.clone(), theirs.clone()).ok(), agreed, "{ours:?} with {theirs:?}");
         }

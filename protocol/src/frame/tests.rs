@@ -1,1 +1,283 @@
-//! Tests.
+//! Forms of frames by hand, and everything that a decoder must refuse.
+
+use neuro_primitives::{Hash, ModelId, Route, Routes, RowSum, Rows};
+
+use super::*;
+use crate::limits::{
+    MAX_D_MODEL, MAX_ERROR_TEXT_BYTES, MAX_FAILURE_BYTES, MAX_HELLO_BYTES, MAX_ROUTES_PER_ROW, MAX_ROWS_PER_TASK,
+    MAX_WELCOME_BYTES, answer_frame_limit, task_frame_limit,
+};
+
+fn routes(rows: &[&[(u16, f32)]]) -> Routes {
+    let mut routes = Routes::new();
+    for row in rows {
+        routes.push_row(row.iter().map(|&(expert, gate)| Route { expert, gate }));
+    }
+    routes
+}
+
+fn task(routes: Routes, width: usize) -> MicroTask {
+    let hidden = Rows::zeros(routes.count(), width);
+    MicroTask {
+        task: TaskId(7),
+        model: ModelId(Hash([9; 32])),
+        engine_spec: 1,
+        layer: 3,
+        deadline_left_ms: 250,
+        activation: ActivationFormat::F32,
+        routes,
+        hidden,
+    }
+}
+
+fn small_task() -> MicroTask {
+    task(routes(&[&[(1, 0.5), (4, 0.25)], &[(2, 1.0)]]), 3)
+}
+
+fn answer(sums: Vec<RowSum>) -> Answer {
+    Answer { task: TaskId(7), compute_us: 11, sums }
+}
+
+fn small_answer() -> Answer {
+    answer(vec![RowSum::Many(vec![1, -2, 3]), RowSum::One(vec![0.5, -0.0, 1e6])])
+}
+
+fn hello() -> Hello {
+    Hello { versions: 1..=2, model: ModelId(Hash([9; 32])), engine_spec: 1, d_model: 64 }
+}
+
+/// The payload of `frame` with `bytes` in place of those at `at`.
+fn patched(frame: &Frame, at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut payload = frame.encode();
+    payload[at..at + bytes.len()].copy_from_slice(bytes);
+    payload
+}
+
+fn refused(payload: &[u8]) -> DecodeError {
+    Frame::decode(payload).expect_err("a bad payload was accepted")
+}
+
+// Places in a task's payload: kind, task, model, engine, layer, deadline come before.
+const FORMAT_AT: usize = 1 + 8 + 32 + 4 + 2 + 4;
+const ROWS_AT: usize = FORMAT_AT + 2;
+const WIDTH_AT: usize = ROWS_AT + 2;
+const ROUTES_AT: usize = WIDTH_AT + 4;
+
+#[test]
+fn a_task_lies_on_the_wire_as_specified() {
+    let mut task = small_task();
+    task.hidden.row_mut(1)[2] = 1.0;
+    let expected = [
+        &[3, 7, 0, 0, 0, 0, 0, 0, 0][..],
+        &[9; 32],
+        &[1, 0, 0, 0, 3, 0, 250, 0, 0, 0, 1, 0, 2, 0, 3, 0, 0, 0],
+        &[2, 0, 1, 0, 0, 0, 0, 0x3f, 4, 0, 0, 0, 0x80, 0x3e],
+        &[1, 0, 2, 0, 0, 0, 0x80, 0x3f],
+        &[0; 20],
+        &[0, 0, 0x80, 0x3f],
+    ];
+    assert_eq!(Frame::Task(task).encode(), expected.concat());
+}
+
+#[test]
+fn an_answer_lies_on_the_wire_as_specified() {
+    let answer = answer(vec![RowSum::Many(vec![-1]), RowSum::One(vec![1.0])]);
+    let expected = [
+        &[4, 7, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 2, 0, 1, 0, 0, 0][..],
+        &[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[1, 0, 0, 0x80, 0x3f],
+    ];
+    assert_eq!(Frame::Answer(answer).encode(), expected.concat());
+}
+
+#[test]
+fn small_frames_lie_on_the_wire_as_specified() {
+    assert_eq!(Frame::Welcome(Welcome { version: 1 }).encode(), [2, 1, 0]);
+    assert_eq!(Frame::Cancel(TaskId(0x0102)).encode(), [5, 2, 1, 0, 0, 0, 0, 0, 0]);
+    let failure = Failure::new(None, FailureCode::Overloaded, "full");
+    assert_eq!(Frame::Failure(failure).encode(), b"\x06\0\x07\0\x04\0\0\0full");
+    let expected = [&[1, 1, 0, 2, 0][..], &[9; 32], &[1, 0, 0, 0, 64, 0, 0, 0]].concat();
+    assert_eq!(Frame::Hello(hello()).encode(), expected);
+}
+
+#[test]
+fn every_frame_comes_back() {
+    for frame in [
+        Frame::Hello(hello()),
+        Frame::Welcome(Welcome { version: u16::MAX }),
+        Frame::Task(small_task()),
+        Frame::Answer(small_answer()),
+        Frame::Cancel(TaskId(u64::MAX)),
+        Frame::Failure(Failure::new(Some(TaskId(1)), FailureCode::BadTask, "layer 9 of 4")),
+        Frame::Failure(Failure::new(None, FailureCode::Unknown(900), "")),
+    ] {
+        assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+    }
+}
+
+#[test]
+fn no_frame_can_be_cut_or_followed() {
+    for frame in [Frame::Hello(hello()), Frame::Task(small_task()), Frame::Answer(small_answer())] {
+        let payload = frame.encode();
+        for length in 0..payload.len() {
+            assert!(
+                matches!(refused(&payload[..length]), DecodeError::Codec(CodecError::Truncated { .. })),
+                "{length}"
+            );
+        }
+        let trailing = DecodeError::Codec(CodecError::Trailing { left: 1 });
+        assert_eq!(refused(&[payload.as_slice(), &[0]].concat()), trailing);
+    }
+}
+
+#[test]
+fn kinds_and_formats_of_other_versions_are_refused() {
+    assert_eq!(refused(&[0]), DecodeError::Kind { got: 0 });
+    assert_eq!(refused(&[7, 0, 0]), DecodeError::Kind { got: 7 });
+    let task = Frame::Task(small_task());
+    assert_eq!(refused(&patched(&task, FORMAT_AT, &[9, 0])), DecodeError::Activation { got: 9 });
+    let answer = Frame::Answer(small_answer());
+    assert_eq!(refused(&patched(&answer, 19, &[3])), DecodeError::RowKind { row: 0, got: 3 });
+    assert!(!DecodeError::Kind { got: 0 }.is_retryable());
+}
+
+#[test]
+fn a_hello_states_a_range_and_a_width_that_can_be() {
+    let frame = Frame::Hello(hello());
+    assert_eq!(refused(&patched(&frame, 1, &[3, 0])), DecodeError::Versions { got: RangeInclusive::new(3, 2) });
+    for width in [0, MAX_D_MODEL as u32 + 1, u32::MAX] {
+        let payload = patched(&frame, 41, &width.to_le_bytes());
+        assert!(matches!(refused(&payload), DecodeError::Size { .. }), "{width}");
+    }
+}
+
+#[test]
+fn counts_of_a_task_stay_within_their_limits() {
+    let frame = Frame::Task(small_task());
+    let size = |what, limit, got| DecodeError::Size { what, limit, got };
+    for rows in [0_u16, 513, u16::MAX] {
+        let got = refused(&patched(&frame, ROWS_AT, &rows.to_le_bytes()));
+        assert_eq!(got, size("rows", MAX_ROWS_PER_TASK, rows.into()));
+    }
+    for width in [0, 32_769, u32::MAX] {
+        let got = refused(&patched(&frame, WIDTH_AT, &width.to_le_bytes()));
+        assert_eq!(got, size("values of a hidden state", MAX_D_MODEL, width as usize));
+    }
+    for count in [0_u16, 65, u16::MAX] {
+        let got = refused(&patched(&frame, ROUTES_AT, &count.to_le_bytes()));
+        assert_eq!(got, size("routes of a row", MAX_ROUTES_PER_ROW, count.into()));
+    }
+}
+
+#[test]
+fn a_count_within_its_limit_but_without_its_bytes_is_refused() {
+    let frame = Frame::Task(small_task());
+    for payload in [patched(&frame, ROWS_AT, &[0, 2]), patched(&frame, WIDTH_AT, &[0, 0x80, 0, 0])] {
+        assert!(Frame::decode(&payload).is_err());
+    }
+    let frame = Frame::Answer(small_answer());
+    for payload in [patched(&frame, 13, &[0, 2]), patched(&frame, 15, &[0, 0x80, 0, 0])] {
+        assert!(Frame::decode(&payload).is_err());
+    }
+}
+
+#[test]
+fn experts_ascend_and_none_comes_twice() {
+    let frame = Frame::Task(small_task());
+    for expert in [1_u16, 0] {
+        let got = refused(&patched(&frame, ROUTES_AT + 8, &expert.to_le_bytes()));
+        assert_eq!(got, DecodeError::ExpertOrder { row: 0, previous: 1, got: expert });
+    }
+}
+
+#[test]
+fn gates_and_hidden_states_are_finite() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let gate = patched(&Frame::Task(small_task()), ROUTES_AT + 10, &value.to_le_bytes());
+        assert!(matches!(refused(&gate), DecodeError::Gate { row: 0, expert: 4, .. }), "{value}");
+        let mut task = small_task();
+        task.hidden.row_mut(1)[2] = value;
+        let hidden = Frame::Task(task).encode();
+        assert!(matches!(refused(&hidden), DecodeError::Hidden { row: 1, column: 2, .. }), "{value}");
+    }
+}
+
+#[test]
+fn the_text_of_a_failure_is_one_bounded_line() {
+    let long = "ä".repeat(MAX_ERROR_TEXT_BYTES);
+    let failure = Failure { task: None, code: FailureCode::Internal, text: format!("x\u{1b}[2J\n{long}") };
+    let Ok(Frame::Failure(got)) = Frame::decode(&Frame::Failure(failure).encode()) else { panic!("no failure") };
+    assert!(got.text.starts_with("x [2J ä") && got.text.len() <= MAX_ERROR_TEXT_BYTES);
+
+    let text = |text: &[u8]| [&[6, 0, 1, 0], &(text.len() as u32).to_le_bytes()[..], text].concat();
+    assert_eq!(refused(&text(b"a\nb")), DecodeError::ControlCharacters);
+    assert!(matches!(refused(&text(&[0xff])), DecodeError::Codec(CodecError::NotUtf8 { .. })));
+    assert!(matches!(refused(&text(&[b'a'; 513])), DecodeError::Codec(CodecError::TooMany { got: 513, .. })));
+}
+
+#[test]
+fn failure_codes_come_back_whatever_the_number() {
+    for number in 0..=u16::MAX {
+        assert_eq!(FailureCode::from_code(number).code(), number);
+    }
+    assert!(FailureCode::Overloaded.is_retryable() && FailureCode::NotHeld.is_retryable());
+    assert!(!FailureCode::WrongModel.is_retryable() && !FailureCode::Unknown(77).is_retryable());
+}
+
+#[test]
+fn limits_are_exactly_what_the_largest_frames_take() {
+    let row: Vec<(u16, f32)> = (0..MAX_ROUTES_PER_ROW as u16).map(|expert| (expert, 0.5)).collect();
+    let full = task(routes(&vec![row.as_slice(); MAX_ROWS_PER_TASK]), 4);
+    let payload = Frame::Task(full.clone()).encode();
+    assert_eq!(payload.len(), task_frame_limit(4));
+    assert_eq!(Frame::decode(&payload), Ok(Frame::Task(full)));
+    let full = answer(vec![RowSum::Many(vec![1; 4]); MAX_ROWS_PER_TASK]);
+    assert_eq!(Frame::Answer(full).encode().len(), answer_frame_limit(4));
+    let failure = Failure::new(Some(TaskId(1)), FailureCode::Internal, &"x".repeat(2 * MAX_ERROR_TEXT_BYTES));
+    assert_eq!(Frame::Failure(failure).encode().len(), MAX_FAILURE_BYTES);
+    assert_eq!(Frame::Hello(hello()).encode().len(), 45);
+    const { assert!(45 <= MAX_HELLO_BYTES && 3 <= MAX_WELCOME_BYTES && MAX_FAILURE_BYTES <= answer_frame_limit(1)) };
+    assert_eq!(task_frame_limit(usize::MAX), task_frame_limit(MAX_D_MODEL));
+}
+
+#[test]
+fn more_rows_than_a_task_may_have_are_not_accepted() {
+    let over = task(routes(&[[(0, 1.0)].as_slice(); 513]), 1);
+    assert!(matches!(refused(&Frame::Task(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));
+    let over = answer(vec![RowSum::One(vec![0.0]); 513]);
+    assert!(matches!(refused(&Frame::Answer(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));
+}
+
+#[test]
+fn an_answer_that_fits_its_task_is_accepted() {
+    assert_eq!(small_answer().check(&small_task().routes, 3), Ok(()));
+}
+
+#[test]
+fn an_answer_that_does_not_fit_its_task_is_a_fault() {
+    let routes = small_task().routes;
+    let many = || RowSum::Many(vec![0; 3]);
+    let one = |value| RowSum::One(vec![0.0, value, 0.0]);
+    let fault = |sums| answer(sums).check(&routes, 3).unwrap_err();
+    assert_eq!(fault(vec![many()]), AnswerError::Rows { expected: 2, got: 1 });
+    assert_eq!(fault(vec![many(), one(0.0), one(0.0)]), AnswerError::Rows { expected: 2, got: 3 });
+    assert_eq!(fault(vec![]), AnswerError::Rows { expected: 2, got: 0 });
+    assert_eq!(fault(vec![one(0.0), one(0.0)]), AnswerError::Kind { row: 0, routes: 2 });
+    assert_eq!(fault(vec![many(), many()]), AnswerError::Kind { row: 1, routes: 1 });
+    let narrow = RowSum::Many(vec![0; 2]);
+    assert_eq!(fault(vec![narrow, one(0.0)]), AnswerError::Width { row: 0, expected: 3, got: 2 });
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 8_388_608.0, -8_388_608.0] {
+        let fault = fault(vec![many(), one(value)]);
+        assert!(matches!(fault, AnswerError::Value { row: 1, column: 1, .. }) && fault.is_retryable(), "{value}");
+    }
+    assert_eq!(answer(vec![many(), one(8_388_607.5)]).check(&routes, 3), Ok(()));
+}
+
+#[test]
+fn bits_of_an_answer_are_kept_so_that_a_bad_value_remains_evidence() {
+    let bits = 0xffc0_1234_u32;
+    let frame = Frame::Answer(answer(vec![RowSum::One(vec![f32::from_bits(bits)])]));
+    let payload = frame.encode();
+    let Ok(got) = Frame::decode(&payload) else { panic!("refused") };
+    assert_eq!(got.encode(), payload);
+}

@@ -1,0 +1,110 @@
+//! Conformance: the committed bytes of every frame, of the manifest and of the ticket.
+//!
+//! A difference means that two builds would not understand each other, or would give a model another id. After a
+//! wanted change, `NEURO_BLESS=1 cargo test -p neuro-protocol --test vectors` writes the files anew.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use neuro_primitives::{Hash, ModelId, UnixMillis};
+use neuro_protocol::{Frame, Manifest, SignedManifest, SignedTicket};
+
+#[path = "support/hex_file.rs"]
+mod hex_file;
+#[path = "support/samples.rs"]
+mod samples;
+
+struct Vector {
+    name: &'static str,
+    about: String,
+    bytes: Vec<u8>,
+}
+
+fn vectors() -> Vec<Vector> {
+    let vector = |name, about: &str, bytes| Vector { name, about: about.to_owned(), bytes };
+    let frames = samples::frames().into_iter().map(|(name, about, frame)| vector(name, about, frame.encode()));
+    let (manifest, signed) = (samples::manifest(), samples::signed_manifest());
+    let ticket = samples::ticket().to_text();
+    let about_manifest = format!("model {}", manifest.model_id());
+    let about_signed = format!("manifest.hex, signed by {}", signed.publisher);
+    frames
+        .chain([
+            vector("manifest", &about_manifest, manifest.to_canonical()),
+            vector("signed-manifest", &about_signed, signed.encode()),
+            vector("ticket", &format!("text {ticket}"), samples::ticket_bytes(&ticket).unwrap_or_default()),
+        ])
+        .collect()
+}
+
+/// Where the vector `name` lies.
+fn path(name: &str) -> PathBuf {
+    hex_file::folder().join(name).with_extension("hex")
+}
+
+fn committed(name: &str) -> io::Result<Vec<u8>> {
+    hex_file::read(&path(name))
+}
+
+fn render(vector: &Vector) -> String {
+    let lines = vector.bytes.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line) + "\n");
+    format!("# {}\n{}", vector.about, lines.collect::<String>())
+}
+
+#[test]
+fn every_encoder_writes_the_committed_bytes() {
+    let bless = std::env::var_os("NEURO_BLESS").is_some_and(|value| value == "1");
+    for vector in vectors() {
+        let (path, text) = (path(vector.name), render(&vector));
+        if bless {
+            fs::write(&path, &text).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(committed, text, "{} changed", vector.name);
+    }
+}
+
+#[test]
+fn no_vector_is_left_over() {
+    let names: Vec<&str> = vectors().iter().map(|vector| vector.name).collect();
+    for entry in fs::read_dir(hex_file::folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned();
+        assert!(names.contains(&name.as_str()), "{} belongs to no sample", path.display());
+    }
+}
+
+#[test]
+fn every_committed_frame_decodes_to_its_sample() {
+    for (name, _, frame) in samples::frames() {
+        assert_eq!(Frame::decode(&committed(name).unwrap()), Ok(frame), "{name}");
+    }
+}
+
+#[test]
+fn the_committed_answer_fits_the_committed_task() {
+    let frame = |name| Frame::decode(&committed(name).unwrap()).unwrap();
+    let (Frame::Task(task), Frame::Answer(answer)) = (frame("task"), frame("answer")) else { panic!("other kinds") };
+    assert_eq!(task.task, answer.task);
+    assert_eq!(answer.check(&task.routes, 8), Ok(()));
+}
+
+#[test]
+fn the_committed_manifest_is_its_sample_and_names_the_model() {
+    let bytes = committed("manifest").unwrap();
+    assert_eq!(Manifest::from_canonical(&bytes), Ok(samples::manifest()));
+    let signed = SignedManifest::decode(&committed("signed-manifest").unwrap());
+    let verified = signed.and_then(SignedManifest::verify).unwrap();
+    assert_eq!(verified.model_id(), ModelId(Hash::of(&bytes)));
+    assert_eq!(verified.publisher(), samples::key().node_id());
+}
+
+#[test]
+fn the_committed_ticket_lets_in_until_it_expires() {
+    let text = fs::read_to_string(path("ticket")).unwrap();
+    let text = text.lines().next().and_then(|line| line.strip_prefix("# text ")).unwrap();
+    let ticket = SignedTicket::from_text(text).unwrap();
+    assert_eq!(ticket, samples::ticket());
+    assert!(ticket.verify(UnixMillis(samples::EXPIRES.0 - 1)).is_ok());
+    assert!(ticket.verify(samples::EXPIRES).is_err());
+}
