@@ -1,75 +1,63 @@
 //! The pure core that places experts on workers, schedules micro-tasks and survives lost workers.
+//!
+//! It takes events and a time and returns effects; it has no clock, sends nothing and never sleeps. The same inputs give
+//! the same effects, on every machine.
+//!
+//! # Roles
+//!
+//! `registry` knows workers and copies · `placement` decides who holds what · `scheduler` chooses holders for a
+//! call · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read.
+//! The *driver* feeds in what happens and carries the effects out.
+//!
+//! # Message flow
+//!
+//! ```text
+//! driver ── WorkerJoined ─▶ core ── Hold ─▶ worker loads experts
+//! driver ── WorkerReady ──▶ core             from now on it may be asked; replaced copies elsewhere get Drop
+//! trunk  ── Call ─────────▶ core ── SendTask ─▶ one message per chosen worker, WakeAt(first deadline)
+//! worker ── Answered ─────▶ core ── AcceptAnswer ─▶ the driver adds the partial sum; CallDone after the last one
+//! worker ── Faulty ───────▶ core ── SendTask ─▶ to another holder; Expel after too many
+//! clock  ── Tick ─────────▶ core ── SendTask ─▶ to another holder when a deadline has passed
+//! late   ── Answered ─────▶ core ── AcceptAnswer + CancelTask ─▶ if nobody was faster, else nothing
+//! driver ── WorkerLeft ───▶ core ── SendTask, Hold ─▶ tasks and copies move to others
+//! no holder: the call waits, the expert is placed anew; after `call_patience` CallFailed
+//! ```
+//!
+//! # Invariants
+//!
+//! - Every call ends exactly once: `CallDone`, `CallFailed`, or the caller cancelled it.
+//! - Of a call that is done, each expert was accepted exactly once, from a worker that was asked for it.
+//! - A task goes only to a live worker that has reported all its experts ready, and not to one that was tried for the
+//!   same expert while an untried holder lives.
+//! - A call does not fail while a ready holder of what it misses was not tried.
+//! - The copies given to a worker never exceed its memory limit. One copy of everything comes before second copies.
+//! - The last ready copy of an expert is never dropped, nor one with a task in flight.
+//! - Memory is bounded by the model, the live workers and the calls in flight, not by the work done.
+//!
+//! # What it does not protect against
+//!
+//! A well-formed wrong answer is accepted: nothing is computed twice to compare. A worker's word is taken for what it
+//! holds and for how long it computed (up to the round trip), so it can draw tasks to itself, or away. Identities are
+//! free: an expelled worker may come back under another key. Rows and gates are visible to the workers that get them.
 
 pub mod effect;
 pub mod input;
 pub mod settings;
 pub mod views;
 
+mod catalogue;
+mod estimate;
+mod membership;
+mod metering;
+mod orchestrator;
+mod placement;
+mod registry;
+mod scheduler;
+mod timers;
+mod transitioner;
+
 pub use effect::{CallError, Effect};
 pub use input::{ExpertLoad, Fault, Input};
+pub use orchestrator::Orchestrator;
 pub use settings::{ExpertSpec, Settings};
 pub use views::{Counters, Coverage, InFlight, WorkerState, WorkerView};
-
-use neuro_primitives::{ExpertId, Moment, NodeId};
-
-/// The core. One owner calls [`Orchestrator::step`] with everything that happens, in order.
-#[derive(Debug)]
-pub struct Orchestrator {
-    settings: Settings,
-}
-
-impl Orchestrator {
-    /// A core without workers.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
-    /// Takes one event at `now` and returns what to do, in order. `now` never goes back.
-    pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
-        let _ = (input, now, &self.settings);
-        Vec::new()
-    }
-
-    /// Every live worker, ascending by id.
-    #[must_use]
-    pub fn workers(&self) -> Vec<WorkerView> {
-        Vec::new()
-    }
-
-    /// Ready holders of each expert of the layer, by expert number.
-    #[must_use]
-    pub fn holders(&self, _layer: u16) -> Vec<u32> {
-        Vec::new()
-    }
-
-    /// The ready holders of one expert, ascending.
-    #[must_use]
-    pub fn holders_of(&self, _expert: ExpertId) -> &[NodeId] {
-        &[]
-    }
-
-    /// Rows that went to each expert of the layer since the start, by expert number.
-    #[must_use]
-    pub fn expert_use(&self, _layer: u16) -> Vec<u64> {
-        Vec::new()
-    }
-
-    /// Running totals.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters::default()
-    }
-
-    /// What is going on now.
-    #[must_use]
-    pub fn in_flight(&self) -> InFlight {
-        InFlight::default()
-    }
-
-    /// How much of the model is ready.
-    #[must_use]
-    pub fn coverage(&self) -> Coverage {
-        Coverage::default()
-    }
-}

@@ -1,0 +1,186 @@
+//! How long a worker will take: moving averages over its answered tasks.
+//!
+//! One row at one expert costs far more alone than among many, since reading the weights is shared. So the cost per row
+//! is kept per *batch class* (1, 2-7, 8-31, 32 and more rows per expert). What is left of a round trip is overhead.
+
+use std::time::Duration;
+
+use neuro_primitives::Moment;
+
+/// Batch classes.
+const CLASSES: usize = 4;
+
+/// Assumed before anything was measured anywhere: a small expert in decode, in nanoseconds.
+const FIRST_ROW_NS: u64 = 200_000;
+
+/// Assumed before anything was measured anywhere: a message over a local network, in nanoseconds.
+const FIRST_OVERHEAD_NS: u64 = 1_000_000;
+
+/// Refusals alone do not make a worker look slower than this, in nanoseconds.
+const MAX_DOUBT_NS: u64 = 1_000_000_000;
+
+/// Weight of a new sample: 1/4. A change of speed is believed after some eight answers.
+const SAMPLE_SHARE: i64 = 4;
+
+/// The excess of a worker's overhead over the fleet's is believed for this long, then half of it, and so on. So a
+/// worker that was slow once is tried again. Shorter, and a stalled worker costs more deadlines.
+const DOUBT_HALVES_EVERY: Duration = Duration::from_secs(10);
+
+/// One answered task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// From sending to answer.
+    pub(crate) round_trip: Duration,
+    /// What the worker says it computed.
+    pub(crate) compute: Duration,
+    /// What was in flight at the worker when the task was sent, as time.
+    pub(crate) ahead: Duration,
+    /// Experts of the task.
+    pub(crate) experts: u64,
+    /// Rows summed over these experts.
+    pub(crate) row_experts: u64,
+}
+
+/// Moving averages of one worker, or of the whole fleet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Estimate {
+    row_ns: [Option<u64>; CLASSES],
+    overhead_ns: Option<u64>,
+    measured: Moment,
+}
+
+impl Estimate {
+    /// Takes an answered task in.
+    pub(crate) fn record(&mut self, sample: &Sample, now: Moment) {
+        let compute = sample.compute.min(sample.round_trip);
+        let overhead = sample.round_trip.saturating_sub(compute).saturating_sub(sample.ahead);
+        let row_experts = sample.row_experts.max(1);
+        let class = class_of(row_experts / sample.experts.max(1));
+        self.row_ns[class] = Some(average(self.row_ns[class], nanoseconds(compute) / row_experts));
+        self.overhead_ns = Some(average(self.overhead_ns, nanoseconds(overhead)));
+        self.measured = now;
+    }
+
+    /// Believes the worst at once: nothing came for `elapsed`, or the worker refused.
+    pub(crate) fn doubt(&mut self, elapsed: Duration, now: Moment) {
+        let doubled = self.overhead_ns.unwrap_or(FIRST_OVERHEAD_NS).saturating_mul(2).min(MAX_DOUBT_NS);
+        self.overhead_ns = Some(nanoseconds(elapsed).max(doubled));
+        self.measured = now;
+    }
+
+    /// What `rows` rows at one expert will compute, in microseconds. Unmeasured workers count as twice as fast as the
+    /// fleet, so that they are tried.
+    pub(crate) fn expert_us(&self, rows: u32, fleet: &Self) -> u64 {
+        let class = class_of(u64::from(rows));
+        let fleet_ns = || fleet.nearest(class).map_or(FIRST_ROW_NS, |ns| ns / 2);
+        self.nearest(class).unwrap_or_else(fleet_ns).saturating_mul(u64::from(rows)) / 1000
+    }
+
+    /// The cost of a message there and back at `now`, in microseconds.
+    pub(crate) fn overhead_us(&self, fleet: &Self, now: Moment) -> u64 {
+        let usual = fleet.overhead_ns.unwrap_or(FIRST_OVERHEAD_NS);
+        let Some(own) = self.overhead_ns else { return usual / 2000 };
+        let halvings = now.since(self.measured).as_secs() / DOUBT_HALVES_EVERY.as_secs();
+        let excess = own.saturating_sub(usual).checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0);
+        (own.min(usual) + excess) / 1000
+    }
+
+    /// The measured time for one row alone at one expert.
+    pub(crate) fn row_time(&self) -> Option<Duration> {
+        self.row_ns[0].map(Duration::from_nanos)
+    }
+
+    /// The measured overhead, doubts included.
+    pub(crate) fn overhead(&self) -> Option<Duration> {
+        self.overhead_ns.map(Duration::from_nanos)
+    }
+
+    /// The average of the measured class nearest to `class`; of two as near, the smaller batch.
+    fn nearest(&self, class: usize) -> Option<u64> {
+        (0..CLASSES).filter(|other| self.row_ns[*other].is_some()).min_by_key(|other| other.abs_diff(class)).and_then(|other| self.row_ns[other])
+    }
+}
+
+fn class_of(rows: u64) -> usize {
+    match rows {
+        0..=1 => 0,
+        2..=7 => 1,
+        8..=31 => 2,
+        _ => 3,
+    }
+}
+
+fn average(before: Option<u64>, sample: u64) -> u64 {
+    let Some(before) = before else { return sample };
+    before.saturating_add_signed((i64::try_from(sample).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)) / SAMPLE_SHARE)
+}
+
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(round_trip_us: u64, compute_us: u64, rows: u64) -> Sample {
+        Sample {
+            round_trip: Duration::from_micros(round_trip_us),
+            compute: Duration::from_micros(compute_us),
+            ahead: Duration::ZERO,
+            experts: 1,
+            row_experts: rows,
+        }
+    }
+
+    #[test]
+    fn answers_split_into_computation_and_overhead_per_batch_class() {
+        let (mut estimate, fleet) = (Estimate::default(), Estimate::default());
+        estimate.record(&sample(500, 200, 1), Moment(0));
+        estimate.record(&sample(6_700, 6_400, 64), Moment(0));
+        assert_eq!(estimate.expert_us(1, &fleet), 200);
+        assert_eq!(estimate.expert_us(64, &fleet), 6_400);
+        assert_eq!(estimate.expert_us(4, &fleet), 800, "an unmeasured class takes the nearest smaller one");
+        assert_eq!(estimate.overhead_us(&fleet, Moment(0)), 300);
+    }
+
+    #[test]
+    fn a_worker_cannot_claim_more_computation_than_its_round_trip() {
+        let mut estimate = Estimate::default();
+        estimate.record(&sample(500, 4_000_000, 1), Moment(0));
+        assert_eq!(estimate.row_time(), Some(Duration::from_micros(500)));
+        assert_eq!(estimate.overhead(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_unmeasured_worker_counts_as_faster_than_the_fleet() {
+        let mut fleet = Estimate::default();
+        fleet.record(&sample(1_000, 400, 1), Moment(0));
+        let unknown = Estimate::default();
+        assert_eq!(unknown.expert_us(1, &fleet), 200);
+        assert_eq!(unknown.overhead_us(&fleet, Moment(0)), 300);
+    }
+
+    #[test]
+    fn doubt_is_believed_at_once_and_fades() {
+        let (mut estimate, mut fleet) = (Estimate::default(), Estimate::default());
+        fleet.record(&sample(1_000, 0, 1), Moment(0));
+        estimate.record(&sample(1_000, 0, 1), Moment(0));
+        estimate.doubt(Duration::from_secs(2), Moment(0));
+        assert_eq!(estimate.overhead_us(&fleet, Moment(0)), 2_000_000);
+        let later = Moment(0).after(Duration::from_secs(100));
+        assert!(estimate.overhead_us(&fleet, later) < 3_000);
+        assert_eq!(estimate.overhead_us(&fleet, Moment(u64::MAX)), 1_000);
+    }
+
+    #[test]
+    fn averages_follow_a_lasting_change() {
+        let mut estimate = Estimate::default();
+        estimate.record(&sample(1_000, 100, 1), Moment(0));
+        for _ in 0..20 {
+            estimate.record(&sample(1_000, 500, 1), Moment(0));
+        }
+        let settled = estimate.expert_us(1, &Estimate::default());
+        assert!((495..=500).contains(&settled), "got {settled}");
+    }
+}

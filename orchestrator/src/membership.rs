@@ -1,0 +1,199 @@
+//! Workers come, load, fail to load, and go.
+
+use neuro_primitives::{ExpertId, Moment, NodeId};
+
+use crate::effect::Effect;
+use crate::orchestrator::Orchestrator;
+use crate::placement;
+use crate::registry::{CopyState, Worker};
+use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED};
+use crate::timers::Timer;
+
+impl Orchestrator {
+    /// Admits a worker, unless it was expelled for faults a short time ago.
+    pub(crate) fn join(&mut self, id: NodeId, memory_limit_bytes: u64, now: Moment) {
+        self.expelled.retain(|_, until| *until > now);
+        if let Some(until) = self.expelled.get(&id) {
+            let reason = format!("expelled for faults, for another {} s", until.since(now).as_secs());
+            self.outbox.push(Effect::Expel { worker: id, reason });
+            return;
+        }
+        self.forget_worker(id);
+        self.registry.insert(id, Worker::new(memory_limit_bytes, now));
+        self.pending.newcomers.insert(id);
+        self.pending.replan = true;
+    }
+
+    /// Forgets a worker that is gone: its tasks and copies go to others.
+    pub(crate) fn forget_worker(&mut self, id: NodeId) {
+        if self.registry.worker(id).is_none() {
+            return;
+        }
+        self.lose_tasks(id);
+        if let Some(due) = self.registry.remove(id).and_then(|worker| worker.loads_due) {
+            self.timers.clear(due, Timer::Loads(id));
+        }
+        self.pending.newcomers.remove(&id);
+        self.pending.hungry.remove(&id);
+        self.pending.replan = true;
+    }
+
+    /// Forgets a worker and has its connection closed; `for_faults` turns it away for a while.
+    pub(crate) fn expel(&mut self, id: NodeId, reason: String, for_faults: bool, now: Moment) {
+        self.forget_worker(id);
+        self.metering.counters.expelled += 1;
+        self.outbox.push(Effect::Expel { worker: id, reason });
+        if !for_faults {
+            return;
+        }
+        self.expelled.insert(id, now.after(EXPELLED_FOR));
+        if self.expelled.len() > MAX_EXPELLED {
+            let first = self.expelled.iter().min_by_key(|(id, until)| (**until, **id)).map(|(id, _)| *id);
+            first.and_then(|id| self.expelled.remove(&id));
+        }
+    }
+
+    /// The worker holds these experts now.
+    pub(crate) fn take_ready(&mut self, id: NodeId, experts: &[ExpertId], now: Moment) {
+        for expert in experts {
+            let Some(index) = self.registry.catalogue.index(*expert) else { continue };
+            match self.registry.state(index, id) {
+                Some(CopyState::Queued | CopyState::Loading) => self.registry.set(index, id, Some(CopyState::Ready)),
+                None => self.adopt(index, id),
+                Some(_) => {}
+            }
+            placement::release(&mut self.registry, index);
+        }
+        self.note_progress(id, now);
+    }
+
+    /// A worker holds an expert that it was not told to hold: a gift when a copy is missing or not yet loading.
+    fn adopt(&mut self, expert: usize, id: NodeId) {
+        let Some(worker) = self.registry.worker(id) else { return };
+        if worker.dropped.contains(&expert) {
+            return;
+        }
+        let queued = |other: &&NodeId| self.registry.state(expert, **other) == Some(CopyState::Queued);
+        let replaces = self.registry.copies(expert).iter().find(queued).copied();
+        let wanted = self.registry.planned(expert) < self.settings.replicas || replaces.is_some();
+        if !wanted || worker.room() < self.registry.catalogue.bytes(expert) {
+            let experts = vec![self.registry.catalogue.id(expert)];
+            self.outbox.push(Effect::Drop { worker: id, experts });
+            return;
+        }
+        if let Some(other) = replaces.filter(|_| self.registry.planned(expert) >= self.settings.replicas) {
+            self.registry.discard(expert, other);
+        }
+        self.registry.set(expert, id, Some(CopyState::Ready));
+    }
+
+    /// The worker could not load the expert, or lost it.
+    pub(crate) fn take_load_failure(&mut self, id: NodeId, expert: ExpertId, now: Moment) {
+        let Some(index) = self.registry.catalogue.index(expert) else { return };
+        if self.registry.state(index, id).is_some() {
+            self.registry.set(index, id, None);
+            self.refuse(id, index, now);
+            self.note_progress(id, now);
+        }
+    }
+
+    /// The worker loaded nothing for too long: its loads go to others.
+    pub(crate) fn take_stalled_loads(&mut self, id: NodeId, now: Moment) {
+        let Some(worker) = self.registry.worker_mut(id) else { return };
+        worker.loads_due = None;
+        let loading = worker.copies.iter().filter(|(_, copy)| copy.state == CopyState::Loading);
+        for expert in loading.map(|(expert, _)| *expert).collect::<Vec<_>>() {
+            self.registry.discard(expert, id);
+            self.refuse(id, expert, now);
+        }
+    }
+
+    /// The worker is not asked for the expert for a while.
+    fn refuse(&mut self, id: NodeId, expert: usize, now: Moment) {
+        let until = now.after(LOAD_RETRY);
+        if let Some(worker) = self.registry.worker_mut(id) {
+            worker.refused.insert(expert, until);
+        }
+        if self.refusals_due.is_none() {
+            self.refusals_due = Some(until);
+            self.timers.set(until, Timer::Refusals);
+        }
+        self.pending.replan = true;
+    }
+
+    /// Some workers may be asked again for what they could not load.
+    pub(crate) fn take_ended_refusals(&mut self, now: Moment) {
+        let ids: Vec<NodeId> = self.registry.workers().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(worker) = self.registry.worker_mut(id) {
+                worker.refused.retain(|_, until| *until > now);
+            }
+        }
+        self.refusals_due = self.registry.workers().filter_map(|(_, worker)| worker.refused.values().min().copied()).min();
+        if let Some(due) = self.refusals_due {
+            self.timers.set(due, Timer::Refusals);
+        }
+        self.pending.replan = true;
+    }
+
+    /// The worker denies holding experts that it reported: it is told again, and not asked until it reports them anew.
+    pub(crate) fn hold_again(&mut self, id: NodeId, experts: &[usize], now: Moment) {
+        let mut again = Vec::new();
+        for expert in experts {
+            match self.registry.state(*expert, id) {
+                Some(CopyState::Ready) => {
+                    self.registry.set(*expert, id, Some(CopyState::Loading));
+                    again.push(self.registry.catalogue.id(*expert));
+                }
+                Some(CopyState::Leaving) => self.registry.retire(*expert, id),
+                _ => {}
+            }
+        }
+        if !again.is_empty() {
+            self.metering.counters.holds += again.len() as u64;
+            self.outbox.push(Effect::Hold { worker: id, experts: again });
+            self.watch_loads(id, now);
+        }
+    }
+
+    /// Tells workers what to drop.
+    pub(crate) fn tell_drops(&mut self) {
+        for (worker, experts) in self.registry.take_drops() {
+            self.metering.counters.drops += experts.len() as u64;
+            self.outbox.push(Effect::Drop { worker, experts: experts.into_iter().collect() });
+        }
+    }
+
+    /// Tells the worker what to load next, if it has the capacity.
+    pub(crate) fn tell_loads(&mut self, id: NodeId, now: Moment) {
+        let next = placement::next_loads(&mut self.registry, id, |expert| self.transitioner.is_waited_for(expert));
+        if next.is_empty() {
+            return;
+        }
+        let experts: Vec<ExpertId> = next.iter().map(|expert| self.registry.catalogue.id(*expert)).collect();
+        self.metering.counters.holds += experts.len() as u64;
+        self.outbox.push(Effect::Hold { worker: id, experts });
+        self.watch_loads(id, now);
+    }
+
+    /// A load ended: the worker may be told more, and has time again for the rest.
+    fn note_progress(&mut self, id: NodeId, now: Moment) {
+        self.pending.hungry.insert(id);
+        let Some(worker) = self.registry.worker_mut(id) else { return };
+        if let Some(due) = worker.loads_due.take() {
+            self.timers.clear(due, Timer::Loads(id));
+        }
+        self.watch_loads(id, now);
+    }
+
+    /// Sets the timer for the worker's loads, if there are loads and no timer.
+    fn watch_loads(&mut self, id: NodeId, now: Moment) {
+        let due = now.after(self.settings.load_patience);
+        let Some(worker) = self.registry.worker_mut(id) else { return };
+        if worker.loading > 0 && worker.loads_due.is_none() {
+            worker.loads_due = Some(due);
+            self.timers.set(due, Timer::Loads(id));
+        }
+    }
+}
+

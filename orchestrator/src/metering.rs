@@ -1,0 +1,101 @@
+//! What is counted: use of experts, round trips, totals. Sizes depend on the model and the workers, never on the work.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::estimate::Estimate;
+use crate::settings::LATENCY_WINDOW;
+use crate::views::Counters;
+
+/// Totals over all workers.
+#[derive(Debug)]
+pub(crate) struct Metering {
+    /// Running totals.
+    pub(crate) counters: Counters,
+    /// Averages over all answers of all workers.
+    pub(crate) fleet: Estimate,
+    /// Rows per expert index since the start.
+    rows: Vec<u64>,
+    /// Rows per expert index, fading: halved at each look at the balance.
+    recent: Vec<u64>,
+}
+
+impl Metering {
+    /// Nothing counted yet.
+    pub(crate) fn new(experts: usize) -> Self {
+        Self { counters: Counters::default(), fleet: Estimate::default(), rows: vec![0; experts], recent: vec![0; experts] }
+    }
+
+    /// Counts `rows` rows that go to the expert.
+    pub(crate) fn used(&mut self, expert: usize, rows: u32) {
+        self.rows[expert] = self.rows[expert].saturating_add(u64::from(rows));
+        self.recent[expert] = self.recent[expert].saturating_add(u64::from(rows));
+    }
+
+    /// Rows per expert index since the start.
+    pub(crate) fn rows(&self) -> &[u64] {
+        &self.rows
+    }
+
+    /// Rows per expert index, recent ones counting more.
+    pub(crate) fn recent(&self) -> &[u64] {
+        &self.recent
+    }
+
+    /// Lets recent use fade by half.
+    pub(crate) fn fade(&mut self) {
+        for rows in &mut self.recent {
+            *rows /= 2;
+        }
+    }
+}
+
+/// The last [`LATENCY_WINDOW`] round trips of one worker, in microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct LatencyWindow(VecDeque<u32>);
+
+impl LatencyWindow {
+    /// Takes a round trip in and forgets the oldest one beyond the window.
+    pub(crate) fn record(&mut self, round_trip: Duration) {
+        if self.0.len() == LATENCY_WINDOW {
+            self.0.pop_front();
+        }
+        self.0.push_back(u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX));
+    }
+
+    /// The smallest round trip that at least `percent` of the window do not exceed. `None` before the first.
+    pub(crate) fn quantile(&self, percent: usize) -> Option<Duration> {
+        let mut sorted: Vec<u32> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent).div_ceil(100).max(1);
+        sorted.get(rank - 1).map(|us| Duration::from_micros(u64::from(*us)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_last_answers() {
+        let mut window = LatencyWindow::default();
+        assert_eq!(window.quantile(50), None);
+        window.record(Duration::from_micros(7));
+        assert_eq!((window.quantile(50), window.quantile(95)), (Some(Duration::from_micros(7)), Some(Duration::from_micros(7))));
+        for us in 1..=1000 {
+            window.record(Duration::from_micros(us));
+        }
+        assert_eq!(window.0.len(), LATENCY_WINDOW);
+        assert_eq!(window.quantile(50), Some(Duration::from_micros(872)));
+        assert_eq!(window.quantile(95), Some(Duration::from_micros(988)));
+    }
+
+    #[test]
+    fn recent_use_fades_and_the_total_does_not() {
+        let mut metering = Metering::new(2);
+        metering.used(1, 8);
+        metering.fade();
+        metering.used(1, 1);
+        assert_eq!((metering.rows(), metering.recent()), (&[0, 9][..], &[0, 5][..]));
+    }
+}

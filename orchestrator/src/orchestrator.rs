@@ -1,0 +1,199 @@
+//! The face of the core: one step per event, and what may be read between steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neuro_primitives::{ExpertId, Moment, NodeId};
+
+use crate::catalogue::Catalogue;
+use crate::effect::Effect;
+use crate::input::Input;
+use crate::metering::Metering;
+use crate::placement::{self, Policy};
+use crate::registry::Registry;
+use crate::settings::{REBALANCE_CALLS, REBALANCE_MOVES, Settings};
+use crate::timers::{Timer, Timers};
+use crate::transitioner::Transitioner;
+use crate::views::{Counters, Coverage, InFlight, WorkerView};
+
+/// Looks at placement and calls in turn before a step ends. One is the rule; a call that fails may free memory that lets
+/// an expert be placed, which takes two.
+const MAX_LOOKS: usize = 8;
+
+/// The core. One owner calls [`Orchestrator::step`] with everything that happens, in order.
+#[derive(Debug)]
+pub struct Orchestrator {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) metering: Metering,
+    pub(crate) transitioner: Transitioner,
+    pub(crate) timers: Timers,
+    pub(crate) pending: PlacementWork,
+    /// Workers turned away, and until when.
+    pub(crate) expelled: BTreeMap<NodeId, Moment>,
+    /// When the next refusal to load an expert ends, if a timer is set.
+    pub(crate) refusals_due: Option<Moment>,
+    pub(crate) outbox: Vec<Effect>,
+}
+
+/// What placement has to do before the step ends.
+#[derive(Debug, Default)]
+pub(crate) struct PlacementWork {
+    /// Copies were lost or workers came or left.
+    pub(crate) replan: bool,
+    /// Copies are missing for want of memory: memory that becomes free is a reason to plan again.
+    pub(crate) short: bool,
+    /// Workers that joined and have not got their part.
+    pub(crate) newcomers: BTreeSet<NodeId>,
+    /// Workers that may be told to load more.
+    pub(crate) hungry: BTreeSet<NodeId>,
+    /// Enough calls passed to look at the balance.
+    pub(crate) level: bool,
+}
+
+impl Orchestrator {
+    /// A core without workers.
+    #[must_use]
+    pub fn new(mut settings: Settings) -> Self {
+        let catalogue = Catalogue::new(std::mem::take(&mut settings.experts));
+        Self {
+            settings,
+            metering: Metering::new(catalogue.len()),
+            registry: Registry::new(catalogue),
+            transitioner: Transitioner::default(),
+            timers: Timers::default(),
+            pending: PlacementWork::default(),
+            expelled: BTreeMap::new(),
+            refusals_due: None,
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Takes one event at `now` and returns what to do, in order. `now` never goes back.
+    pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
+        self.take(input, now);
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.fire(timer, now);
+        }
+        for _ in 0..MAX_LOOKS {
+            self.place(now);
+            for expert in self.registry.take_woken() {
+                self.transitioner.wake(expert);
+            }
+            if !self.dispatch_dirty(now) {
+                break;
+            }
+        }
+        self.outbox.extend(self.timers.announce(now).map(Effect::WakeAt));
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn take(&mut self, input: Input, now: Moment) {
+        match input {
+            Input::WorkerJoined { worker, memory_limit_bytes } => self.join(worker, memory_limit_bytes, now),
+            Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
+            Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),
+            Input::WorkerLeft { worker } => self.forget_worker(worker),
+            Input::Call { call, layer, experts } => {
+                self.take_call(call, layer, &experts);
+                self.pending.level |= self.metering.counters.calls.is_multiple_of(REBALANCE_CALLS);
+            }
+            Input::Answered { task, worker, compute_us } => self.take_answer(task, worker, compute_us, now),
+            Input::Faulty { task, worker, fault } => self.take_fault(task, worker, fault, now),
+            Input::CallCancelled { call } => self.cancel_call(call),
+            Input::Tick => {}
+        }
+    }
+
+    fn fire(&mut self, timer: Timer, now: Moment) {
+        match timer {
+            Timer::Task(task) => self.take_deadline(task, now),
+            Timer::Call(call) => self.take_call_timer(call),
+            Timer::Loads(worker) => self.take_stalled_loads(worker, now),
+            Timer::Refusals => self.take_ended_refusals(now),
+        }
+    }
+
+    /// Does the placement work that piled up, and tells the workers.
+    fn place(&mut self, now: Moment) {
+        let freed = self.registry.take_freed();
+        let work = &mut self.pending;
+        let (plan, level) = (std::mem::take(&mut work.replan) || (freed && work.short), std::mem::take(&mut work.level));
+        if plan || level {
+            let policy = Policy::new(self.settings.replicas, &self.registry, self.metering.recent());
+            if plan {
+                let newcomers = std::mem::take(&mut self.pending.newcomers);
+                self.pending.short = placement::plan(&mut self.registry, &policy, &newcomers, now);
+            }
+            if level {
+                placement::rebalance(&mut self.registry, &policy, REBALANCE_MOVES, now);
+                self.metering.fade();
+            }
+            self.pending.hungry.extend(self.registry.workers().map(|(id, _)| id));
+        }
+        self.tell_drops();
+        for id in std::mem::take(&mut self.pending.hungry) {
+            self.tell_loads(id, now);
+        }
+    }
+}
+
+/// What may be read between steps.
+impl Orchestrator {
+    /// Every live worker, ascending by id.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.registry.workers().map(|(id, worker)| worker.view(id)).collect()
+    }
+
+    /// Ready holders of each expert of the layer, by expert number.
+    #[must_use]
+    pub fn holders(&self, layer: u16) -> Vec<u32> {
+        self.by_number(layer, |index| u32::try_from(self.registry.serving(index).len()).unwrap_or(u32::MAX))
+    }
+
+    /// The ready holders of one expert, ascending. Empty for an expert that the model does not have.
+    #[must_use]
+    pub fn holders_of(&self, expert: ExpertId) -> &[NodeId] {
+        self.registry.catalogue.index(expert).map_or(&[], |index| self.registry.serving(index))
+    }
+
+    /// Rows that went to each expert of the layer since the start, by expert number.
+    #[must_use]
+    pub fn expert_use(&self, layer: u16) -> Vec<u64> {
+        self.by_number(layer, |index| self.metering.rows()[index])
+    }
+
+    /// Running totals.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.metering.counters
+    }
+
+    /// What is going on now.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        InFlight {
+            calls: self.transitioner.call_count(),
+            tasks: self.transitioner.task_count(),
+            waiting: self.transitioner.waiting_count(),
+            loading: self.registry.workers().map(|(_, worker)| worker.loading).sum(),
+            timers: self.timers.len(),
+        }
+    }
+
+    /// How much of the model is ready.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.registry.coverage(self.settings.replicas.min(self.registry.worker_count()).max(1))
+    }
+
+    fn by_number<T: Clone + Default>(&self, layer: u16, value: impl Fn(usize) -> T) -> Vec<T> {
+        let mut values = Vec::new();
+        for index in self.registry.catalogue.layer(layer) {
+            values.resize(usize::from(self.registry.catalogue.id(index).expert), T::default());
+            values.push(value(index));
+        }
+        values
+    }
+}
+

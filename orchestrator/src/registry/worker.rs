@@ -1,0 +1,231 @@
+//! One worker: its copies, its memory, what is in flight there, and how it has behaved.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use neuro_primitives::{Moment, NodeId, TaskId};
+
+use crate::estimate::{Estimate, Sample};
+use crate::metering::LatencyWindow;
+use crate::settings::GIVEN_UP_WINDOW;
+use crate::views::{WorkerState, WorkerView};
+
+/// The life of one expert at one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyState {
+    /// Memory is set aside; the worker was not told yet.
+    Queued,
+    /// The worker was told to load it.
+    Loading,
+    /// It may be asked for it.
+    Ready,
+    /// It may be asked for it until its replacement elsewhere is ready.
+    Leaving,
+    /// It is not asked any more; dropped as soon as nothing is in flight.
+    Retiring,
+}
+
+impl CopyState {
+    /// Whether the copy is meant to stay.
+    pub(crate) fn is_planned(self) -> bool {
+        matches!(self, Self::Queued | Self::Loading | Self::Ready)
+    }
+
+    /// Whether tasks may be sent for it.
+    pub(crate) fn serves(self) -> bool {
+        matches!(self, Self::Ready | Self::Leaving)
+    }
+}
+
+/// One expert at one worker.
+#[derive(Debug)]
+pub(crate) struct ExpertCopy {
+    /// Where it is in its life.
+    pub(crate) state: CopyState,
+    /// Tasks that need it and are not forgotten.
+    pub(crate) in_flight: u32,
+}
+
+/// A task that nobody waits for any more but that may still be answered.
+#[derive(Debug)]
+pub(crate) struct GivenUp {
+    /// The task.
+    pub(crate) task: TaskId,
+    /// When it was sent.
+    pub(crate) sent: Moment,
+}
+
+/// One live worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// The most bytes it may be given.
+    pub(crate) memory_limit_bytes: u64,
+    /// Bytes of all its copies, queued and retiring ones included.
+    pub(crate) assigned_bytes: u64,
+    /// Its copies by expert index. Changed through the registry only.
+    pub(crate) copies: BTreeMap<usize, ExpertCopy>,
+    /// Copies in state [`CopyState::Queued`].
+    pub(crate) queued: usize,
+    /// Copies in state [`CopyState::Loading`].
+    pub(crate) loading: usize,
+    /// When its loads are due to have made progress; a timer is set for it.
+    pub(crate) loads_due: Option<Moment>,
+    /// Experts that it was told to drop since it was last told to hold them: a report that it holds one is older.
+    pub(crate) dropped: BTreeSet<usize>,
+    /// Experts that it failed to load, and when it may be asked again.
+    pub(crate) refused: BTreeMap<usize, Moment>,
+    /// Tasks waited for.
+    pub(crate) pending: usize,
+    /// What these are expected to compute, in microseconds.
+    pub(crate) backlog_us: u64,
+    /// How long it takes.
+    pub(crate) estimate: Estimate,
+    /// Its recent round trips.
+    pub(crate) latency: LatencyWindow,
+    /// Since when it was asked without any answer.
+    pub(crate) silent_since: Option<Moment>,
+    /// When it last answered anything, or joined.
+    pub(crate) heard: Moment,
+    /// Tasks whose answer was accepted.
+    pub(crate) tasks_done: u64,
+    /// Tasks that passed their deadline.
+    pub(crate) tasks_late: u64,
+    /// Faults held against it.
+    pub(crate) faults: u32,
+    joined: Moment,
+    given_up: VecDeque<GivenUp>,
+}
+
+impl Worker {
+    /// A worker that joined at `now` with room for `memory_limit_bytes`.
+    pub(crate) fn new(memory_limit_bytes: u64, now: Moment) -> Self {
+        Self {
+            memory_limit_bytes,
+            assigned_bytes: 0,
+            copies: BTreeMap::new(),
+            queued: 0,
+            loading: 0,
+            loads_due: None,
+            dropped: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            pending: 0,
+            backlog_us: 0,
+            estimate: Estimate::default(),
+            latency: LatencyWindow::default(),
+            silent_since: None,
+            heard: now,
+            tasks_done: 0,
+            tasks_late: 0,
+            faults: 0,
+            joined: now,
+            given_up: VecDeque::new(),
+        }
+    }
+
+    /// Changes a copy, and the bytes and counts with it. Returns the state before. For the registry.
+    pub(super) fn set(&mut self, expert: usize, bytes: u64, to: Option<CopyState>) -> Option<CopyState> {
+        let from = self.copies.get(&expert).map(|copy| copy.state);
+        for (state, step) in [(from, -1), (to, 1)] {
+            match state {
+                Some(CopyState::Queued) => self.queued = self.queued.saturating_add_signed(step),
+                Some(CopyState::Loading) => self.loading = self.loading.saturating_add_signed(step),
+                _ => {}
+            }
+        }
+        match (from, to) {
+            (None, Some(state)) => {
+                self.copies.insert(expert, ExpertCopy { state, in_flight: 0 });
+                self.assigned_bytes += bytes;
+            }
+            (Some(_), None) => {
+                self.copies.remove(&expert);
+                self.assigned_bytes -= bytes;
+            }
+            (Some(_), Some(state)) => {
+                if let Some(copy) = self.copies.get_mut(&expert) {
+                    copy.state = state;
+                }
+            }
+            (None, None) => {}
+        }
+        from
+    }
+
+    /// Bytes that may still be given to it.
+    pub(crate) fn room(&self) -> u64 {
+        self.memory_limit_bytes.saturating_sub(self.assigned_bytes)
+    }
+
+    /// Takes an answer's timing in: any answer shows that the worker lives.
+    pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
+        self.estimate.record(sample, now);
+        self.latency.record(sample.round_trip);
+        self.alive(now);
+    }
+
+    /// Notes any sign of life in answer to a task. Returns the silence: none.
+    pub(crate) fn alive(&mut self, now: Moment) -> Duration {
+        self.heard = now;
+        self.silent_since = None;
+        Duration::ZERO
+    }
+
+    /// Notes a missed deadline of a task sent at `sent`. Returns for how long the worker was asked in vain.
+    pub(crate) fn missed(&mut self, sent: Moment, now: Moment) -> Duration {
+        self.tasks_late += 1;
+        self.estimate.doubt(now.since(sent), now);
+        self.in_vain(sent, now)
+    }
+
+    /// Notes a task sent at `sent` without any answer. Returns for how long the worker was asked in vain.
+    pub(crate) fn in_vain(&mut self, sent: Moment, now: Moment) -> Duration {
+        if self.heard > sent {
+            return Duration::ZERO;
+        }
+        now.since(*self.silent_since.get_or_insert(sent))
+    }
+
+    /// Remembers a task that nobody waits for any more, within the window.
+    pub(crate) fn give_up(&mut self, task: TaskId, sent: Moment) {
+        if self.given_up.len() == GIVEN_UP_WINDOW {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(GivenUp { task, sent });
+    }
+
+    /// Takes a given-up task out of the window, if it is there.
+    pub(crate) fn take_given_up(&mut self, task: TaskId) -> Option<GivenUp> {
+        let place = self.given_up.iter().position(|entry| entry.task == task)?;
+        self.given_up.remove(place)
+    }
+
+    /// The worker for status pages.
+    pub(crate) fn view(&self, id: NodeId) -> WorkerView {
+        let ready = self.copies.values().filter(|copy| copy.state.serves()).count();
+        WorkerView {
+            id,
+            state: self.state(),
+            experts_ready: ready,
+            experts_assigned: self.copies.len(),
+            assigned_bytes: self.assigned_bytes,
+            memory_limit_bytes: self.memory_limit_bytes,
+            latency_p50: self.latency.quantile(50),
+            latency_p95: self.latency.quantile(95),
+            row_expert_time: self.estimate.row_time(),
+            overhead: self.estimate.overhead(),
+            in_flight: self.pending,
+            tasks_done: self.tasks_done,
+            tasks_late: self.tasks_late,
+            faults: self.faults,
+            joined: self.joined,
+        }
+    }
+
+    fn state(&self) -> WorkerState {
+        match (self.copies.is_empty(), self.queued + self.loading) {
+            (true, _) => WorkerState::Joining,
+            (false, 0) => WorkerState::Ready,
+            (false, _) => WorkerState::Loading,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The life of calls and tasks.
+//!
+//! ```text
+//! expert of a call:  waiting ──▶ sent ──▶ accepted          sent ──late, faulty, lost──▶ waiting
+//! task:              pending ──▶ accepted | faulty | lost   pending ──deadline──▶ late ──▶ accepted | forgotten
+//! ```
+//!
+//! A late task stays until its call ends, since its answer may still be the first to come. An answer is one sum over all
+//! its experts, so it is accepted whole or not at all: only when none of its experts was accepted before. To keep this
+//! simple, the tasks of a call form a tree: experts of different late tasks are never mixed in one re-issue, so of two
+//! tasks that share an expert one contains the other, and an accepted answer makes every task that it shares an expert
+//! with useless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
+
+use crate::effect::{CallError, Effect};
+use crate::estimate::Sample;
+use crate::input::{ExpertLoad, Fault};
+use crate::orchestrator::Orchestrator;
+use crate::settings::REFUSAL_PAUSE;
+use crate::timers::Timer;
+
+mod call;
+mod dispatch;
+
+use call::{Call, Part, PartState, Task};
+
+/// Doublings of the pause between refusals: 64 pauses of 20 ms are over a second.
+const MAX_PAUSE_DOUBLINGS: u32 = 6;
+
+/// Everything in flight. Empty when nothing is.
+#[derive(Debug, Default)]
+pub(crate) struct Transitioner {
+    calls: BTreeMap<CallId, Call>,
+    tasks: BTreeMap<TaskId, Task>,
+    /// Calls with a waiting part, by expert index.
+    waiting: BTreeMap<usize, BTreeSet<CallId>>,
+    /// Calls to look at before the step ends.
+    dirty: BTreeSet<CallId>,
+    last_task: u64,
+}
+
+impl Transitioner {
+    /// Calls in flight.
+    pub(crate) fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Tasks in flight, late ones of running calls included.
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Parts of calls that wait.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    /// Whether a call waits for the expert.
+    pub(crate) fn is_waited_for(&self, expert: usize) -> bool {
+        self.waiting.contains_key(&expert)
+    }
+
+    /// Looks at the calls that wait for the expert before the step ends.
+    pub(crate) fn wake(&mut self, expert: usize) {
+        if let Some(calls) = self.waiting.get(&expert) {
+            self.dirty.extend(calls);
+        }
+    }
+
+    fn wait(&mut self, call: CallId, expert: usize) {
+        self.waiting.entry(expert).or_default().insert(call);
+        self.dirty.insert(call);
+    }
+
+    fn stop_waiting(&mut self, call: CallId, expert: usize) {
+        if let Some(calls) = self.waiting.get_mut(&expert) {
+            calls.remove(&call);
+            if calls.is_empty() {
+                self.waiting.remove(&expert);
+            }
+        }
+    }
+}
+
+impl Orchestrator {
+    /// Takes a call in; it is dispatched before the step ends.
+    pub(crate) fn take_call(&mut self, id: CallId, layer: u16, loads: &[ExpertLoad]) {
+        debug_assert!(!self.transitioner.calls.contains_key(&id), "call {id:?} is in flight already");
+        if self.transitioner.calls.contains_key(&id) {
+            return;
+        }
+        self.metering.counters.calls += 1;
+        let parts = match self.parts(layer, loads) {
+            Ok(parts) if parts.is_empty() => return self.report_done(id),
+            Ok(parts) => parts,
+            Err(error) => return self.report_failure(id, error),
+        };
+        for part in &parts {
+            self.metering.used(part.index, part.rows);
+            self.transitioner.wait(id, part.index);
+        }
+        self.transitioner.calls.insert(id, Call::new(parts));
+    }
+
+    /// The parts of a call, ascending by expert, each expert once.
+    fn parts(&self, layer: u16, loads: &[ExpertLoad]) -> Result<Vec<Part>, CallError> {
+        let mut rows: BTreeMap<u16, u32> = BTreeMap::new();
+        for load in loads {
+            let sum = rows.entry(load.expert).or_default();
+            *sum = sum.saturating_add(load.rows.max(1));
+        }
+        let part = |(expert, rows): (u16, u32)| {
+            let id = ExpertId { layer, expert };
+            let index = self.registry.catalogue.index(id).ok_or(CallError::UnknownExpert { expert: id })?;
+            Ok(Part::new(expert, index, rows))
+        };
+        rows.into_iter().map(part).collect()
+    }
+
+    /// Takes an answer in: accepted when it is the first for all its experts.
+    pub(crate) fn take_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
+        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| task.worker == from) else {
+            return self.take_stale_answer(id, from, now);
+        };
+        let sample = Sample {
+            round_trip: now.since(task.sent),
+            compute: Duration::from_micros(u64::from(compute_us)),
+            ahead: Duration::from_micros(task.ahead_us),
+            experts: task.experts.len() as u64,
+            row_experts: task.row_experts,
+        };
+        self.metering.fleet.record(&sample, now);
+        let (call, was_late) = (task.call, task.late);
+        let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
+        if let Some(worker) = self.registry.worker_mut(from) {
+            worker.answered(&sample, now);
+            worker.tasks_done += u64::from(first);
+        }
+        if first {
+            self.metering.counters.accepted_late += u64::from(was_late);
+            self.accept(call, id);
+        } else {
+            self.metering.counters.ignored += 1;
+            self.forget(id);
+        }
+    }
+
+    /// An answer to a task that nobody waits for: all it shows is that the worker lives.
+    fn take_stale_answer(&mut self, id: TaskId, from: NodeId, now: Moment) {
+        self.metering.counters.ignored += 1;
+        let Some(worker) = self.registry.worker_mut(from) else { return };
+        if let Some(given_up) = worker.take_given_up(id) {
+            worker.latency.record(now.since(given_up.sent));
+            worker.alive(now);
+        }
+    }
+
+    /// Accepts the task's answer, and gives up every other task for one of its experts.
+    fn accept(&mut self, call_id: CallId, id: TaskId) {
+        let Some(task) = self.forget(id) else { return };
+        let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
+        for index in &task.experts {
+            if let Some(part) = call.part_mut(*index) {
+                part.state = PartState::Accepted;
+            }
+        }
+        let experts = call.numbers(&task.experts);
+        let (done, others) = (call.is_done(), call.tasks.clone());
+        self.metering.counters.accepted += 1;
+        self.outbox.push(Effect::AcceptAnswer { task: id, call: call_id, experts });
+        for index in &task.experts {
+            self.transitioner.stop_waiting(call_id, *index);
+        }
+        for other in others {
+            let shares = |other: &Task| other.experts.iter().any(|index| task.experts.contains(index));
+            if self.transitioner.tasks.get(&other).is_some_and(shares) {
+                self.cancel(other);
+            }
+        }
+        if done {
+            self.end_call(call_id);
+            self.report_done(call_id);
+        }
+    }
+
+    /// Takes a fault in: the task's experts are given to others, and the worker is charged.
+    pub(crate) fn take_fault(&mut self, id: TaskId, from: NodeId, fault: Fault, now: Moment) {
+        let task = self.transitioner.tasks.get(&id).filter(|task| task.worker == from);
+        let known = task.is_some();
+        let Some(worker) = self.registry.worker_mut(from) else { return };
+        let given_up = worker.take_given_up(id);
+        let Some(sent) = task.map(|task| task.sent).or(given_up.map(|entry| entry.sent)) else { return };
+        let silence = match fault {
+            Fault::Undelivered => worker.in_vain(sent, now),
+            _ => worker.alive(now),
+        };
+        // A worker that was told to forget a task and its experts may rightly say that it does not hold them.
+        worker.faults += u32::from(fault.is_held_against_worker() && (known || fault != Fault::NotHeld));
+        let faults = worker.faults;
+        self.metering.counters.faults += 1;
+        self.fail_task(id, fault, now);
+        if faults >= self.settings.max_faults.max(1) {
+            self.expel(from, format!("{faults} faults, the last one: {fault:?}"), true, now);
+        } else {
+            self.expel_if_silent(from, silence, now);
+        }
+    }
+
+    /// Ends a task that failed at its worker, if it is still known.
+    fn fail_task(&mut self, id: TaskId, fault: Fault, now: Moment) {
+        let Some(task) = self.forget(id) else { return };
+        if let Some(worker) = self.registry.worker_mut(task.worker) {
+            worker.estimate.doubt(now.since(task.sent), now);
+        }
+        if fault == Fault::NotHeld {
+            self.hold_again(task.worker, &task.experts, now);
+        }
+        if !task.late {
+            self.reopen(&task, None, |part| {
+                let pause = REFUSAL_PAUSE * (1 << part.refusals.min(MAX_PAUSE_DOUBLINGS));
+                part.refusals += 1;
+                part.not_before = now.after(pause);
+            });
+        }
+    }
+
+    /// A task's deadline passed: its experts are given to others, its answer stays welcome.
+    pub(crate) fn take_deadline(&mut self, id: TaskId, now: Moment) {
+        let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
+        task.late = true;
+        let task = task.clone();
+        self.metering.counters.late += 1;
+        self.registry.task_settled(task.worker, task.work_us);
+        self.reopen(&task, Some(id), |part| part.late += 1);
+        let silence = self.registry.worker_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
+        self.expel_if_silent(task.worker, silence, now);
+    }
+
+    fn expel_if_silent(&mut self, worker: NodeId, silence: Duration, now: Moment) {
+        if silence >= self.settings.task_deadline.saturating_mul(self.settings.max_faults.max(1)) {
+            self.expel(worker, format!("no answer for {} ms", silence.as_millis()), false, now);
+        }
+    }
+
+    /// Tasks of a worker that is gone: what was pending is given to others.
+    pub(crate) fn lose_tasks(&mut self, worker: NodeId) {
+        let lost: Vec<TaskId> =
+            self.transitioner.tasks.iter().filter(|(_, task)| task.worker == worker).map(|(id, _)| *id).collect();
+        for id in lost {
+            if let Some(task) = self.forget(id).filter(|task| !task.late) {
+                self.reopen(&task, None, |_| ());
+            }
+        }
+    }
+
+    /// Puts the task's experts back to waiting. `origin` is the task when its answer may still come.
+    fn reopen(&mut self, task: &Task, origin: Option<TaskId>, note: impl Fn(&mut Part)) {
+        let Some(call) = self.transitioner.calls.get_mut(&task.call) else { return };
+        for index in &task.experts {
+            let Some(part) = call.part_mut(*index) else { continue };
+            part.state = PartState::Waiting;
+            part.origin = origin.or(part.origin);
+            part.tried.push(task.worker);
+            note(part);
+        }
+        for index in &task.experts {
+            self.transitioner.wait(task.call, *index);
+        }
+    }
+
+    /// The caller gave the call up.
+    pub(crate) fn cancel_call(&mut self, id: CallId) {
+        if self.end_call(id) {
+            self.metering.counters.calls_cancelled += 1;
+        }
+    }
+
+    /// Fails a call that may be in flight.
+    fn fail_call(&mut self, id: CallId, error: CallError) {
+        self.end_call(id);
+        self.report_failure(id, error);
+    }
+
+    fn report_done(&mut self, call: CallId) {
+        self.metering.counters.calls_done += 1;
+        self.outbox.push(Effect::CallDone { call });
+    }
+
+    fn report_failure(&mut self, call: CallId, error: CallError) {
+        self.metering.counters.calls_failed += 1;
+        self.outbox.push(Effect::CallFailed { call, error });
+    }
+
+    /// Removes every trace of a call; whether there was one.
+    fn end_call(&mut self, id: CallId) -> bool {
+        let Some(call) = self.transitioner.calls.remove(&id) else { return false };
+        self.transitioner.dirty.remove(&id);
+        if let Some(at) = call.timer {
+            self.timers.clear(at, Timer::Call(id));
+        }
+        for part in &call.parts {
+            self.transitioner.stop_waiting(id, part.index);
+        }
+        for task in call.tasks {
+            self.cancel(task);
+        }
+        true
+    }
+
+    /// Forgets a task and tells its worker.
+    fn cancel(&mut self, id: TaskId) {
+        let Some(task) = self.forget(id) else { return };
+        if let Some(worker) = self.registry.worker_mut(task.worker) {
+            worker.give_up(id, task.sent);
+            self.outbox.push(Effect::CancelTask { task: id, worker: task.worker });
+        }
+    }
+
+    /// Removes every trace of a task but what its call's parts say.
+    fn forget(&mut self, id: TaskId) -> Option<Task> {
+        let task = self.transitioner.tasks.remove(&id)?;
+        if !task.late {
+            self.timers.clear(task.deadline, Timer::Task(id));
+            self.registry.task_settled(task.worker, task.work_us);
+        }
+        self.registry.task_forgotten(task.worker, &task.experts);
+        if let Some(call) = self.transitioner.calls.get_mut(&task.call) {
+            call.tasks.retain(|other| *other != id);
+        }
+        Some(task)
+    }
+}
