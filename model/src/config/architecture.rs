@@ -17,6 +17,17 @@ pub enum Architecture {
     Olmoe,
 }
 
+impl std::fmt::Display for Architecture {
+    /// As `model_type` spells it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mixtral => "mixtral",
+            Self::Qwen3Moe => "qwen3_moe",
+            Self::Olmoe => "olmoe",
+        })
+    }
+}
+
 /// The activation of a feed-forward network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HiddenActivation {

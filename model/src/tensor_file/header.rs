@@ -138,10 +138,10 @@ fn checked(name: &str, raw: RawEntry, base: usize, available: usize) -> Result<E
 fn check_cover(entries: &BTreeMap<String, Entry>, base: usize, available: usize) -> Result<(), HeaderError> {
     let mut order: Vec<(&String, &Entry)> = entries.iter().collect();
     order.sort_by_key(|(_, entry)| (entry.place.start, entry.place.end));
-    let (mut end, mut previous) = (base, None);
+    let (mut end, mut previous) = (base, None::<&String>);
     for (name, entry) in order {
         if entry.place.start < end {
-            let first = previous.map(|name: &String| name.clone()).unwrap_or_default();
+            let first = previous.cloned().unwrap_or_default();
             return Err(HeaderError::Overlap { first, second: name.clone() });
         }
         if entry.place.start > end {
