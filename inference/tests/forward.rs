@@ -1,5 +1,7 @@
 //! Forward passes: chunks, truncation, exact sums, errors, loading.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "model/loaded.rs"]
 mod loaded;
 

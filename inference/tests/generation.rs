@@ -1,5 +1,7 @@
 //! Whole answers of the skills model.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "model/loaded.rs"]
 mod loaded;
 

@@ -1,5 +1,7 @@
 //! The trunk and the experts against what the `transformers` library computes, on every fixture there is.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "model/loaded.rs"]
 mod loaded;
 

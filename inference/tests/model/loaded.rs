@@ -1,7 +1,6 @@
 //! A checkpoint with its trunk and all experts in this process.
 
-// Each test program uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::Path;
 use std::sync::Arc;
