@@ -57,11 +57,43 @@ pub trait Completer: Send + Sync + 'static {
     /// How busy it is now.
     fn load(&self) -> Load;
 
+    /// Who computed what for a job that runs or ended lately; `None` when it all happened in this process, or is forgotten.
+    fn explain(&self, job: JobId) -> Option<Explanation> {
+        let _ = job;
+        None
+    }
+
     /// Queues one job. `endpoint` says who asks (`/v1/chat/completions`, `ask`), for the status view.
     ///
     /// # Errors
     /// When the queue is full, the model is not ready, or the request cannot be served.
     fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError>;
+}
+
+/// Who computed what for one answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Explanation {
+    /// The engine class that every expert of the answer ran in, such as `burn-flex-f32`.
+    pub engine: String,
+    /// The workers, by name.
+    pub shares: Vec<WorkerShare>,
+}
+
+/// One worker's part in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WorkerShare {
+    /// Its node id.
+    pub worker: String,
+    /// The name that its owner gave it.
+    pub name: String,
+    /// Experts that it holds now.
+    pub experts_held: u64,
+    /// Micro-tasks whose answers were used.
+    pub tasks: u64,
+    /// Rows × experts computed.
+    pub expert_rows: u64,
+    /// Microseconds spent computing.
+    pub compute_us: u64,
 }
 
 /// A job on its way.

@@ -104,7 +104,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
 }
 
 /// Serves the API on `listener` until `shutdown` ends; then takes no more connections and gives running requests
-/// [`HttpLimits::shutdown_grace`] to end.
+/// [`HttpLimits::shutdown_grace`] to end. Await it to its end: dropping it cuts every connection at once.
 ///
 /// # Errors
 /// When the address needs keys and `options` has none, or the listener fails.

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::completer::{Job, Load, SubmitError};
 use board::{Board, Queued};
-pub use decoder::{Decode, DecodeFailure, JobContext, TrunkDecoder};
+pub use decoder::{Decode, DecodeFailure, JobContext, JobExperts, TrunkDecoder};
 
 /// Events that may wait for a job's reader. A thousand tokens are minutes of reading and at most a few megabytes with
 /// logprobs; doubled, a stalled reader pins twice that.

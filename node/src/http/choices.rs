@@ -5,19 +5,60 @@ use std::sync::Arc;
 use futures::Stream;
 use futures::stream::{self, SelectAll, StreamExt};
 use neuro_inference::{FinishReason, GenerateRequest, Generated, SamplingParams, TokenEvent, TokenLogprob};
+use neuro_primitives::JobId;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::metrics::Meter;
 use super::parameters::Parameters;
-use crate::completer::{Completer, Job, JobEvent, ModelSummary};
+use crate::completer::{Completer, Explanation, Job, JobEvent, ModelSummary};
 
 /// A choice that came to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Finished {
     pub(super) generated: Generated,
     pub(super) logprobs: Vec<TokenLogprob>,
+}
+
+/// What was asked for, on its way.
+pub(super) struct Asked {
+    /// A job per choice.
+    pub(super) jobs: Vec<Job>,
+    /// How many prompts the choices belong to, in order.
+    pub(super) prompts: usize,
+    /// The tokens that end an answer.
+    pub(super) eos: Vec<u32>,
+    pub(super) explainer: Explainer,
+}
+
+/// Tells who computed a choice, when the client asked.
+pub(super) struct Explainer {
+    ids: Vec<JobId>,
+    completer: Option<Arc<dyn Completer>>,
+}
+
+impl Explainer {
+    /// For these jobs; silent without a completer to ask.
+    pub(super) fn new(jobs: &[Job], completer: Option<Arc<dyn Completer>>) -> Self {
+        Self { ids: jobs.iter().map(|job| job.id).collect(), completer }
+    }
+
+    /// How many choices there are.
+    pub(super) fn choices(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Who computed choice `index`, if that was asked and is known. To be asked at the choice's end.
+    pub(super) fn explain(&self, index: usize) -> Option<Explanation> {
+        self.completer.as_ref()?.explain(*self.ids.get(index)?)
+    }
+
+    /// Who computed each choice; `None` when it was not asked.
+    pub(super) fn explain_all(&self) -> Option<Vec<Option<Explanation>>> {
+        self.completer.as_ref()?;
+        Some((0..self.choices()).map(|index| self.explain(index)).collect())
+    }
 }
 
 /// Submits `parameters.choices` jobs for each prompt: choice `p * n + c` is the `c`-th for prompt `p`. On an error the

@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 use super::choices::{Finished, finish_reason};
 use super::endpoint::Endpoint;
 use super::request_id::random_hex;
-use crate::completer::ModelSummary;
+use crate::completer::{Explanation, ModelSummary};
 
 /// What stands for a probability of zero, whose logarithm JSON cannot hold; other servers use the same.
 const LOG_OF_ZERO: f32 = -9_999.0;
+
+/// The field that says who computed an answer: our own addition to OpenAI's objects, only when asked for.
+const EXPLANATION: &str = "neuro";
 
 /// What all parts of one answer share.
 #[derive(Debug, Clone)]
@@ -41,14 +44,24 @@ impl Reply {
         }
     }
 
-    /// The whole answer. `prompts` says how many prompts the choices belong to, in order.
-    pub(super) fn whole(&self, finished: &[Finished], prompts: usize, with_logprobs: bool) -> Value {
+    /// The whole answer. `prompts` says how many prompts the choices belong to, in order; `explanations`, where asked
+    /// for, are one per choice.
+    pub(super) fn whole(
+        &self,
+        finished: &[Finished],
+        prompts: usize,
+        with_logprobs: bool,
+        explanations: Option<Vec<Option<Explanation>>>,
+    ) -> Value {
         let choices =
             finished.iter().enumerate().map(|(index, choice)| self.whole_choice(index, choice, with_logprobs));
         let choices = choices.collect();
-        let usages: Vec<Usage> = finished.iter().map(|choice| choice.generated.usage.clone()).collect();
+        let usages: Vec<Usage> = finished.iter().map(|choice| choice.generated.usage).collect();
         let mut object = self.object(self.endpoint.object(), choices);
         object.insert("usage".to_owned(), usage(&usages, prompts));
+        if let Some(explanations) = explanations {
+            object.insert(EXPLANATION.to_owned(), json!(explanations));
+        }
         Value::Object(object)
     }
 
@@ -67,13 +80,22 @@ impl Reply {
         self.chunk(index, text, logprobs, Value::Null)
     }
 
-    /// The last chunk of a choice: no text, only how it ended.
-    pub(super) fn finish_chunk(&self, index: usize, reason: &str) -> Map<String, Value> {
+    /// The last chunk of a choice: no text, only how it ended, and who computed it if that was asked and is known.
+    pub(super) fn finish_chunk(
+        &self,
+        index: usize,
+        reason: &str,
+        explanation: Option<&Explanation>,
+    ) -> Map<String, Value> {
         let nothing = match self.endpoint {
             Endpoint::Chat => json!({}),
             Endpoint::Text => json!(""),
         };
-        self.chunk(index, nothing, Value::Null, json!(reason))
+        let mut chunk = self.chunk(index, nothing, Value::Null, json!(reason));
+        if let Some(explanation) = explanation {
+            chunk.insert(EXPLANATION.to_owned(), json!(explanation));
+        }
+        chunk
     }
 
     /// The chunk after the last: no choices, only the tokens used.

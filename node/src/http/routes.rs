@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::access::Reached;
+use super::choices::{Asked, Explainer};
 use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::parameters::Parameters;
@@ -23,6 +24,9 @@ use crate::completer::ModelSummary;
 
 /// What OpenMetrics text calls itself.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A client that sends this header, with any value, is told who computed its answer.
+const EXPLAIN: &str = "x-neuro-explain";
 
 /// Names the accepted parameters that have no effect.
 const IGNORED: &str = "x-neuro-ignored";
@@ -75,6 +79,7 @@ fn check(api: &Api, request: &Request) -> Result<(), ApiError> {
 /// Answers one completion request.
 async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
+    let explaining = request.headers().contains_key(EXPLAIN).then(|| Arc::clone(&api.completer));
     let body = body::read_object(request, &api.limits).await?;
     let parameters = Parameters::parse(endpoint, body)?;
     let model = api.completer.model();
@@ -83,11 +88,15 @@ async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result
     let prompts = prompt::prepare(&api, parameters.input.clone(), &model).await?;
     let jobs = choices::submit(api.completer.as_ref(), endpoint, &model, &parameters, &prompts)?;
     let (reply, meter) = (Reply::new(endpoint, &model), api.metrics.meter(arrived, jobs.len()));
+    let explainer = Explainer::new(&jobs, explaining);
+    let asked = Asked { jobs, prompts: prompts.len(), eos: model.eos, explainer };
     let mut response = match parameters.stream {
-        Some(options) => stream::respond(reply, jobs, prompts.len(), &model.eos, options, meter, &api.limits),
+        Some(options) => stream::respond(reply, asked, options, meter, &api.limits),
         None => {
-            let finished = choices::collect(jobs, &model.eos, meter).await?;
-            Json(reply.whole(&finished, prompts.len(), parameters.top_logprobs.is_some())).into_response()
+            let finished = choices::collect(asked.jobs, &asked.eos, meter).await?;
+            let with_logprobs = parameters.top_logprobs.is_some();
+            let explanations = asked.explainer.explain_all();
+            Json(reply.whole(&finished, asked.prompts, with_logprobs, explanations)).into_response()
         }
     };
     if !parameters.ignored.is_empty()

@@ -13,26 +13,25 @@ use futures::stream::{self, Stream, StreamExt};
 use neuro_inference::{Generated, TokenEvent, Usage};
 use serde_json::{Map, Value};
 
-use super::choices::{self, finish_reason};
+use super::choices::{self, Asked, Explainer, finish_reason};
 use super::error::ApiError;
 use super::limits::HttpLimits;
 use super::metrics::Meter;
 use super::parameters::StreamOptions;
 use super::reply::{LogprobWriter, Reply};
-use crate::completer::{Job, JobEvent};
+use crate::completer::JobEvent;
 
-/// Streams the answers of `jobs`, which belong to `prompts` prompts. Dropping the response cancels them.
+/// Streams the answers of what was asked. Dropping the response cancels them.
 pub(super) fn respond(
     reply: Reply,
-    jobs: Vec<Job>,
-    prompts: usize,
-    eos: &[u32],
+    asked: Asked,
     options: StreamOptions,
     meter: Meter,
     limits: &HttpLimits,
 ) -> Response {
-    let writer = Writer::new(reply, jobs.len(), prompts, options, meter);
-    let events = stream::unfold((writer, choices::events(jobs, eos)), |(mut writer, mut events)| async move {
+    let events = choices::events(asked.jobs, &asked.eos);
+    let writer = Writer::new(reply, asked.prompts, asked.explainer, options, meter);
+    let events = stream::unfold((writer, events), |(mut writer, mut events)| async move {
         loop {
             if let Some(data) = writer.ready.pop_front() {
                 return Some((Ok::<_, Infallible>(Event::default().data(data)), (writer, events)));
@@ -58,6 +57,7 @@ struct Writer {
     reply: Reply,
     options: StreamOptions,
     prompts: usize,
+    explainer: Explainer,
     choices: Vec<Choice>,
     meter: Meter,
     /// Data lines not yet sent.
@@ -75,11 +75,13 @@ struct Choice {
 }
 
 impl Writer {
-    fn new(reply: Reply, choices: usize, prompts: usize, options: StreamOptions, meter: Meter) -> Self {
+    fn new(reply: Reply, prompts: usize, explainer: Explainer, options: StreamOptions, meter: Meter) -> Self {
+        let choices = explainer.choices();
         let mut writer = Self {
             reply,
             options,
             prompts,
+            explainer,
             choices: (0..choices).map(|_| Choice::default()).collect(),
             meter,
             ready: VecDeque::new(),
@@ -118,8 +120,9 @@ impl Writer {
         if let Some(rest) = generated.text.get(self.choices[index].sent..).filter(|rest| !rest.is_empty()) {
             self.push(self.reply.text_chunk(index, rest, Value::Null));
         }
-        self.choices[index].usage = Some(generated.usage.clone());
-        self.push(self.reply.finish_chunk(index, finish_reason(generated.finish)));
+        self.choices[index].usage = Some(generated.usage);
+        let explanation = self.explainer.explain(index);
+        self.push(self.reply.finish_chunk(index, finish_reason(generated.finish), explanation.as_ref()));
     }
 
     fn fail(&mut self, message: String, retryable: bool) {
@@ -130,7 +133,7 @@ impl Writer {
 
     fn end(&mut self) {
         if self.options.include_usage {
-            let usages: Vec<Usage> = self.choices.iter().filter_map(|choice| choice.usage.clone()).collect();
+            let usages: Vec<Usage> = self.choices.iter().filter_map(|choice| choice.usage).collect();
             let chunk = self.reply.usage_chunk(&usages, self.prompts);
             self.ready.push_back(Value::Object(chunk).to_string());
         }

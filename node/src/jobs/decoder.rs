@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use neuro_inference::{ExpertLayers, ExpertsError, GenerateRequest, Generated, Generator, TokenEvent, Trunk};
+use neuro_inference::{
+    ExpertLayers, ExpertsError, GenerateRequest, Generated, Generator, LocalExperts, TokenEvent, Trunk,
+};
 use neuro_model::Tokenizer;
 use neuro_primitives::{JobId, Routes, Rows};
 use tokio::sync::mpsc;
@@ -57,8 +59,29 @@ pub struct TrunkDecoder {
     pub trunk: Arc<Trunk>,
     /// The tokenizer, shared with the completer.
     pub tokenizer: Arc<Tokenizer>,
-    /// Runs the experts of a layer.
-    pub experts: Arc<dyn ExpertLayers>,
+    /// Runs the experts.
+    pub experts: Arc<dyn JobExperts>,
+}
+
+/// Experts that know which job calls them, so that who computed what can be told.
+pub trait JobExperts: Send + Sync {
+    /// The experts as `job` calls them, until it ends.
+    fn for_job(&self, job: JobId) -> Box<dyn ExpertLayers + '_>;
+}
+
+impl JobExperts for LocalExperts {
+    fn for_job(&self, _: JobId) -> Box<dyn ExpertLayers + '_> {
+        Box::new(Here(self))
+    }
+}
+
+/// Experts of this process: every job calls the same.
+struct Here<'a>(&'a LocalExperts);
+
+impl ExpertLayers for Here<'_> {
+    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
+        self.0.run(layer, hidden, routes)
+    }
 }
 
 impl Decode for TrunkDecoder {
@@ -68,7 +91,8 @@ impl Decode for TrunkDecoder {
         request: &GenerateRequest,
         on_event: &mut dyn FnMut(TokenEvent) -> ControlFlow<()>,
     ) -> Result<Generated, DecodeFailure> {
-        let experts = WhileWanted { experts: self.experts.as_ref(), job };
+        let experts = self.experts.for_job(job.id);
+        let experts = WhileWanted { experts: experts.as_ref(), job };
         let generator = Generator { trunk: &self.trunk, tokenizer: &self.tokenizer, experts: &experts };
         generator
             .run(request, on_event)

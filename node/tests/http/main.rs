@@ -1,0 +1,13 @@
+//! The HTTP API against a scripted model, on the loopback; and once against the skills model.
+
+mod access;
+mod bounds;
+mod completions;
+mod errors;
+mod hang_up;
+mod metrics;
+mod raw;
+mod scripted;
+mod shutdown;
+mod skills;
+mod streaming;
