@@ -1,6 +1,11 @@
 //! Roles (orchestrator, worker) that carry the cores' effects into the world, the HTTP API and the control services.
 
 pub mod completer;
+pub mod data_dir;
 pub mod http;
 pub mod jobs;
 pub mod local;
+pub mod orchestrator_role;
+pub mod os;
+pub mod publish;
+pub mod worker_role;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use neuro_model::{Checkpoint, CheckpointError, StoredType, TensorData, names};
+use neuro_model::{Checkpoint, CheckpointError, StoredType, names};
 use neuro_primitives::{Hash, NodeKey, Untrusted};
 use neuro_protocol::frame::ActivationFormat;
 use neuro_protocol::manifest::{
@@ -87,10 +87,10 @@ impl Publication {
         &self.checkpoint
     }
 
-    /// The bytes of the tensor with this hash, still on disk; `None` when the model has no such tensor.
+    /// The tensor with this hash; `None` when the model has no such tensor.
     #[must_use]
-    pub fn tensor(&self, hash: &Hash) -> Option<TensorData<'_>> {
-        self.checkpoint.tensor(self.names.get(hash)?).ok()
+    pub fn name_of(&self, hash: &Hash) -> Option<String> {
+        self.names.get(hash).cloned()
     }
 }
 
@@ -126,7 +126,7 @@ fn describe(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<
         .collect();
     assets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Manifest {
-        name: name_of(checkpoint.dir()),
+        name: folder_name(checkpoint.dir()),
         architecture: config.architecture.to_string(),
         engine_spec: ENGINE_SPEC,
         config: checkpoint.config_bytes().to_vec(),
@@ -184,7 +184,7 @@ const fn type_of(stored: StoredType) -> TensorType {
 }
 
 /// How a checkpoint is called: its folder's name.
-fn name_of(dir: &Path) -> String {
+fn folder_name(dir: &Path) -> String {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     full.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -27,7 +27,10 @@ impl Rows {
     /// How many rows there are.
     #[must_use]
     pub const fn count(&self) -> usize {
-        if self.width == 0 { 0 } else { self.values.len() / self.width }
+        match self.values.len().checked_div(self.width) {
+            Some(count) => count,
+            None => 0,
+        }
     }
 
     /// How many values a row has.

@@ -143,11 +143,23 @@ impl SignedTicket {
     /// # Errors
     /// [`TicketError::Forged`] before [`TicketError::Expired`]: the expiry of a forged ticket means nothing.
     pub fn verify(&self, now: UnixMillis) -> Result<&Ticket, TicketError> {
-        let Ticket { orchestrator, expires, .. } = self.ticket;
-        if !orchestrator.verifies(DOMAIN, &self.ticket.encode(), &self.signature) {
-            return Err(TicketError::Forged { orchestrator });
+        let ticket = self.verify_signature()?;
+        let at = ticket.expires;
+        if now >= at { Err(TicketError::Expired { at, now }) } else { Ok(ticket) }
+    }
+
+    /// What the ticket says, if its orchestrator signed it, expired or not: where to find that orchestrator, which
+    /// still knows the workers that it admitted before.
+    ///
+    /// # Errors
+    /// [`TicketError::Forged`].
+    pub fn verify_signature(&self) -> Result<&Ticket, TicketError> {
+        let orchestrator = self.ticket.orchestrator;
+        if orchestrator.verifies(DOMAIN, &self.ticket.encode(), &self.signature) {
+            Ok(&self.ticket)
+        } else {
+            Err(TicketError::Forged { orchestrator })
         }
-        if now >= expires { Err(TicketError::Expired { at: expires, now }) } else { Ok(&self.ticket) }
     }
 
     /// As [`Self::verify`], for the orchestrator that a worker shows the ticket to: anyone can sign tickets of their

@@ -5,7 +5,13 @@ use std::fs;
 /// Memory of this process that no file backs, in bytes (`RssAnon`).
 #[must_use]
 pub fn anonymous_bytes() -> Option<u64> {
-    kilobytes("/proc/self/status", "RssAnon:")
+    anonymous_bytes_of(std::process::id())
+}
+
+/// The same of another process.
+#[must_use]
+pub fn anonymous_bytes_of(process: u32) -> Option<u64> {
+    kilobytes(&format!("/proc/{process}/status"), "RssAnon:")
 }
 
 /// Memory that programs can still get without swapping, in bytes (`MemAvailable`).

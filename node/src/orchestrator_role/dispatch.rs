@@ -1,0 +1,369 @@
+//! Carries the orchestrator core's effects out: it owns the tensors of running calls and the way to each worker.
+//!
+//! A decode thread calls [`Dispatch::call`] and blocks. The core says which worker gets which experts; the rows go out
+//! on the workers' links; answers come in on the links' tasks, are checked against what was asked, and are added by
+//! the contribution rule when the core accepts them. All state sits behind one mutex, which is held for microseconds
+//! (for a full chunk of 512 rows: as long as its rows take to copy) and never across a wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use neuro_inference::ExpertsError;
+use neuro_orchestrator::{CallError, Effect, ExpertLoad, Fault, Input, Orchestrator, Settings};
+use neuro_primitives::{CallId, FixedSum, ModelId, Moment, NodeId, Routes, Rows, TaskId};
+use neuro_protocol::frame::{ActivationFormat, Answer, Failure, Frame, MicroTask};
+use neuro_protocol::version::ENGINE_SPEC;
+use tokio::sync::{Notify, mpsc};
+
+use super::faults;
+use super::tally::JobTally;
+
+/// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
+pub const LINK_QUEUE_FRAMES: usize = 256;
+
+/// What the orchestrator tells a worker over the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Fetch these experts and report when they are held.
+    Hold(Vec<neuro_primitives::ExpertId>),
+    /// Let these experts go.
+    Drop(Vec<neuro_primitives::ExpertId>),
+    /// Leave, and do not come back: the reason is for the worker's owner.
+    Expel(String),
+}
+
+/// The way to one connected worker.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Which connection this is: a worker that reconnects gets a new number, so that the end of the old connection
+    /// does not end the new one.
+    pub session: u64,
+    /// Encoded frames for the data plane.
+    pub frames: mpsc::Sender<Vec<u8>>,
+    /// Orders for the control plane.
+    pub orders: mpsc::Sender<Order>,
+}
+
+/// The shared dispatcher. Cheap to clone behind an `Arc`.
+pub struct Dispatch {
+    state: Mutex<State>,
+    started: Instant,
+    /// Tells the timer that an earlier wake-up is wanted.
+    rearm: Notify,
+    model: ModelId,
+}
+
+struct State {
+    core: Orchestrator,
+    calls: BTreeMap<CallId, Call>,
+    tasks: BTreeMap<TaskId, SentTask>,
+    links: BTreeMap<NodeId, Link>,
+    /// The answer that the core is being asked about.
+    arrived: Option<(TaskId, Answer)>,
+    wake_at: Option<Moment>,
+    next_call: u64,
+    stopped: bool,
+}
+
+/// A call whose decode thread is waiting.
+struct Call {
+    layer: u16,
+    hidden: Rows,
+    routes: Routes,
+    sum: FixedSum,
+    tally: Arc<JobTally>,
+    done: SyncSender<Result<Rows, ExpertsError>>,
+}
+
+/// What one worker was asked.
+struct SentTask {
+    call: CallId,
+    worker: NodeId,
+    /// Row of the call for each row of the task.
+    rows: Vec<usize>,
+    routes: Routes,
+}
+
+impl Dispatch {
+    /// A dispatcher for one model.
+    #[must_use]
+    pub fn new(model: ModelId, settings: Settings) -> Self {
+        let state = State {
+            core: Orchestrator::new(settings),
+            calls: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            links: BTreeMap::new(),
+            arrived: None,
+            wake_at: None,
+            next_call: 0,
+            stopped: false,
+        };
+        Self { state: Mutex::new(state), started: Instant::now(), rearm: Notify::new(), model }
+    }
+
+    /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
+    /// the same shape.
+    ///
+    /// # Errors
+    /// When an expert has no holder in time, workers fail too often, or the node stops.
+    pub fn call(&self, layer: u16, hidden: &Rows, routes: &Routes, tally: &Arc<JobTally>) -> Result<Rows, ExpertsError> {
+        let (done, outcome) = sync_channel(1);
+        let call = Call {
+            layer,
+            hidden: hidden.clone(),
+            routes: routes.clone(),
+            sum: FixedSum::zeros(hidden.count(), hidden.width()),
+            tally: Arc::clone(tally),
+            done,
+        };
+        self.start_call(call)?;
+        outcome.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    fn start_call(&self, call: Call) -> Result<(), ExpertsError> {
+        let (layer, experts) = (call.layer, loads(&call.routes));
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(stopped());
+        }
+        let id = CallId(state.next_call);
+        state.next_call += 1;
+        state.calls.insert(id, call);
+        self.advance(&mut state, Input::Call { call: id, layer, experts });
+        Ok(())
+    }
+
+    /// A worker's link is up: it may be given experts and tasks. An older link of the same worker is closed.
+    pub fn joined(&self, worker: NodeId, link: Link, memory_limit_bytes: u64) {
+        let mut state = self.lock();
+        if state.links.remove(&worker).is_some() {
+            self.advance(&mut state, Input::WorkerLeft { worker });
+        }
+        state.links.insert(worker, link);
+        self.advance(&mut state, Input::WorkerJoined { worker, memory_limit_bytes });
+    }
+
+    /// The link `session` of a worker is gone.
+    pub fn left(&self, worker: NodeId, session: u64) {
+        let mut state = self.lock();
+        if state.links.get(&worker).is_some_and(|link| link.session == session) {
+            state.links.remove(&worker);
+            self.advance(&mut state, Input::WorkerLeft { worker });
+        }
+    }
+
+    /// A worker reported something about its experts.
+    pub fn reported(&self, input: Input) {
+        let mut state = self.lock();
+        self.advance(&mut state, input);
+    }
+
+    /// An answer came. One that does not fit what was asked counts as a fault of its worker.
+    pub fn answered(&self, worker: NodeId, answer: Answer) {
+        let mut state = self.lock();
+        let task = answer.task;
+        let Some(sent) = state.tasks.get(&task).filter(|sent| sent.worker == worker) else {
+            // Long answered by another, or never sent: the core counts it.
+            self.advance(&mut state, Input::Answered { task, worker, compute_us: answer.compute_us });
+            return;
+        };
+        let d_model = state.calls.get(&sent.call).map_or(0, |call| call.hidden.width());
+        let input = match answer.check(&sent.routes, d_model) {
+            Ok(()) => Input::Answered { task, worker, compute_us: answer.compute_us },
+            Err(error) => {
+                tracing::warn!(worker = %worker.short(), %error, "an answer was refused");
+                Input::Faulty { task, worker, fault: faults::of_answer(&error) }
+            }
+        };
+        state.arrived = Some((task, answer));
+        self.advance(&mut state, input);
+        state.arrived = None;
+    }
+
+    /// A worker says that it cannot do a task.
+    pub fn refused(&self, worker: NodeId, failure: &Failure) {
+        tracing::warn!(worker = %worker.short(), code = ?failure.code, text = %failure.text, "a worker refused a task");
+        if let Some(task) = failure.task {
+            let mut state = self.lock();
+            self.advance(&mut state, Input::Faulty { task, worker, fault: faults::of_refusal(failure.code) });
+        }
+    }
+
+    /// Ends every waiting call with an error and accepts no more.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        for call in std::mem::take(&mut state.calls).into_values() {
+            let _ = call.done.send(Err(stopped()));
+        }
+        state.links.clear();
+    }
+
+    /// Gives the core the time whenever it wants it. Runs until the future is dropped.
+    pub async fn run_timer(&self) {
+        loop {
+            let wake_at = self.lock().wake_at;
+            let rearmed = self.rearm.notified();
+            match wake_at {
+                None => rearmed.await,
+                Some(moment) => {
+                    let deadline = self.started + Duration::from_micros(moment.0);
+                    tokio::select! {
+                        () = tokio::time::sleep_until(deadline.into()) => {
+                            let mut state = self.lock();
+                            state.wake_at = None;
+                            self.advance(&mut state, Input::Tick);
+                        }
+                        () = rearmed => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the core's state for status and metrics.
+    pub fn view<T>(&self, read: impl FnOnce(&Orchestrator, Moment) -> T) -> T {
+        let state = self.lock();
+        read(&state.core, self.now())
+    }
+
+    fn now(&self) -> Moment {
+        Moment(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Nobody panics while holding the lock but through a bug; the state is consistent between inputs, so it is used.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Feeds one input to the core and carries out its effects, and theirs.
+    fn advance(&self, state: &mut State, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in state.core.step(input, self.now()) {
+                inputs.extend(self.perform(state, effect));
+            }
+        }
+    }
+
+    /// Carries out one effect; what went wrong is the core's next input.
+    fn perform(&self, state: &mut State, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Hold { worker, experts } => state.order(worker, Order::Hold(experts)),
+            Effect::Drop { worker, experts } => state.order(worker, Order::Drop(experts)),
+            Effect::Expel { worker, reason } => state.expel(worker, reason),
+            Effect::SendTask { task, call, worker, experts, deadline } => {
+                state.send_task(self.model, task, call, worker, &experts, deadline)
+            }
+            Effect::CancelTask { task, worker } => state.cancel_task(task, worker),
+            Effect::AcceptAnswer { task, call, .. } => state.accept(task, call),
+            Effect::CallDone { call } => state.finish(call, None),
+            Effect::CallFailed { call, error } => state.finish(call, Some(&error)),
+            Effect::WakeAt(moment) => {
+                state.wake_at = Some(moment);
+                self.rearm.notify_one();
+                None
+            }
+        }
+    }
+}
+
+impl State {
+    /// Sends an order; a worker that does not take it is lost.
+    fn order(&mut self, worker: NodeId, order: Order) -> Option<Input> {
+        let link = self.links.get(&worker)?;
+        if link.orders.try_send(order).is_ok() { None } else { self.lose(worker) }
+    }
+
+    fn expel(&mut self, worker: NodeId, reason: String) -> Option<Input> {
+        tracing::warn!(worker = %worker.short(), reason, "a worker was expelled");
+        if let Some(link) = self.links.get(&worker) {
+            let _ = link.orders.try_send(Order::Expel(reason));
+        }
+        self.lose(worker)
+    }
+
+    fn lose(&mut self, worker: NodeId) -> Option<Input> {
+        self.links.remove(&worker)?;
+        Some(Input::WorkerLeft { worker })
+    }
+
+    fn send_task(
+        &mut self,
+        model: ModelId,
+        task: TaskId,
+        call_id: CallId,
+        worker: NodeId,
+        experts: &[u16],
+        deadline: Duration,
+    ) -> Option<Input> {
+        let call = self.calls.get(&call_id)?;
+        let (rows, routes) = call.routes.restrict(|expert| experts.contains(&expert));
+        let frame = Frame::Task(MicroTask {
+            task,
+            model,
+            engine_spec: ENGINE_SPEC,
+            layer: call.layer,
+            deadline_left_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+            activation: ActivationFormat::F32,
+            hidden: call.hidden.gather(&rows),
+            routes: routes.clone(),
+        });
+        self.tasks.insert(task, SentTask { call: call_id, worker, rows, routes });
+        let sent = self.links.get(&worker).is_some_and(|link| link.frames.try_send(frame.encode()).is_ok());
+        if sent { None } else { self.lose(worker) }
+    }
+
+    fn cancel_task(&mut self, task: TaskId, worker: NodeId) -> Option<Input> {
+        self.tasks.remove(&task);
+        // Best effort: a worker that misses it computes for nothing.
+        let _ = self.links.get(&worker)?.frames.try_send(Frame::Cancel(task).encode());
+        None
+    }
+
+    /// Adds the answer at hand to its call.
+    fn accept(&mut self, task: TaskId, call_id: CallId) -> Option<Input> {
+        let (arrived, answer) = self.arrived.take()?;
+        assert_eq!(arrived, task, "the core accepted another answer than the one it was shown");
+        let sent = self.tasks.remove(&task)?;
+        let call = self.calls.get_mut(&call_id)?;
+        for (&row, sum) in sent.rows.iter().zip(&answer.sums) {
+            if let Err(error) = call.sum.add(row, sum) {
+                let error = ExpertsError { message: format!("layer {}: {error}", call.layer), retryable: false };
+                let _ = self.calls.remove(&call_id)?.done.send(Err(error));
+                return Some(Input::CallCancelled { call: call_id });
+            }
+        }
+        call.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        None
+    }
+
+    fn finish(&mut self, call_id: CallId, error: Option<&CallError>) -> Option<Input> {
+        self.tasks.retain(|_, sent| sent.call != call_id);
+        let call = self.calls.remove(&call_id)?;
+        let outcome = match error {
+            None => Ok(call.sum.to_rows()),
+            Some(error) => {
+                Err(ExpertsError { message: format!("layer {}: {error}", call.layer), retryable: error.is_retryable() })
+            }
+        };
+        // The decode thread waits for exactly this; it is gone only when the process stops.
+        let _ = call.done.send(outcome);
+        None
+    }
+}
+
+/// How many rows each expert of a call gets.
+fn loads(routes: &Routes) -> Vec<ExpertLoad> {
+    let mut rows = BTreeMap::<u16, u32>::new();
+    for route in routes.entries() {
+        *rows.entry(route.expert).or_default() += 1;
+    }
+    rows.into_iter().map(|(expert, rows)| ExpertLoad { expert, rows }).collect()
+}
+
+fn stopped() -> ExpertsError {
+    ExpertsError { message: "the node is stopping".to_owned(), retryable: true }
+}

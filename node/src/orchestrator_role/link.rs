@@ -1,0 +1,146 @@
+//! The data plane to one worker: frames out, answers in, until either side ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use neuro_network::frames::{FrameError, FrameReader, FrameWriter};
+use neuro_network::peer_to_peer::{NetworkError, PeerStream, PeerToPeer, StreamKind};
+use neuro_primitives::{ModelId, NodeId};
+use neuro_protocol::frame::{DecodeError, Failure, Frame, Hello};
+use neuro_protocol::limits;
+use neuro_protocol::version::{ENGINE_SPEC, WIRE_MAX, WIRE_MIN};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+
+use super::dispatch::Dispatch;
+
+/// How long a worker may take to answer the greeting.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A greeted data stream, ready for tasks.
+pub struct OpenLink {
+    reader: FrameReader<ReadHalf<PeerStream>>,
+    writer: FrameWriter<WriteHalf<PeerStream>>,
+}
+
+/// The data plane to a worker cannot be opened, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No stream.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The stream broke, or a frame was too long or too slow.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame says nothing.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The worker took too long to answer the greeting.
+    #[error("worker {} did not answer the greeting within {} s", .worker.short(), GREETING_TIMEOUT.as_secs())]
+    Silent {
+        /// The worker.
+        worker: NodeId,
+    },
+    /// The worker refused the greeting.
+    #[error("worker {} refused: {text}", .worker.short())]
+    Refused {
+        /// The worker.
+        worker: NodeId,
+        /// Its words.
+        text: String,
+    },
+    /// The worker sent a frame that has no place here.
+    #[error("worker {} sent {got} where {expected} belongs", .worker.short())]
+    OutOfPlace {
+        /// The worker.
+        worker: NodeId,
+        /// What belongs there.
+        expected: &'static str,
+        /// What came.
+        got: &'static str,
+    },
+    /// The worker ended the stream.
+    #[error("worker {} ended the stream", .worker.short())]
+    Ended {
+        /// The worker.
+        worker: NodeId,
+    },
+}
+
+impl LinkError {
+    /// Whether the worker broke the protocol, so that another attempt would end the same way.
+    #[must_use]
+    pub fn is_violation(&self, worker: NodeId) -> bool {
+        match self {
+            Self::Decode(_) | Self::OutOfPlace { .. } => true,
+            Self::Frame(error) => error.blames(worker).is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl OpenLink {
+    /// Opens the stream to a connected worker and agrees on the version.
+    ///
+    /// # Errors
+    /// When the worker is not connected, refuses, or answers nonsense.
+    pub async fn open(
+        network: &PeerToPeer,
+        worker: NodeId,
+        model: ModelId,
+        d_model: usize,
+    ) -> Result<Self, LinkError> {
+        let stream = network.open(worker, StreamKind::Experts).await?;
+        let (reading, writing) = tokio::io::split(stream);
+        let limit = limits::answer_frame_limit(d_model);
+        let mut link = Self { reader: FrameReader::new(reading, limit), writer: FrameWriter::new(writing, limits::task_frame_limit(d_model)) };
+        let d_model = u32::try_from(d_model).unwrap_or(u32::MAX);
+        let hello = Hello { versions: WIRE_MIN..=WIRE_MAX, model, engine_spec: ENGINE_SPEC, d_model };
+        link.writer.write(&Frame::Hello(hello).encode()).await?;
+        let reply = tokio::time::timeout(GREETING_TIMEOUT, link.reader.read()).await;
+        match next_frame(worker, reply.map_err(|_| LinkError::Silent { worker })?)? {
+            Frame::Welcome(_) => Ok(link),
+            Frame::Failure(Failure { text, .. }) => Err(LinkError::Refused { worker, text }),
+            other => Err(LinkError::OutOfPlace { worker, expected: "a welcome", got: other.kind() }),
+        }
+    }
+
+    /// Sends what `frames` yields and hands answers to `dispatch`, until one side ends.
+    ///
+    /// # Errors
+    /// Why it ended, when the worker ended it; nothing when `frames` was closed.
+    pub async fn run(
+        self,
+        worker: NodeId,
+        mut frames: mpsc::Receiver<Vec<u8>>,
+        dispatch: &Arc<Dispatch>,
+    ) -> Result<(), LinkError> {
+        let Self { mut reader, mut writer } = self;
+        let send = async {
+            while let Some(frame) = frames.recv().await {
+                writer.write(&frame).await?;
+            }
+            Ok(())
+        };
+        let receive = async {
+            loop {
+                match next_frame(worker, reader.read().await)? {
+                    Frame::Answer(answer) => dispatch.answered(worker, answer),
+                    Frame::Failure(failure) => dispatch.refused(worker, &failure),
+                    other => {
+                        return Err(LinkError::OutOfPlace { worker, expected: "an answer", got: other.kind() });
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            sent = send => sent,
+            received = receive => received,
+        }
+    }
+}
+
+fn next_frame(worker: NodeId, read: Result<Option<Vec<u8>>, FrameError>) -> Result<Frame, LinkError> {
+    let payload = read?.ok_or(LinkError::Ended { worker })?;
+    Ok(Frame::decode(&payload)?)
+}

@@ -1,0 +1,116 @@
+//! What workers say about themselves: facts for status pages, never for decisions.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use neuro_primitives::{NodeId, UnixMillis};
+use neuro_protocol::control::{Beat, JoinRequest};
+
+/// Workers that are kept after they left, so that status shows who is gone. The oldest is forgotten first.
+const GONE_KEPT: usize = 64;
+
+/// The facts about every worker of this run.
+#[derive(Debug, Default)]
+pub struct Roster(Mutex<BTreeMap<NodeId, Facts>>);
+
+/// What is known of one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The name that its owner gave it.
+    pub name: String,
+    /// The engine class that it computes with.
+    pub engine: String,
+    /// Threads that compute.
+    pub threads: u32,
+    /// Bytes of experts that it may hold.
+    pub memory_limit_bytes: u64,
+    /// Bytes of experts in its memory, as it said last.
+    pub resident_bytes: u64,
+    /// When it joined.
+    pub connected: UnixMillis,
+    /// Whether it attends now.
+    pub present: bool,
+}
+
+impl Roster {
+    /// A worker was admitted.
+    pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) {
+        let facts = Facts {
+            name: shown(&request.name),
+            engine: shown(&request.engine),
+            threads: request.threads,
+            memory_limit_bytes: request.memory_limit_bytes,
+            resident_bytes: 0,
+            connected: now,
+            present: true,
+        };
+        let mut workers = self.lock();
+        workers.insert(worker, facts);
+        while workers.values().filter(|facts| !facts.present).count() > GONE_KEPT {
+            let oldest = workers.iter().filter(|(_, facts)| !facts.present).min_by_key(|(_, facts)| facts.connected);
+            let Some(oldest) = oldest.map(|(worker, _)| *worker) else { break };
+            workers.remove(&oldest);
+        }
+    }
+
+    /// A worker sent its counters.
+    pub fn beat(&self, worker: NodeId, beat: &Beat) {
+        if let Some(facts) = self.lock().get_mut(&worker) {
+            facts.resident_bytes = beat.resident_bytes;
+        }
+    }
+
+    /// A worker is gone.
+    pub fn left(&self, worker: NodeId) {
+        if let Some(facts) = self.lock().get_mut(&worker) {
+            facts.present = false;
+        }
+    }
+
+    /// The facts about one worker.
+    #[must_use]
+    pub fn facts(&self, worker: NodeId) -> Option<Facts> {
+        self.lock().get(&worker).cloned()
+    }
+
+    /// All workers, first come first.
+    #[must_use]
+    pub fn all(&self) -> Vec<(NodeId, Facts)> {
+        let mut all: Vec<_> = self.lock().iter().map(|(worker, facts)| (*worker, facts.clone())).collect();
+        all.sort_by_key(|(worker, facts)| (facts.connected, *worker));
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Facts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stranger's text as it may be shown on a terminal: short, and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_write_to_the_terminal() {
+        assert_eq!(shown("\u{1b}[2Jnice\nname"), "[2Jnicename");
+        assert_eq!(shown(&"x".repeat(1000)).len(), 64);
+    }
+
+    #[test]
+    fn those_who_left_are_kept_up_to_a_bound() {
+        let roster = Roster::default();
+        for number in 0..100_u8 {
+            let worker = NodeId([number; 32]);
+            roster.joined(worker, &JoinRequest::default(), UnixMillis(u64::from(number)));
+            roster.left(worker);
+        }
+        let all = roster.all();
+        assert!(all.len() <= GONE_KEPT + 1, "{}", all.len());
+        assert_eq!(all.last().unwrap().0, NodeId([99; 32]), "the newest is kept");
+    }
+}

@@ -1,0 +1,189 @@
+//! The worker's end of a stream of micro-tasks.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use neuro_network::frames::{FrameError, FrameReader, FrameWriter};
+use neuro_network::peer_to_peer::PeerStream;
+use neuro_primitives::{ModelId, NodeId};
+use neuro_protocol::frame::{DecodeError, Failure, FailureCode, Frame, Hello, MicroTask, Welcome};
+use neuro_protocol::limits;
+use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
+use tokio::sync::mpsc;
+
+use super::compute::Compute;
+
+/// Answers that may wait for the socket. As many as tasks may wait for the compute thread, so that a slow link slows
+/// the computing down instead of filling memory.
+const OUTBOX_FRAMES: usize = 64;
+
+/// How long the caller may take to greet.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whom the worker serves, with which model. Empty until it has joined.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<RwLock<Option<Serving>>>);
+
+/// One orchestrator and its model.
+#[derive(Clone)]
+pub struct Serving {
+    /// Who may call.
+    pub orchestrator: NodeId,
+    /// The model.
+    pub model: ModelId,
+    /// Values in a row.
+    pub d_model: usize,
+    /// Where tasks go.
+    pub compute: Compute,
+}
+
+/// Why a stream of micro-tasks ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The stream broke, or a frame was too long or too slow.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame says nothing.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The caller did not greet.
+    #[error("caller {} did not greet within {} s", .caller.short(), GREETING_TIMEOUT.as_secs())]
+    Silent {
+        /// The caller.
+        caller: NodeId,
+    },
+    /// The caller was turned away.
+    #[error("caller {} was turned away: {text}", .caller.short())]
+    TurnedAway {
+        /// The caller.
+        caller: NodeId,
+        /// What it was told.
+        text: String,
+    },
+    /// A frame that has no place here.
+    #[error("caller {} sent {got} where {expected} belongs", .caller.short())]
+    OutOfPlace {
+        /// The caller.
+        caller: NodeId,
+        /// What belongs there.
+        expected: &'static str,
+        /// What came.
+        got: &'static str,
+    },
+}
+
+impl Gate {
+    /// Opens the gate to one orchestrator, and closes it to any other.
+    pub fn open(&self, serving: Serving) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+    }
+
+    fn serving(&self) -> Option<Serving> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Serves one stream until the caller ends it.
+///
+/// # Errors
+/// Why it ended otherwise. The caller was told where that was possible.
+pub async fn serve(gate: Gate, caller: NodeId, stream: PeerStream) -> Result<(), ServeError> {
+    let (reading, writing) = tokio::io::split(stream);
+    let mut writer = FrameWriter::new(writing, limits::MAX_WELCOME_BYTES);
+    let Some(serving) = gate.serving().filter(|serving| serving.orchestrator == caller) else {
+        let text = "this worker computes for its orchestrator alone".to_owned();
+        let _ = writer.write(&refusal(FailureCode::NotAllowed, &text)).await;
+        return Err(ServeError::TurnedAway { caller, text });
+    };
+    let mut reader = FrameReader::new(reading, limits::MAX_HELLO_BYTES);
+    let greeting = tokio::time::timeout(GREETING_TIMEOUT, reader.read()).await;
+    let Some(payload) = greeting.map_err(|_| ServeError::Silent { caller })?? else { return Ok(()) };
+    let hello = match Frame::decode(&payload)? {
+        Frame::Hello(hello) => hello,
+        other => return Err(ServeError::OutOfPlace { caller, expected: "a greeting", got: other.kind() }),
+    };
+    match agree(&hello, &serving) {
+        Ok(version) => writer.write(&Frame::Welcome(Welcome { version }).encode()).await?,
+        Err((code, text)) => {
+            let _ = writer.write(&refusal(code, &text)).await;
+            return Err(ServeError::TurnedAway { caller, text });
+        }
+    }
+    reader.set_limit(limits::task_frame_limit(serving.d_model));
+    writer.set_limit(limits::answer_frame_limit(serving.d_model));
+    let (outbox, answers) = mpsc::channel(OUTBOX_FRAMES);
+    tokio::select! {
+        taken = take_tasks(&serving, reader, outbox) => taken,
+        sent = send_answers(writer, answers) => sent,
+    }
+}
+
+/// The version to speak, or why not.
+fn agree(hello: &Hello, serving: &Serving) -> Result<u16, (FailureCode, String)> {
+    let version = negotiate(supported(), hello.versions.clone());
+    let version = version.map_err(|error| (FailureCode::WrongVersion, error.to_string()))?;
+    if hello.model != serving.model {
+        let text = format!("expected model {}, got {}", serving.model, hello.model);
+        return Err((FailureCode::WrongModel, text));
+    }
+    if hello.engine_spec != ENGINE_SPEC {
+        let text = format!("expected engine rules {ENGINE_SPEC}, got {}", hello.engine_spec);
+        return Err((FailureCode::WrongEngine, text));
+    }
+    if hello.d_model as usize != serving.d_model {
+        let text = format!("expected rows of {}, got {}", serving.d_model, hello.d_model);
+        return Err((FailureCode::WrongModel, text));
+    }
+    Ok(version)
+}
+
+async fn take_tasks<R: tokio::io::AsyncRead + Unpin>(
+    serving: &Serving,
+    mut reader: FrameReader<R>,
+    outbox: mpsc::Sender<Vec<u8>>,
+) -> Result<(), ServeError> {
+    while let Some(payload) = reader.read().await? {
+        match Frame::decode(&payload)? {
+            Frame::Task(task) => match unfit(&task, serving) {
+                None => serving.compute.submit(task, outbox.clone()),
+                Some((code, text)) => {
+                    let failure = Frame::Failure(Failure::new(Some(task.task), code, &text));
+                    let _ = outbox.send(failure.encode()).await;
+                }
+            },
+            Frame::Cancel(task) => serving.compute.cancel(task),
+            other => {
+                let (caller, got) = (serving.orchestrator, other.kind());
+                return Err(ServeError::OutOfPlace { caller, expected: "a task", got });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why this task is not for this worker, if so.
+fn unfit(task: &MicroTask, serving: &Serving) -> Option<(FailureCode, String)> {
+    if task.model != serving.model {
+        return Some((FailureCode::WrongModel, format!("expected model {}, got {}", serving.model, task.model)));
+    }
+    if task.engine_spec != ENGINE_SPEC {
+        let text = format!("expected engine rules {ENGINE_SPEC}, got {}", task.engine_spec);
+        return Some((FailureCode::WrongEngine, text));
+    }
+    let (expected, got) = (serving.d_model, task.hidden.width());
+    (got != expected).then(|| (FailureCode::BadTask, format!("expected rows of {expected} values, got {got}")))
+}
+
+async fn send_answers<W: tokio::io::AsyncWrite + Unpin>(
+    mut writer: FrameWriter<W>,
+    mut answers: mpsc::Receiver<Vec<u8>>,
+) -> Result<(), ServeError> {
+    while let Some(frame) = answers.recv().await {
+        writer.write(&frame).await?;
+    }
+    Ok(())
+}
+
+fn refusal(code: FailureCode, text: &str) -> Vec<u8> {
+    Frame::Failure(Failure::new(None, code, text)).encode()
+}
