@@ -249,8 +249,7 @@ impl Suite {
         for (index, ((&got, &expected), &magnitude)) in triples.enumerate() {
             let scale = f64::from(magnitude.max(f32::MIN_POSITIVE / TOLERANCE as f32));
             let difference = (f64::from(got) - f64::from(expected)).abs() / scale;
-            // Written so that NaN fails.
-            if !(difference <= TOLERANCE) {
+            if difference.is_nan() || difference > TOLERANCE {
                 let (case, allowed) = (case.to_owned(), scale * TOLERANCE);
                 return Err(Mismatch::Value { case, index, expected, got, allowed });
             }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use neuro_primitives::{ContributionError, ExpertId, FixedSum, RowSum, Routes, Rows};
+use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
 use rayon::prelude::*;
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};

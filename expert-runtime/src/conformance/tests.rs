@@ -96,7 +96,8 @@ fn bits_that_depend_on_the_threads_are_found() {
 
 #[test]
 fn bits_that_depend_on_the_batch_are_reported() -> Result<(), Mismatch> {
-    let report = check(&Flawed(|rows| if rows.count() == 1 { last(rows, |value| value * (1.0 + 1e-6)) } else { rows }))?;
+    let report =
+        check(&Flawed(|rows| if rows.count() == 1 { last(rows, |value| value * (1.0 + 1e-6)) } else { rows }))?;
     assert!(!report.batch_invariant);
     assert!((1e-7..1e-5).contains(&report.largest_batch_difference), "{report:?}");
     Ok(())

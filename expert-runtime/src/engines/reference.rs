@@ -6,9 +6,7 @@
 use neuro_model::HiddenActivation;
 use neuro_primitives::Rows;
 
-use crate::engine::{
-    Engine, EngineError, EngineId, Expert, ExpertWeights, FLOAT_SPEC, Linear, Matrix, check_width,
-};
+use crate::engine::{Engine, EngineError, EngineId, Expert, ExpertWeights, FLOAT_SPEC, Linear, Matrix, check_width};
 
 /// Computes in plain loops with f64 sums.
 #[derive(Debug, Clone, Copy, Default)]

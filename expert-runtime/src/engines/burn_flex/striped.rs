@@ -74,7 +74,12 @@ impl StripedMatrix {
 
     /// Bytes of the panels, padding included.
     pub(super) fn resident_bytes(&self) -> u64 {
-        let values: usize = self.strips.iter().flat_map(|strip| &strip.panels).map(|panel| panel.dims().iter().product::<usize>()).sum();
+        let values: usize = self
+            .strips
+            .iter()
+            .flat_map(|strip| &strip.panels)
+            .map(|panel| panel.dims().iter().product::<usize>())
+            .sum();
         (values * size_of::<f32>()) as u64
     }
 }

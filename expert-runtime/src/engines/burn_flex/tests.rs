@@ -61,7 +61,8 @@ fn wrong_shapes_are_refused() -> Result<(), EngineError> {
     assert_eq!(linear.apply(&Rows::zeros(2, 3)), Err(EngineError::Width { expected: 4, got: 3 }));
     assert!(engine.linear(Matrix { rows: 2, columns: 2, values: vec![0.0; 3] }).is_err());
     let (gate, up, down) = (matrix(5, 4, 1), matrix(5, 4, 2), matrix(4, 5, 3));
-    let swapped = ExpertWeights { gate: gate.clone(), up: up.clone(), down: up.clone(), activation: HiddenActivation::Silu };
+    let swapped =
+        ExpertWeights { gate: gate.clone(), up: up.clone(), down: up.clone(), activation: HiddenActivation::Silu };
     assert!(engine.expert(swapped).is_err());
     let expert = engine.expert(ExpertWeights { gate, up, down, activation: HiddenActivation::Silu })?;
     assert_eq!(expert.forward(&Rows::zeros(1, 5)), Err(EngineError::Width { expected: 4, got: 5 }));
