@@ -1,6 +1,6 @@
 //! The default engine: f32 on burn's CPU backend `flex`.
 //!
-//! Weights are laid out once, when a layer is made (see [`striped`]), and held as f32. A call reads them where they
+//! Weights are laid out once, when a layer is made (see `striped`), and held as f32. A call reads them where they
 //! lie. Strips of outputs are computed by the threads of the current rayon pool; each output is computed by one
 //! thread in an order that depends on nothing but the weight's shape, so thread counts do not change a bit.
 
