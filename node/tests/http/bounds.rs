@@ -125,9 +125,10 @@ async fn one_connection_too_many_is_told_so_and_the_next_is_served() {
 }
 
 #[tokio::test]
-async fn an_oversized_head_is_refused() {
+async fn a_head_without_end_is_refused() {
     let node = start(HELLO).await;
-    let request = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-filler: {}\r\n\r\n", "x".repeat(40_000));
+    // A little over the limit, so that the server reads all of it: closing with bytes unread would reset the connection.
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-filler: {}", "x".repeat(33_000));
     let mut stream = raw::send(node.address, &request).await;
     let answer = raw::read_until(&mut stream, "\r\n").await;
     assert_eq!(raw::status(&answer), "431");

@@ -65,7 +65,10 @@ async fn the_same_seed_gives_the_same_answers_choice_by_choice() {
     let serving =
         tokio::spawn(http::serve(listener, Arc::new(completer), HttpOptions::default(), std::future::pending()));
     let sampled = || async move {
-        let body = question(json!({ "temperature": 2, "seed": 11, "n": 3, "max_tokens": 8 }));
+        // No question of the training set: the model is sure of those, whatever the temperature.
+        let messages = json!([{ "role": "user", "content": "Sing of the sea, the wind and the moon" }]);
+        let sampling = json!({ "messages": messages, "temperature": 2, "seed": 11, "n": 3, "max_tokens": 12 });
+        let body = question(sampling);
         let answer: Value = ask(address, body).await.json().await.unwrap();
         let choices = answer["choices"].as_array().unwrap();
         choices.iter().map(|choice| choice["message"]["content"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
