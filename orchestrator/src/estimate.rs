@@ -97,7 +97,10 @@ impl Estimate {
 
     /// The average of the measured class nearest to `class`; of two as near, the smaller batch.
     fn nearest(&self, class: usize) -> Option<u64> {
-        (0..CLASSES).filter(|other| self.row_ns[*other].is_some()).min_by_key(|other| other.abs_diff(class)).and_then(|other| self.row_ns[other])
+        (0..CLASSES)
+            .filter(|other| self.row_ns[*other].is_some())
+            .min_by_key(|other| other.abs_diff(class))
+            .and_then(|other| self.row_ns[other])
     }
 }
 
@@ -112,7 +115,9 @@ fn class_of(rows: u64) -> usize {
 
 fn average(before: Option<u64>, sample: u64) -> u64 {
     let Some(before) = before else { return sample };
-    before.saturating_add_signed((i64::try_from(sample).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)) / SAMPLE_SHARE)
+    before.saturating_add_signed(
+        (i64::try_from(sample).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)) / SAMPLE_SHARE,
+    )
 }
 
 fn nanoseconds(span: Duration) -> u64 {

@@ -129,7 +129,8 @@ impl Orchestrator {
                 worker.refused.retain(|_, until| *until > now);
             }
         }
-        self.refusals_due = self.registry.workers().filter_map(|(_, worker)| worker.refused.values().min().copied()).min();
+        self.refusals_due =
+            self.registry.workers().filter_map(|(_, worker)| worker.refused.values().min().copied()).min();
         if let Some(due) = self.refusals_due {
             self.timers.set(due, Timer::Refusals);
         }
@@ -196,4 +197,3 @@ impl Orchestrator {
         }
     }
 }
-

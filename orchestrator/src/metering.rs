@@ -23,7 +23,12 @@ pub(crate) struct Metering {
 impl Metering {
     /// Nothing counted yet.
     pub(crate) fn new(experts: usize) -> Self {
-        Self { counters: Counters::default(), fleet: Estimate::default(), rows: vec![0; experts], recent: vec![0; experts] }
+        Self {
+            counters: Counters::default(),
+            fleet: Estimate::default(),
+            rows: vec![0; experts],
+            recent: vec![0; experts],
+        }
     }
 
     /// Counts `rows` rows that go to the expert.
@@ -81,7 +86,10 @@ mod tests {
         let mut window = LatencyWindow::default();
         assert_eq!(window.quantile(50), None);
         window.record(Duration::from_micros(7));
-        assert_eq!((window.quantile(50), window.quantile(95)), (Some(Duration::from_micros(7)), Some(Duration::from_micros(7))));
+        assert_eq!(
+            (window.quantile(50), window.quantile(95)),
+            (Some(Duration::from_micros(7)), Some(Duration::from_micros(7)))
+        );
         for us in 1..=1000 {
             window.record(Duration::from_micros(us));
         }

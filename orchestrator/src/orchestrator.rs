@@ -117,7 +117,8 @@ impl Orchestrator {
     fn place(&mut self, now: Moment) {
         let freed = self.registry.take_freed();
         let work = &mut self.pending;
-        let (plan, level) = (std::mem::take(&mut work.replan) || (freed && work.short), std::mem::take(&mut work.level));
+        let (plan, level) =
+            (std::mem::take(&mut work.replan) || (freed && work.short), std::mem::take(&mut work.level));
         if plan || level {
             let policy = Policy::new(self.settings.replicas, &self.registry, self.metering.recent());
             if plan {
@@ -197,3 +198,5 @@ impl Orchestrator {
     }
 }
 
+#[cfg(test)]
+mod tests;

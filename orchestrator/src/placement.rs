@@ -36,7 +36,7 @@ pub(crate) fn plan(registry: &mut Registry, policy: &Policy, newcomers: &BTreeSe
     let mut planner = Planner::new(registry, policy, now);
     planner.fill();
     for newcomer in newcomers {
-        planner.balance_onto(*newcomer, usize::MAX);
+        planner.balance_onto(*newcomer);
     }
     !planner.short().is_empty()
 }
@@ -105,7 +105,8 @@ impl<'a> Planner<'a> {
         let loads: BTreeMap<NodeId, u64> = registry
             .workers()
             .map(|(id, worker)| {
-                let mut planned = worker.copies.iter().filter(|(_, copy)| copy.state.is_planned()).map(|(expert, _)| *expert);
+                let mut planned =
+                    worker.copies.iter().filter(|(_, copy)| copy.state.is_planned()).map(|(expert, _)| *expert);
                 (id, weigh(&mut planned))
             })
             .collect();
@@ -161,7 +162,8 @@ impl<'a> Planner<'a> {
 
     /// Keeps a copy that was on its way out: nothing needs to be loaded.
     fn take_back(&mut self, expert: usize) -> bool {
-        let going = |id: &&NodeId| matches!(self.registry.state(expert, **id), Some(CopyState::Leaving | CopyState::Retiring));
+        let going =
+            |id: &&NodeId| matches!(self.registry.state(expert, **id), Some(CopyState::Leaving | CopyState::Retiring));
         let Some(id) = self.registry.copies(expert).iter().find(going).copied() else { return false };
         self.set(expert, id, Some(CopyState::Ready));
         true
@@ -174,7 +176,10 @@ impl<'a> Planner<'a> {
         let lightest = *eligible.next()?;
         let limit = lightest.0 + self.policy.weights[expert];
         let near = eligible.take(COMPARED).take_while(|(load, _)| *load <= limit);
-        std::iter::once(&lightest).chain(near).min_by_key(|(load, id)| (self.of_layer(*id, layer.clone()), *load, *id)).map(|(_, id)| *id)
+        std::iter::once(&lightest)
+            .chain(near)
+            .min_by_key(|(load, id)| (self.of_layer(*id, layer.clone()), *load, *id))
+            .map(|(_, id)| *id)
     }
 
     /// Planned copies at the worker among the experts of a range.
@@ -210,3 +215,5 @@ impl<'a> Planner<'a> {
     }
 }
 
+#[cfg(test)]
+mod tests;

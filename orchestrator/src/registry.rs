@@ -95,6 +95,21 @@ impl Registry {
         &self.serving[expert]
     }
 
+    /// Workers whose copy of the expert goes as soon as nothing is in flight there, ascending. They still hold it.
+    pub(crate) fn retiring(&self, expert: usize) -> Vec<NodeId> {
+        if self.copies[expert].len() == self.serving[expert].len() {
+            return Vec::new();
+        }
+        let retiring = |id: &NodeId| self.state(expert, *id) == Some(CopyState::Retiring);
+        self.copies[expert].iter().copied().filter(retiring).collect()
+    }
+
+    /// Whether a worker loads the expert or shall load it.
+    pub(crate) fn is_coming(&self, expert: usize) -> bool {
+        let coming = |id: &NodeId| matches!(self.state(expert, *id), Some(CopyState::Queued | CopyState::Loading));
+        self.copies[expert].iter().any(coming)
+    }
+
     /// Copies of the expert that are meant to stay.
     pub(crate) fn planned(&self, expert: usize) -> usize {
         self.planned[expert]

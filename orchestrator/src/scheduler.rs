@@ -38,7 +38,13 @@ const IMPROVEMENTS: usize = 16;
 
 /// The lane of each item.
 pub(crate) fn assign(lanes: &[Lane], items: &[Item]) -> Vec<usize> {
-    let mut plan = Plan { lanes, items, chosen: vec![None; items.len()], work_us: vec![0; lanes.len()], count: vec![0; lanes.len()] };
+    let mut plan = Plan {
+        lanes,
+        items,
+        chosen: vec![None; items.len()],
+        work_us: vec![0; lanes.len()],
+        count: vec![0; lanes.len()],
+    };
     plan.greedy();
     for _ in 0..IMPROVEMENTS {
         if !plan.improve() {
@@ -63,7 +69,9 @@ impl Plan<'_> {
     fn greedy(&mut self) {
         let smallest = |item: &Item| item.choices.iter().map(|choice| choice.cost_us).min().unwrap_or(0);
         let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.sort_by_key(|index| (self.items[*index].choices.len(), std::cmp::Reverse(smallest(&self.items[*index])), *index));
+        order.sort_by_key(|index| {
+            (self.items[*index].choices.len(), std::cmp::Reverse(smallest(&self.items[*index])), *index)
+        });
         for index in order {
             let best = self.items[index].choices.iter().min_by_key(|choice| self.price(choice)).copied();
             if let Some(choice) = best {
@@ -113,7 +121,9 @@ impl Plan<'_> {
 
     /// Makes the best single move away from the slowest lane; whether there was one.
     fn improve(&mut self) -> bool {
-        let Some(slowest) = self.used().max_by_key(|lane| (self.finish(*lane), std::cmp::Reverse(*lane))) else { return false };
+        let Some(slowest) = self.used().max_by_key(|lane| (self.finish(*lane), std::cmp::Reverse(*lane))) else {
+            return false;
+        };
         let mut best = (self.objective(), None);
         for index in self.on(slowest) {
             let Some(before) = self.chosen[index] else { continue };

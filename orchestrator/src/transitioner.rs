@@ -236,7 +236,8 @@ impl Orchestrator {
         self.metering.counters.late += 1;
         self.registry.task_settled(task.worker, task.work_us);
         self.reopen(&task, Some(id), |part| part.late += 1);
-        let silence = self.registry.worker_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
+        let silence =
+            self.registry.worker_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
         self.expel_if_silent(task.worker, silence, now);
     }
 

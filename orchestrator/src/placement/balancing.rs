@@ -1,5 +1,6 @@
 //! Moving copies from loaded workers to light ones.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use neuro_primitives::NodeId;
@@ -11,56 +12,62 @@ use crate::registry::CopyState;
 const TOO_LOADED: (u128, u128) = (5, 4);
 
 impl Planner<'_> {
-    /// Moves copies onto the worker, from the most loaded first, while each move narrows the gap; at most `limit`.
-    /// Returns how many moved.
-    pub(super) fn balance_onto(&mut self, to: NodeId, limit: usize) -> usize {
-        let mut sources: BinaryHeap<(u64, std::cmp::Reverse<NodeId>)> =
-            self.loads.iter().filter(|(id, _)| **id != to).map(|(id, load)| (*load, std::cmp::Reverse(*id))).collect();
-        let mut movable: BTreeMap<NodeId, std::vec::IntoIter<usize>> = BTreeMap::new();
-        let mut moved = 0;
-        while moved < limit {
-            let Some((_, std::cmp::Reverse(from))) = sources.pop() else { break };
-            if !self.narrows(from, to, 0) {
-                break;
-            }
-            let left = movable.entry(from).or_insert_with(|| self.movable(from).into_iter());
-            let Some(expert) = left.find(|expert| self.can_move(*expert, from, to)) else { continue };
-            self.shift(expert, from, to);
-            moved += 1;
-            sources.push((self.load(from), std::cmp::Reverse(from)));
+    /// Moves copies onto the worker, from the most loaded first, while each move narrows the gap.
+    pub(super) fn balance_onto(&mut self, to: NodeId) {
+        let mut sources: BinaryHeap<(u64, Reverse<NodeId>)> =
+            self.loads.iter().filter(|(id, _)| **id != to).map(|(id, load)| (*load, Reverse(*id))).collect();
+        let mut offers: BTreeMap<NodeId, Offer> = BTreeMap::new();
+        let mut taken: BTreeMap<u16, usize> = BTreeMap::new();
+        for expert in self.movable(to) {
+            *taken.entry(self.registry.catalogue.id(expert).layer).or_default() += 1;
         }
-        moved
+        while let Some((_, Reverse(from))) = sources.pop() {
+            if !self.narrows(from, to, 0) {
+                return;
+            }
+            let offer = offers.entry(from).or_insert_with(|| self.offer(from));
+            let next = std::iter::from_fn(|| offer.take_next(&taken)).find(|expert| self.can_move(*expert, from, to));
+            let Some(expert) = next else { continue };
+            *taken.entry(self.registry.catalogue.id(expert).layer).or_default() += 1;
+            self.shift(expert, from, to);
+            sources.push((self.load(from), Reverse(from)));
+        }
     }
 
     /// Narrows the widest gaps, if there are workers with far more than the mean.
-    pub(super) fn level(&mut self, mut moves: usize) {
-        while moves > 0 {
-            let (Some(lightest), Some(heaviest)) = (self.order.first().copied(), self.order.last().copied()) else { return };
+    pub(super) fn level(&mut self, moves: usize) {
+        for _ in 0..moves {
+            let (Some((_, to)), Some((most, from))) = (self.order.first().copied(), self.order.last().copied()) else {
+                return;
+            };
             let total: u128 = self.loads.values().map(|load| u128::from(*load)).sum();
-            if u128::from(heaviest.0) * TOO_LOADED.1 * self.loads.len() as u128 <= total * TOO_LOADED.0 {
+            if u128::from(most) * TOO_LOADED.1 * self.loads.len() as u128 <= total * TOO_LOADED.0 {
                 return;
             }
-            if self.balance_onto(lightest.1, 1) == 0 {
+            let Some(expert) = self.movable(from).into_iter().find(|expert| self.can_move(*expert, from, to)) else {
                 return;
-            }
-            moves -= 1;
+            };
+            self.shift(expert, from, to);
         }
     }
 
-    /// Copies at the worker that can go elsewhere: those it was not told about first, then the heaviest, spread over the
-    /// layers.
+    /// What the worker has to offer, by layer.
+    fn offer(&self, id: NodeId) -> Offer {
+        let mut offer = Offer::default();
+        for expert in self.movable(id).into_iter().rev() {
+            offer.0.entry(self.registry.catalogue.id(expert).layer).or_default().push(expert);
+        }
+        offer
+    }
+
+    /// Copies at the worker that can go elsewhere: those it was not told about first, then the heaviest.
     pub(super) fn movable(&self, id: NodeId) -> Vec<usize> {
         let Some(worker) = self.registry.worker(id) else { return Vec::new() };
-        let mut of_layer: BTreeMap<u16, usize> = BTreeMap::new();
-        let mut copies = Vec::new();
-        for (expert, copy) in &worker.copies {
-            if matches!(copy.state, CopyState::Queued | CopyState::Ready) {
-                let layer = self.registry.catalogue.id(*expert).layer;
-                let rank = of_layer.entry(layer).and_modify(|rank| *rank += 1).or_insert(0);
-                let weight = std::cmp::Reverse(self.policy.weights[*expert]);
-                copies.push((copy.state == CopyState::Ready, weight, *rank, layer, *expert));
-            }
-        }
+        let movable =
+            worker.copies.iter().filter(|(_, copy)| matches!(copy.state, CopyState::Queued | CopyState::Ready));
+        let mut copies: Vec<_> = movable
+            .map(|(expert, copy)| (copy.state == CopyState::Ready, Reverse(self.policy.weights[*expert]), *expert))
+            .collect();
         copies.sort_unstable();
         copies.into_iter().map(|(.., expert)| expert).collect()
     }
@@ -76,12 +83,26 @@ impl Planner<'_> {
         self.narrows(from, to, self.policy.weights[expert]) && self.may_get(expert, to) && self.fits(expert, to)
     }
 
-    /// Whether `from` still has at least as much as `to` after a move of this weight.
+    /// Whether a move of this weight leaves both with clearly less than `from` has now. Such moves come to an end.
     fn narrows(&self, from: NodeId, to: NodeId, weight: u64) -> bool {
-        self.load(from) >= self.load(to).saturating_add(weight.saturating_mul(2)) && self.load(from) > self.load(to)
+        self.load(from) > self.load(to).saturating_add(weight).saturating_add(weight / 4)
     }
 
     fn load(&self, id: NodeId) -> u64 {
         self.loads.get(&id).copied().unwrap_or(0)
+    }
+}
+
+/// Copies that a worker can give away, by layer; of each layer the best one last.
+#[derive(Debug, Default)]
+struct Offer(BTreeMap<u16, Vec<usize>>);
+
+impl Offer {
+    /// Takes the best copy of the layer that is spread worst: many here, few at the receiver, who has `taken` so many.
+    fn take_next(&mut self, taken: &BTreeMap<u16, usize>) -> Option<usize> {
+        let excess = |layer: u16, here: usize| here as i64 - taken.get(&layer).copied().unwrap_or(0) as i64;
+        let open = self.0.iter().filter(|(_, copies)| !copies.is_empty());
+        let layer = *open.max_by_key(|(layer, copies)| (excess(**layer, copies.len()), Reverse(**layer)))?.0;
+        self.0.get_mut(&layer)?.pop()
     }
 }

@@ -15,7 +15,9 @@ pub(crate) fn next_loads(registry: &mut Registry, id: NodeId, is_waited_for: imp
     }
     let queued = worker.copies.iter().filter(|(_, copy)| copy.state == CopyState::Queued).map(|(expert, _)| *expert);
     let mut urgent: Vec<_> = queued
-        .map(|expert| (!is_waited_for(expert), under_way(registry, expert), registry.catalogue.across_layers(expert), expert))
+        .map(|expert| {
+            (!is_waited_for(expert), under_way(registry, expert), registry.catalogue.across_layers(expert), expert)
+        })
         .collect();
     urgent.sort_unstable();
     urgent.truncate(LOADS_AT_ONCE - worker.loading);

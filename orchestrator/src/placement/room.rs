@@ -43,8 +43,12 @@ impl Planner<'_> {
             CopyState::Ready => self.registry.ready_elsewhere(expert, id),
             _ => false,
         };
-        let mut copies: Vec<usize> =
-            worker.copies.iter().filter(|(expert, copy)| spare(**expert, copy.state)).map(|(expert, _)| *expert).collect();
+        let mut copies: Vec<usize> = worker
+            .copies
+            .iter()
+            .filter(|(expert, copy)| spare(**expert, copy.state))
+            .map(|(expert, _)| *expert)
+            .collect();
         copies.sort_by_key(|expert| (self.policy.weights[*expert], *expert));
         copies
     }

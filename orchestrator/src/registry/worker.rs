@@ -21,7 +21,7 @@ pub(crate) enum CopyState {
     Ready,
     /// It may be asked for it until its replacement elsewhere is ready.
     Leaving,
-    /// It is not asked any more; dropped as soon as nothing is in flight.
+    /// Dropped as soon as nothing is in flight. Asked only when every other holder was tried in vain.
     Retiring,
 }
 

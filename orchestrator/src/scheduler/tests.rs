@@ -93,7 +93,8 @@ fn small_calls_come_near_the_optimum() {
             .map(|_| {
                 let first = random(&mut state, 4);
                 let second = (first + 1 + random(&mut state, 3)) % 4;
-                let mut pair = [(first as usize, 50 + random(&mut state, 500)), (second as usize, 50 + random(&mut state, 500))];
+                let mut pair =
+                    [(first as usize, 50 + random(&mut state, 500)), (second as usize, 50 + random(&mut state, 500))];
                 pair.sort_unstable();
                 item(&pair)
             })

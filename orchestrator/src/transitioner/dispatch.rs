@@ -80,7 +80,8 @@ impl Orchestrator {
 
     /// Chooses holders for parts of the same origin together, and sends the tasks.
     fn send_group(&mut self, call: CallId, parts: &[Ready], now: Moment) {
-        let ids: Vec<NodeId> = parts.iter().flat_map(|part| part.holders.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+        let ids: Vec<NodeId> =
+            parts.iter().flat_map(|part| part.holders.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
         let lanes: Vec<Lane> = ids.iter().map(|id| self.lane(*id, now)).collect();
         let items: Vec<Item> = parts.iter().map(|part| self.item(part, &ids)).collect();
         let chosen = scheduler::assign(&lanes, &items);
@@ -100,7 +101,8 @@ impl Orchestrator {
     }
 
     fn item(&self, part: &Ready, ids: &[NodeId]) -> Item {
-        let choice = |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.cost_us(*id, part.rows) });
+        let choice =
+            |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.cost_us(*id, part.rows) });
         Item { choices: part.holders.iter().filter_map(choice).collect() }
     }
 
@@ -179,12 +181,14 @@ impl Orchestrator {
 /// none and none is on its way.
 fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Moment) -> Outlook {
     let serving = registry.serving(part.index);
-    let untried: Vec<NodeId> = serving.iter().copied().filter(|id| !part.tried.contains(id)).collect();
-    if !untried.is_empty() {
-        return Outlook::Ask(untried);
+    let untried =
+        |holders: &[NodeId]| -> Vec<NodeId> { holders.iter().copied().filter(|id| !part.tried.contains(id)).collect() };
+    let (fresh, last_resort) = (untried(serving), untried(&registry.retiring(part.index)));
+    if !fresh.is_empty() || !last_resort.is_empty() {
+        return Outlook::Ask(if fresh.is_empty() { last_resort } else { fresh });
     }
     let exhausted = part.attempts >= settings.max_attempts;
-    let coming = registry.copies(part.index).len() > serving.len();
+    let coming = registry.is_coming(part.index);
     if serving.is_empty() || (exhausted && coming) {
         return wait_for_holder(part, registry, settings, now);
     }
