@@ -178,3 +178,75 @@ impl Entry {
         if since_first > 0.0 { tokens / since_first } else { 0.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use neuro_inference::SamplingParams;
+
+    use super::*;
+
+    /// A job and the reader that keeps it wanted.
+    fn job(prompt: usize) -> (Queued, mpsc::Receiver<JobEvent>) {
+        let (events, reader) = mpsc::channel(1);
+        let sampling = SamplingParams { temperature: 0.0, top_p: 1.0, seed: 0, choice: 0, top_logprobs: None };
+        let (prompt, stop, stop_ids) = (vec![0; prompt], Vec::new(), Vec::new());
+        let request = GenerateRequest { prompt, max_tokens: 1, sampling, stop, stop_ids, skip_special: true };
+        (Queued { request, events, endpoint: "test" }, reader)
+    }
+
+    #[test]
+    fn jobs_start_in_order_and_the_abandoned_never() {
+        let mut board = Board::default();
+        let (first, _first_reader) = job(3);
+        let (left, left_reader) = job(5);
+        let (last, _last_reader) = job(7);
+        let ids = [board.enqueue(first), board.enqueue(left), board.enqueue(last)];
+        drop(left_reader);
+        let started = [board.start_next(), board.start_next()].map(|job| job.map(|(id, _)| id));
+        assert_eq!(started, [Some(ids[0]), Some(ids[2])]);
+        assert!(board.start_next().is_none());
+        assert_eq!((board.running(), board.waiting()), (2, 0));
+        assert_eq!((board.totals.cancelled, board.totals.prompt_tokens), (1, 10), "only started prompts count");
+    }
+
+    #[test]
+    fn a_view_follows_its_job_from_queue_to_decode() {
+        let mut board = Board::default();
+        let (queued, _reader) = job(3);
+        let id = board.enqueue(queued);
+        assert_eq!(board.views()[0].state, JobState::Queued);
+        let started = board.start_next();
+        assert!(started.is_some() && board.views()[0].state == JobState::Prefill);
+        assert!(board.note_token(id), "the first token is told");
+        assert!(!board.note_token(id));
+        let view = &board.views()[0];
+        assert_eq!((view.state, view.completion_tokens, view.prompt_tokens), (JobState::Decode, 2, 3));
+        board.finish(id, Ending::Done);
+        assert!(board.views().is_empty());
+        assert_eq!((board.totals.done, board.totals.completion_tokens), (1, 2));
+    }
+
+    #[test]
+    fn the_time_to_come_back_follows_the_jobs_and_stays_within_what_clients_obey() {
+        let mut board = Board::default();
+        assert_eq!(board.retry_after_s(1), 5, "a guess while no job was seen");
+        for (mean_job_s, slots, expected) in [(0.001, 4, 1), (30.0, 4, 8), (10_000.0, 1, 120)] {
+            board.mean_job_s = Some(mean_job_s);
+            assert_eq!(board.retry_after_s(slots), expected, "{mean_job_s} s on {slots} slots");
+        }
+    }
+
+    #[test]
+    fn closing_fails_what_waits_and_leaves_what_runs() {
+        let mut board = Board::default();
+        let (running, _running_reader) = job(1);
+        let (waiting, mut waiting_reader) = job(1);
+        board.enqueue(running);
+        let running = board.start_next();
+        board.enqueue(waiting);
+        board.close();
+        assert!(running.is_some() && board.running() == 1 && board.waiting() == 0);
+        assert!(matches!(waiting_reader.try_recv(), Ok(JobEvent::Failed { retryable: true, .. })));
+        assert_eq!(board.totals.failed, 1);
+    }
+}

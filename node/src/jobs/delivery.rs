@@ -27,3 +27,27 @@ pub(super) fn deliver(events: &Sender<JobEvent>, event: JobEvent, patience: Dura
         std::thread::sleep(RETRY_PAUSE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn event() -> JobEvent {
+        JobEvent::Failed { message: String::new(), retryable: false }
+    }
+
+    #[test]
+    fn a_stalled_reader_ends_the_wait_and_a_late_one_is_served() {
+        let (sender, mut reader) = mpsc::channel(1);
+        assert!(deliver(&sender, event(), Duration::ZERO).is_continue());
+        assert!(deliver(&sender, event(), Duration::ZERO).is_break(), "full, and no patience");
+        let late = std::thread::spawn(move || (reader.blocking_recv().is_some(), reader));
+        assert!(deliver(&sender, event(), Duration::from_secs(3_600)).is_continue());
+        let (read, reader) = late.join().unwrap();
+        assert!(read);
+        drop(reader);
+        assert!(deliver(&sender, event(), Duration::from_secs(3_600)).is_break(), "the reader left");
+    }
+}
