@@ -2,6 +2,9 @@
 //! flow. A seed decides everything; the clock is virtual. What counts as failure is asserted at every effect in
 //! `world.rs`. To repeat a failure, put its seed into `SEEDS`.
 
+// In tests a panic is the way to fail.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod simulation {
     pub mod world;
 }

@@ -52,6 +52,9 @@ struct Task {
     experts: Vec<u16>,
 }
 
+/// A worker and which of its connections.
+type Connection = (NodeId, u64);
+
 pub struct World {
     pub core: Orchestrator,
     /// Every effect, if somebody wants to compare.
@@ -60,7 +63,7 @@ pub struct World {
     random: u64,
     sequence: u64,
     /// What happens when: (moment, order) to the event and the connection that it comes over.
-    events: BTreeMap<(u64, u64), (Input, Option<(NodeId, u64)>)>,
+    events: BTreeMap<(u64, u64), (Input, Connection)>,
     wake: Option<u64>,
     workers: BTreeMap<NodeId, Worker>,
     calls: BTreeMap<CallId, Call>,
@@ -207,7 +210,7 @@ impl World {
     fn later(&mut self, delay: u64, input: Input, from: NodeId) {
         self.sequence += 1;
         let epoch = self.workers[&from].epoch;
-        self.events.insert((self.now + delay, self.sequence), (input, Some((from, epoch))));
+        self.events.insert((self.now + delay, self.sequence), (input, (from, epoch)));
     }
 
     /// Carries out everything that is due up to `until`.
@@ -228,21 +231,18 @@ impl World {
     }
 
     fn happen(&mut self, key: (u64, u64)) {
-        let (input, from) = self.events.remove(&key).unwrap();
+        let (input, (id, epoch)) = self.events.remove(&key).unwrap();
         self.now = key.0.max(self.now);
-        if let Some((id, epoch)) = from {
-            let worker = self.workers.get_mut(&id).unwrap();
-            if !worker.connected || worker.epoch != epoch {
-                return;
-            }
-            if let Input::WorkerReady { experts, .. } = &input {
-                let told: Vec<ExpertId> =
-                    experts.iter().copied().filter(|expert| worker.told.contains(expert)).collect();
-                worker.reported.extend(told.into_iter().map(|expert| (expert, key.0)));
-            }
-            if let Input::ExpertFailed { expert, .. } = &input {
-                worker.told.remove(expert);
-            }
+        let worker = self.workers.get_mut(&id).unwrap();
+        if !worker.connected || worker.epoch != epoch {
+            return;
+        }
+        if let Input::WorkerReady { experts, .. } = &input {
+            let told: Vec<ExpertId> = experts.iter().copied().filter(|expert| worker.told.contains(expert)).collect();
+            worker.reported.extend(told.into_iter().map(|expert| (expert, key.0)));
+        }
+        if let Input::ExpertFailed { expert, .. } = &input {
+            worker.told.remove(expert);
         }
         self.step(input);
     }
