@@ -1,5 +1,7 @@
 //! The control services over TLS and over libp2p, with honest and dishonest clients.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

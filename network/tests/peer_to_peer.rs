@@ -1,5 +1,7 @@
 //! Two and more swarms on loopback: streams, events, limits, and peers that misbehave.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use neuro_network::peer_to_peer::limits::MAX_INBOUND_STREAMS_PER_CONNECTION;
@@ -256,4 +258,55 @@ async fn after_the_shutdown_there_is_nothing() {
     assert!(matches!(error, NetworkError::ShutDown), "{error}");
     // The port is free again.
     soon(PeerToPeer::start(&key(2), &addresses)).await.unwrap();
+}
+
+#[tokio::test]
+async fn garbage_packets_hurt_nobody_else() {
+    let (worker, incoming) = start(2, &[QUIC]).await;
+    let address = worker.addresses()[0].replace("/ip4/", "").replace("/udp/", ":").replace("/quic-v1", "");
+    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for number in 0..200_usize {
+        let packet: Vec<u8> = (0..1 + number * 7 % 1400).map(|at| (at * number + 0xc0) as u8).collect();
+        stranger.send_to(&packet, &address).await.unwrap();
+    }
+    let (caller, _a) = start(1, &[]).await;
+    soon(caller.dial(worker.node_id(), &worker.addresses())).await.unwrap();
+    tokio::spawn(echo(incoming));
+    echoes(&caller, worker.node_id(), 4 << 10).await;
+}
+
+#[tokio::test]
+async fn both_transports_at_once_make_one_peer() {
+    let (caller, mut events) = start(1, &[TCP]).await;
+    let (worker, mut incoming) = start(2, &[TCP, QUIC]).await;
+    let (node, peer) = (caller.node_id(), worker.node_id());
+    let (theirs, ours) = (worker.addresses(), caller.addresses());
+    // Both dial: there may be two connections, but each side hears of one peer.
+    let (there, back) = soon(async { tokio::join!(caller.dial(peer, &theirs), worker.dial(node, &ours)) }).await;
+    there.unwrap();
+    back.unwrap();
+    assert_eq!(soon(events.events.recv()).await, Some(PeerEvent::Connected(peer)));
+    assert_eq!(soon(incoming.events.recv()).await, Some(PeerEvent::Connected(node)));
+    soon(caller.close(peer)).await;
+    assert_eq!(soon(events.events.recv()).await, Some(PeerEvent::Disconnected(peer)));
+    assert_eq!(soon(incoming.events.recv()).await, Some(PeerEvent::Disconnected(node)));
+}
+
+#[tokio::test]
+async fn a_stream_ends_properly_or_breaks_visibly() {
+    let (caller, _a) = start(1, &[]).await;
+    let (worker, mut incoming) = start(2, &[TCP]).await;
+    let peer = worker.node_id();
+    soon(caller.dial(peer, &worker.addresses())).await.unwrap();
+    let mut stream = soon(caller.open(peer, StreamKind::Experts)).await.unwrap();
+    stream.write_all(b"all").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let (_, _, mut accepted) = soon(incoming.streams.recv()).await.unwrap();
+    let mut heard = Vec::new();
+    soon(accepted.read_to_end(&mut heard)).await.unwrap();
+    assert_eq!(heard, b"all");
+    soon(caller.shutdown()).await;
+    let mut broken = [0; 1];
+    assert!(!matches!(soon(accepted.read(&mut broken)).await, Ok(1..)));
+    assert!(soon(accepted.write_all(&[0; 1 << 20])).await.is_err(), "nobody is there to read");
 }

@@ -163,7 +163,9 @@ pub enum OrchestratorError {
     #[error(transparent)]
     Http(#[from] http::HttpError),
     /// An address.
-    #[error("cannot listen on {address} for {what}: {source}; is another node running? choose another address or port 0")]
+    #[error(
+        "cannot listen on {address} for {what}: {source}; is another node running? choose another address or port 0"
+    )]
     Listen {
         /// What would listen.
         what: &'static str,
@@ -244,7 +246,8 @@ impl Node {
         let settings = Settings { replicas: config.replicas, ..Settings::new(expert_specs(manifest.manifest())) };
         let dispatch = Arc::new(Dispatch::new(manifest.model_id(), settings));
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
-        let text = |what| move |error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };
+        let text =
+            |what| move |error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };
         let checkpoint = publication.checkpoint();
         let tokenizer = Arc::new(checkpoint.tokenizer().map_err(|error| text("tokenizer")(&error))?);
         let template = checkpoint.chat_template().map_err(|error| text("chat template")(&error))?;
@@ -255,8 +258,7 @@ impl Node {
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
         let (started, roster) = (unix_now(), Roster::default());
-        let shared =
-            Shared { key, addresses, started, trunk, publication, dispatch, runner, members, roster, network };
+        let shared = Shared { key, addresses, started, trunk, publication, dispatch, runner, members, roster, network };
         let shared = Arc::new(shared);
         let engine = engine.id().class;
         let completer =
@@ -317,7 +319,10 @@ async fn end_calls(shared: &Shared, stop: &CancellationToken) {
 }
 
 /// Hands control streams to the control services. Data streams go the other way: only an orchestrator opens them.
-async fn sort_incoming(mut incoming: Incoming, control: mpsc::Sender<(neuro_primitives::NodeId, neuro_network::peer_to_peer::PeerStream)>) {
+async fn sort_incoming(
+    mut incoming: Incoming,
+    control: mpsc::Sender<(neuro_primitives::NodeId, neuro_network::peer_to_peer::PeerStream)>,
+) {
     loop {
         tokio::select! {
             stream = incoming.streams.recv() => match stream {
@@ -365,7 +370,8 @@ fn addresses(
     network: &PeerToPeer,
     ticket_lifetime: Duration,
 ) -> Result<Addresses, OrchestratorError> {
-    let local = |listener: &TcpListener| listener.local_addr().map_err(|error| OrchestratorError::Broken(error.to_string()));
+    let local =
+        |listener: &TcpListener| listener.local_addr().map_err(|error| OrchestratorError::Broken(error.to_string()));
     let (api, control, p2p) = (local(api)?, local(control)?, network.addresses());
     let ticket = new_ticket(key, &[control.to_string()], &p2p, ticket_lifetime)?;
     Ok(Addresses { api: format!("http://{api}"), control: control.to_string(), p2p, ticket: ticket.to_text() })

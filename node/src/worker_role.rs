@@ -121,7 +121,9 @@ pub enum WorkerError {
     #[error("the model cannot be run here: {0}")]
     Model(String),
     /// Another publisher than the first one seen.
-    #[error("model {model} was published by {known} before and by {got} now; if that is right, remove its line from {file}")]
+    #[error(
+        "model {model} was published by {known} before and by {got} now; if that is right, remove its line from {file}"
+    )]
     Publisher {
         /// The model's name.
         model: String,
@@ -169,7 +171,9 @@ impl WorkerError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Ticket(TicketError::Malformed { .. }) => Some("copy the whole ticket from the orchestrator's join line".into()),
+            Self::Ticket(TicketError::Malformed { .. }) => {
+                Some("copy the whole ticket from the orchestrator's join line".into())
+            }
             Self::Ticket(_) => Some("ask the orchestrator's owner for a new ticket".into()),
             Self::Control(_) | Self::Connect(_) | Self::Gone | Self::Network(_) => {
                 Some("check that the orchestrator runs and that its ticket is fresh".into())

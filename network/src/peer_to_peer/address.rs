@@ -60,15 +60,18 @@ pub(super) async fn resolve_all(texts: &[String]) -> Result<Vec<Multiaddr>, Netw
 
 async fn resolve(text: &str) -> Result<Vec<Multiaddr>, NetworkError> {
     let address = parse(text)?;
-    let Some((name, accepts)) = host_name(&address) else { return Ok(vec![address]) };
+    let Some((name, meant)) = host_name(&address) else { return Ok(vec![address]) };
     let looked_up = timeout(RESOLVE_TIME_LIMIT, tokio::net::lookup_host((name.as_str(), 0))).await;
     let found = looked_up.map_err(|_| bad(text, "its name was not resolved in time"))?;
     let found = found.map_err(|error| bad(text, error))?;
-    Ok(found.map(|socket| socket.ip()).filter(accepts).map(|ip| with_host(&address, ip)).collect())
+    Ok(found.map(|socket| socket.ip()).filter(meant).map(|ip| with_host(&address, ip)).collect())
 }
 
+/// Which of a name's IP addresses are meant.
+type Meant = fn(&IpAddr) -> bool;
+
 /// The host name that `address` begins with, and which of its IP addresses are meant.
-fn host_name(address: &Multiaddr) -> Option<(String, fn(&IpAddr) -> bool)> {
+fn host_name(address: &Multiaddr) -> Option<(String, Meant)> {
     match address.iter().next()? {
         Protocol::Dns(name) => Some((name.into_owned(), |_| true)),
         Protocol::Dns4(name) => Some((name.into_owned(), IpAddr::is_ipv4)),

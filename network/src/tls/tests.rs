@@ -99,3 +99,47 @@ fn only_an_ed25519_key_is_a_node() {
         assert_eq!(node_of(&other), None, "byte {at}");
     }
 }
+
+/// What a client of ours says first.
+async fn first_words() -> Vec<u8> {
+    let (ours, mut theirs) = duplex(64 << 10);
+    let config = client(&key(2), key(1).node_id()).unwrap();
+    let connecting = tokio::spawn(TlsConnector::from(config).connect(server_name().unwrap(), ours));
+    let mut words = vec![0; 64 << 10];
+    let length = theirs.read(&mut words).await.unwrap();
+    connecting.abort();
+    words.truncate(length);
+    words
+}
+
+#[tokio::test]
+async fn spoilt_first_words_let_nobody_in() {
+    let words = first_words().await;
+    let config = super::server(&key(1)).unwrap();
+    let mut state = 0x5eed_u64;
+    for round in 0..2_000 {
+        let mut spoilt = words.clone();
+        for _ in 0..3 {
+            // Knuth's MMIX constants: any seeded sequence will do.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (state >> 33) as usize % spoilt.len();
+            spoilt[at] ^= (state >> 25) as u8 | 1;
+        }
+        spoilt.truncate(1 + (state >> 40) as usize % (2 * spoilt.len()));
+        let (mut ours, theirs) = duplex(64 << 10);
+        ours.write_all(&spoilt).await.unwrap();
+        ours.shutdown().await.unwrap();
+        let accepted = TlsAcceptor::from(Arc::clone(&config)).accept(theirs).await;
+        assert!(accepted.is_err(), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_not_worth_another_try() {
+    let (ours, mut theirs) = duplex(64 << 10);
+    theirs.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    let config = client(&key(2), key(1).node_id()).unwrap();
+    let error = TlsConnector::from(config).connect(server_name().unwrap(), ours).await.unwrap_err();
+    let error = TlsError::of_handshake(error);
+    assert!(matches!(error, TlsError::Handshake(_)) && !error.is_retryable(), "{error}");
+}

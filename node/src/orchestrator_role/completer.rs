@@ -43,7 +43,10 @@ impl Completer for DistributedCompleter {
             return Ok(());
         }
         let workers = self.shared.dispatch.view(|core, _| core.workers().len());
-        Err(format!("{} of {} experts have a holder, {workers} workers are connected", coverage.covered, coverage.experts))
+        Err(format!(
+            "{} of {} experts have a holder, {workers} workers are connected",
+            coverage.covered, coverage.experts
+        ))
     }
 
     fn tokenizer(&self) -> &Tokenizer {

@@ -10,8 +10,8 @@ use neuro_network::control::{
 use neuro_orchestrator::Input;
 use neuro_primitives::{ExpertId, Hash, NodeId};
 use neuro_protocol::control::{
-    DropExperts, Expert, FailedExpert, FetchRequest, HeldExperts, HoldExperts, Instruction, JoinReply,
-    JoinRequest, Status, StopReply, StopWork, WorkerReport, instruction, worker_report,
+    DropExperts, Expert, FailedExpert, FetchRequest, HeldExperts, HoldExperts, Instruction, JoinReply, JoinRequest,
+    Status, StopReply, StopWork, WorkerReport, instruction, worker_report,
 };
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
 use tokio::sync::mpsc;
@@ -194,7 +194,10 @@ fn instruction_of(order: Order) -> Instruction {
 }
 
 fn ready(worker: NodeId, held: &HeldExperts) -> Input {
-    Input::WorkerReady { worker, experts: held.experts.iter().filter_map(|expert| ExpertId::try_from(*expert).ok()).collect() }
+    Input::WorkerReady {
+        worker,
+        experts: held.experts.iter().filter_map(|expert| ExpertId::try_from(*expert).ok()).collect(),
+    }
 }
 
 fn failure(worker: NodeId, failed: FailedExpert) -> Option<Input> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
-use neuro_orchestrator::{CallError, Effect, ExpertLoad, Fault, Input, Orchestrator, Settings};
+use neuro_orchestrator::{CallError, Effect, ExpertLoad, Input, Orchestrator, Settings};
 use neuro_primitives::{CallId, FixedSum, ModelId, Moment, NodeId, Routes, Rows, TaskId};
 use neuro_protocol::frame::{ActivationFormat, Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
@@ -108,7 +108,13 @@ impl Dispatch {
     ///
     /// # Errors
     /// When an expert has no holder in time, workers fail too often, or the node stops.
-    pub fn call(&self, layer: u16, hidden: &Rows, routes: &Routes, tally: &Arc<JobTally>) -> Result<Rows, ExpertsError> {
+    pub fn call(
+        &self,
+        layer: u16,
+        hidden: &Rows,
+        routes: &Routes,
+        tally: &Arc<JobTally>,
+    ) -> Result<Rows, ExpertsError> {
         let (done, outcome) = sync_channel(1);
         let call = Call {
             layer,

@@ -84,16 +84,14 @@ impl OpenLink {
     ///
     /// # Errors
     /// When the worker is not connected, refuses, or answers nonsense.
-    pub async fn open(
-        network: &PeerToPeer,
-        worker: NodeId,
-        model: ModelId,
-        d_model: usize,
-    ) -> Result<Self, LinkError> {
+    pub async fn open(network: &PeerToPeer, worker: NodeId, model: ModelId, d_model: usize) -> Result<Self, LinkError> {
         let stream = network.open(worker, StreamKind::Experts).await?;
         let (reading, writing) = tokio::io::split(stream);
         let limit = limits::answer_frame_limit(d_model);
-        let mut link = Self { reader: FrameReader::new(reading, limit), writer: FrameWriter::new(writing, limits::task_frame_limit(d_model)) };
+        let mut link = Self {
+            reader: FrameReader::new(reading, limit),
+            writer: FrameWriter::new(writing, limits::task_frame_limit(d_model)),
+        };
         let d_model = u32::try_from(d_model).unwrap_or(u32::MAX);
         let hello = Hello { versions: WIRE_MIN..=WIRE_MAX, model, engine_spec: ENGINE_SPEC, d_model };
         link.writer.write(&Frame::Hello(hello).encode()).await?;

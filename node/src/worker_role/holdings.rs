@@ -84,7 +84,8 @@ impl Holdings {
             return Ok(());
         }
         let names = names::expert(&self.config, expert);
-        let entries = [self.entry(expert, &names.gate)?, self.entry(expert, &names.up)?, self.entry(expert, &names.down)?];
+        let entries =
+            [self.entry(expert, &names.gate)?, self.entry(expert, &names.up)?, self.entry(expert, &names.down)?];
         let [gate, up, down] = entries.map(|entry| self.tensor(client, entry));
         let bytes = futures::try_join!(gate, up, down)?;
         let parts = [(entries[0].clone(), bytes.0), (entries[1].clone(), bytes.1), (entries[2].clone(), bytes.2)];

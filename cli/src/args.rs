@@ -1,0 +1,68 @@
+//! What may be typed: the global options and one subcommand.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::command::{ask, bench, chat, completions, dashboard, model, serve, up, worker};
+
+/// Run a large mixture-of-experts model together with others.
+#[derive(Debug, Parser)]
+#[command(name = "neuro", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct GlobalArgs {
+    /// Folder of this node's key, cache and state
+    #[arg(long, global = true, env = "NEURO_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print one JSON object per event, a line each (long runs)
+    #[arg(long, global = true)]
+    pub json_lines: bool,
+    /// No colours (NO_COLOR works as well)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Say more on stderr; twice for even more (NEURO_LOG takes a filter)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a whole local network: orchestrator, workers and API, each a process of its own
+    Up(up::UpArgs),
+    /// Ask one question
+    Ask(ask::AskArgs),
+    /// Talk in a conversation
+    Chat(chat::ChatArgs),
+    /// Run an orchestrator: OpenAI-compatible API, control services, peer-to-peer
+    Serve(serve::ServeArgs),
+    /// Lend this machine to a network
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
+    /// Look into checkpoints and mark them
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Watch a running node
+    Dashboard(dashboard::DashboardArgs),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+const EXIT_CODES: &str =
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by a peer or rule, 4 not reachable, 130 interrupted";

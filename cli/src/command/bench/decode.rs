@@ -1,0 +1,201 @@
+//! `neuro bench decode`: one process, then worker processes with the same checkpoint.
+//!
+//! Everything is measured from outside, as a user would: tokens by their arrival, the orchestrator's memory by the
+//! operating system's figures, the round trip by the orchestrator's own status.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+use neuro_inference::{GenerateRequest, SamplingParams};
+use neuro_model::{Checkpoint, ModelConfig, names};
+use neuro_node::completer::{Completer, JobEvent};
+use neuro_node::data_dir::DataDir;
+use neuro_node::local::{LocalCompleter, LocalOptions};
+use neuro_node::os::memory;
+
+use super::Measurement;
+use super::checkpoint::{self, Shape};
+use crate::api_client::ApiClient;
+use crate::exit_code::Outcome;
+use crate::failure::Failure;
+use crate::network_process::{NetworkPlan, NetworkProcess};
+use crate::{dashboard, progress, runtime};
+
+/// A Mixtral of 734 million parameters with `--full`; without, the same layers, fewer of them.
+const SPEED: Shape = Shape { d_model: 1024, layers: 8, d_expert: 3584, experts: 8, top_k: 2, vocabulary: 4096 };
+
+/// Layers without `--full`: the ratio of the two ways hardly depends on how many there are, the time to load does.
+const QUICK_LAYERS: usize = 3;
+
+/// One row of 1,024 f32 to one small expert: 4 KiB there and back, and next to nothing to compute.
+const ROUND_TRIP: Shape = Shape { d_model: 1024, layers: 8, d_expert: 16, experts: 8, top_k: 1, vocabulary: 512 };
+
+/// Prompt of every run: short, so that decoding is what is measured.
+const PROMPT: [u32; 4] = [5, 17, 42, 7];
+
+/// Bytes beside the trunk that an orchestrator may take.
+const MEMORY_ALLOWANCE_BYTES: u64 = 100 << 20;
+
+/// Options of `neuro bench decode`.
+#[derive(Debug, ClapArgs)]
+pub struct DecodeArgs {
+    /// Measure with this checkpoint instead of a random one
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Worker processes
+    #[arg(long, default_value_t = 4)]
+    pub workers: usize,
+    /// Tokens to decode
+    #[arg(long, default_value_t = 48)]
+    pub tokens: usize,
+    /// Use the full speed checkpoint (734 million parameters, needs 8 GiB of memory)
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When a checkpoint or a network cannot be made.
+pub fn run(args: &DecodeArgs) -> Result<Vec<Measurement>, Failure> {
+    let folder = tempfile::Builder::new().prefix("neuro-bench-").tempdir()?;
+    let bar = progress::wait("making checkpoints");
+    let shape = if args.full { SPEED } else { Shape { layers: QUICK_LAYERS, ..SPEED } };
+    let model = match &args.model {
+        Some(model) => model.clone(),
+        None => made(&folder.path().join("speed"), shape)?,
+    };
+    let small = made(&folder.path().join("round-trip"), ROUND_TRIP)?;
+    let results = runtime::tokio()?.block_on(async {
+        let stop = runtime::stop_token(false)?;
+        tokio::select! {
+            results = measure(args, folder.path(), &model, &small, &bar) => results,
+            () = stop.cancelled() => Err(Failure::message(Outcome::Interrupted, "interrupted")),
+        }
+    });
+    bar.finish_and_clear();
+    results
+}
+
+fn made(folder: &Path, shape: Shape) -> Result<PathBuf, Failure> {
+    checkpoint::write(folder, shape)?;
+    Ok(folder.to_owned())
+}
+
+async fn measure(
+    args: &DecodeArgs,
+    root: &Path,
+    model: &Path,
+    small: &Path,
+    bar: &indicatif::ProgressBar,
+) -> Result<Vec<Measurement>, Failure> {
+    bar.set_message("measuring the round trip");
+    let mut results = round_trip(&root.join("network-1"), small).await?;
+    bar.set_message(format!("decoding over {} workers", args.workers));
+    let over_workers = over_workers(args, &root.join("network-2"), model).await?;
+    bar.set_message("decoding in one process");
+    let single = single_process(model, args.tokens).await?;
+    let case = format!("decode_f32_{}workers", args.workers);
+    results.push(Measurement::new("decode_f32_single", single, "tokens/s"));
+    results.push(Measurement::new(&case, over_workers.tokens_per_second, "tokens/s").beside("single process", single));
+    results.extend(over_workers.memory);
+    Ok(results)
+}
+
+/// The median round trip of a micro-task of 4 KiB, as the orchestrator's status has it.
+async fn round_trip(root: &Path, model: &Path) -> Result<Vec<Measurement>, Failure> {
+    let network = NetworkProcess::start(&plan(root, model, 1), &mut |_| {}).await?;
+    let client = ApiClient::new(&network.ready.api, None)?;
+    let run = client.decode_rate(&PROMPT, 120).await;
+    let status = dashboard::status_once(DataDir::open(&network.data_dir)?).await;
+    network.stop().await;
+    run?;
+    let worker = status?.workers.into_iter().next().unwrap_or_default();
+    let figure = |case: &str, value: Option<u64>| Some(Measurement::new(case, value? as f64, "µs"));
+    let figures = [
+        figure("micro_task_4kib_round_trip_p50", worker.rtt_us_p50),
+        figure("micro_task_4kib_round_trip_p95", worker.rtt_us_p95),
+    ];
+    Ok(figures.into_iter().flatten().collect())
+}
+
+/// What a run over worker processes showed.
+struct OverWorkers {
+    tokens_per_second: f64,
+    memory: Option<Measurement>,
+}
+
+async fn over_workers(args: &DecodeArgs, root: &Path, model: &Path) -> Result<OverWorkers, Failure> {
+    let network = NetworkProcess::start(&plan(root, model, args.workers), &mut |_| {}).await?;
+    let client = ApiClient::new(&network.ready.api, None)?;
+    let warmed = client.decode_rate(&PROMPT, 8).await;
+    let run = client.decode_rate(&PROMPT, args.tokens).await;
+    let orchestrator = network.process_ids().first().copied();
+    let anonymous = orchestrator.and_then(memory::anonymous_bytes_of);
+    network.stop().await;
+    warmed?;
+    Ok(OverWorkers { tokens_per_second: run?, memory: memory_beside_trunk(model, anonymous)? })
+}
+
+/// The orchestrator's anonymous memory beside what it may take: the trunk as f32, and 100 MiB.
+fn memory_beside_trunk(model: &Path, anonymous: Option<u64>) -> Result<Option<Measurement>, Failure> {
+    let checkpoint = Checkpoint::open(model)?;
+    let trunk_f32 = 4 * trunk_parameters(checkpoint.config());
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Ok(anonymous.map(|bytes| {
+        Measurement::new("orchestrator_anonymous_memory", mebibytes(bytes), "MiB")
+            .beside("trunk as f32 + 100 MiB", mebibytes(trunk_f32 + MEMORY_ALLOWANCE_BYTES))
+    }))
+}
+
+/// Values of all trunk tensors.
+fn trunk_parameters(config: &ModelConfig) -> u64 {
+    let count = |shape: &[usize]| shape.iter().map(|&length| length as u64).product::<u64>();
+    names::trunk(config).iter().map(|tensor| count(&tensor.shape)).sum()
+}
+
+fn plan(root: &Path, model: &Path, workers: usize) -> NetworkPlan {
+    let threads = (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1);
+    let (root, model) = (root.to_owned(), model.to_owned());
+    NetworkPlan { root, model, workers, threads, api: "127.0.0.1:0".to_owned(), reachable: false }
+}
+
+/// Tokens per second of this process alone, after the first token.
+async fn single_process(model: &Path, tokens: usize) -> Result<f64, Failure> {
+    let completer = Arc::new(LocalCompleter::load(model, LocalOptions::default(), &mut |_| {})?);
+    local_rate(&completer, 8).await?;
+    local_rate(&completer, tokens).await
+}
+
+async fn local_rate(completer: &LocalCompleter, tokens: usize) -> Result<f64, Failure> {
+    let sampling = SamplingParams { temperature: 0.0, top_p: 1.0, seed: 0, choice: 0, top_logprobs: None };
+    let request = GenerateRequest {
+        prompt: PROMPT.to_vec(),
+        max_tokens: tokens,
+        sampling,
+        stop: Vec::new(),
+        stop_ids: Vec::new(),
+        skip_special: true,
+    };
+    let mut job = completer.submit(request, "bench")?;
+    let mut arrivals = Vec::with_capacity(tokens);
+    while let Some(event) = job.events.recv().await {
+        match event {
+            JobEvent::Token(_) => arrivals.push(Instant::now()),
+            JobEvent::Done(_) => break,
+            JobEvent::Failed { message, .. } => return Err(Failure::message(Outcome::Failed, message)),
+        }
+    }
+    Ok(rate_of(&arrivals))
+}
+
+/// Tokens per second after the first token.
+#[must_use]
+pub fn rate_of(arrivals: &[Instant]) -> f64 {
+    match (arrivals.first(), arrivals.last()) {
+        (Some(first), Some(last)) if arrivals.len() > 1 => (arrivals.len() - 1) as f64 / (*last - *first).as_secs_f64(),
+        _ => 0.0,
+    }
+}

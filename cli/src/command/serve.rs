@@ -1,0 +1,124 @@
+//! `neuro serve`: an orchestrator.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
+use neuro_node::orchestrator_role::{self, OrchestratorConfig, OrchestratorEvent};
+use serde_json::json;
+
+use super::up::model_folder;
+use crate::args::GlobalArgs;
+use crate::failure::CommandResult;
+use crate::output::{Output, Style};
+use crate::{progress, runtime};
+
+/// Options of `neuro serve`.
+#[derive(Debug, ClapArgs)]
+pub struct ServeArgs {
+    /// A Hugging Face folder; without it, the small model that comes with the program
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Address of the OpenAI-compatible API; beyond loopback it needs --api-key-file
+    #[arg(long, default_value = "127.0.0.1:11711", env = "NEURO_API", value_name = "HOST:PORT")]
+    pub api: String,
+    /// File with API keys, one `name: key` a line, readable by you alone
+    #[arg(long, env = "NEURO_API_KEY_FILE", value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+    /// Host name that requests may carry besides the API's own address (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    /// Address of the control services (gRPC)
+    #[arg(long, default_value = "127.0.0.1:11712", env = "NEURO_CONTROL", value_name = "HOST:PORT")]
+    pub control: String,
+    /// Multiaddr for peer-to-peer connections (repeatable)
+    #[arg(long, default_values = ["/ip4/0.0.0.0/tcp/11713", "/ip4/0.0.0.0/udp/11713/quic-v1"], value_name = "MULTIADDR")]
+    pub p2p: Vec<String>,
+    /// Requests that run at once
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub slots: u16,
+    /// Requests that may wait for a slot
+    #[arg(long, default_value_t = 64)]
+    pub queue: u16,
+    /// Workers that hold each expert
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub replicas: u16,
+    /// Hours for which the printed ticket admits new workers
+    #[arg(long, default_value_t = 24, value_name = "HOURS")]
+    pub ticket_hours: u32,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub stop_with_parent: bool,
+}
+
+/// Runs until Ctrl-C.
+///
+/// # Errors
+/// When the model cannot be loaded or an address cannot be used.
+pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResult {
+    let data_dir = runtime::data_dir(global)?;
+    let config = OrchestratorConfig {
+        model: model_folder(args.model.as_deref(), data_dir.path())?,
+        data_dir,
+        api: args.api.clone(),
+        api_key_file: args.api_key_file.clone(),
+        allowed_hosts: args.allow_host.clone(),
+        control: args.control.clone(),
+        p2p: args.p2p.clone(),
+        slots: usize::from(args.slots),
+        queue: usize::from(args.queue),
+        replicas: usize::from(args.replicas),
+        ticket_lifetime: Duration::from_secs(u64::from(args.ticket_hours) * 3600),
+    };
+    let bar = progress::bytes("loading the model", 0);
+    let report = Arc::new(move |event: OrchestratorEvent| drop(show(&event, output, &bar)));
+    runtime::tokio()?.block_on(async {
+        let stop = runtime::stop_token(args.stop_with_parent)?;
+        Ok(orchestrator_role::run(config, report, stop).await?)
+    })
+}
+
+fn show(event: &OrchestratorEvent, output: Output, bar: &ProgressBar) -> CommandResult {
+    if let OrchestratorEvent::Loading { bytes_done, bytes_total } = event {
+        bar.set_length(*bytes_total);
+        bar.set_position(*bytes_done);
+    } else {
+        bar.finish_and_clear();
+    }
+    if output.json { output.object(&as_json(event)) } else { show_text(event, output) }
+}
+
+fn show_text(event: &OrchestratorEvent, output: Output) -> CommandResult {
+    match event {
+        OrchestratorEvent::Loading { .. } => Ok(()),
+        OrchestratorEvent::Ready(ready) => {
+            let copy = |text: &str| output.paint(Style::Copy, text);
+            output.line(format!("API        {}", copy(&format!("{}/v1", ready.api))))?;
+            output.line(format!("control    {}", ready.control))?;
+            output.line(format!("p2p        {}", ready.p2p.join("  ")))?;
+            output.line(format!("join       {}", copy(&ready.join_command())))
+        }
+        OrchestratorEvent::Serving => output.line(output.paint(Style::Good, "every expert has a holder: ready")),
+        OrchestratorEvent::Waiting { covered, experts } => {
+            output.line(format!("waiting for workers: {covered} of {experts} experts have a holder"))
+        }
+    }
+}
+
+fn as_json(event: &OrchestratorEvent) -> serde_json::Value {
+    match event {
+        OrchestratorEvent::Loading { bytes_done, bytes_total } => {
+            json!({"event": "loading", "bytes_done": bytes_done, "bytes_total": bytes_total})
+        }
+        OrchestratorEvent::Ready(ready) => json!({
+            "event": "ready", "api": ready.api, "control": ready.control, "p2p": ready.p2p,
+            "ticket": ready.ticket, "join": ready.join_command(),
+        }),
+        OrchestratorEvent::Serving => json!({"event": "serving"}),
+        OrchestratorEvent::Waiting { covered, experts } => {
+            json!({"event": "waiting", "covered": covered, "experts": experts})
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How a command fails: what went wrong, what to do next, and the exit status.
+
+use std::fmt;
+
+use crate::exit_code::Outcome;
+
+/// A command's failure, as people and scripts see it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status.
+    pub outcome: Outcome,
+    /// What was expected and what came.
+    pub cause: anyhow::Error,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// What every command returns.
+pub type CommandResult = Result<(), Failure>;
+
+impl Failure {
+    /// A failure with the exit status `outcome`.
+    pub fn new(outcome: Outcome, cause: impl Into<anyhow::Error>) -> Self {
+        Self { outcome, cause: cause.into(), hint: None }
+    }
+
+    /// A failure that is only a message.
+    pub fn message(outcome: Outcome, message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
+        Self::new(outcome, anyhow::Error::msg(message))
+    }
+
+    /// The same failure with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self::new(Outcome::Failed, cause)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The chain of causes on one line, then the hint on its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.cause)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  try: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
