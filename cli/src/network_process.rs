@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::exit_code::Outcome;
 use crate::failure::Failure;
@@ -88,6 +88,8 @@ pub struct NetworkProcess {
 struct ChildNode {
     name: String,
     process: Child,
+    /// Held apart: waiting for a process would close it, and closing it tells the child to stop.
+    stdin: Option<ChildStdin>,
     lines: Option<Lines<BufReader<ChildStdout>>>,
     log: PathBuf,
 }
@@ -188,7 +190,8 @@ impl ChildNode {
         command.process_group(0);
         let mut process = command.spawn()?;
         let stdout = process.stdout.take().ok_or_else(|| anyhow::anyhow!("{name} has no standard output"))?;
-        Ok(Self { name: name.to_owned(), process, lines: Some(BufReader::new(stdout).lines()), log })
+        let stdin = process.stdin.take();
+        Ok(Self { name: name.to_owned(), process, stdin, lines: Some(BufReader::new(stdout).lines()), log })
     }
 
     async fn wait_ready(&mut self, report: &mut (dyn FnMut(NetworkEvent) + Send)) -> Result<Ready, Failure> {
@@ -234,7 +237,7 @@ impl ChildNode {
     }
 
     async fn stop(mut self) {
-        drop(self.process.stdin.take());
+        drop(self.stdin.take());
         if tokio::time::timeout(STOP_PATIENCE, self.process.wait()).await.is_err() {
             tracing::warn!("{} did not stop within {} s and is killed", self.name, STOP_PATIENCE.as_secs());
             let _ = self.process.kill().await;
