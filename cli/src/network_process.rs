@@ -251,7 +251,8 @@ fn orchestrator_arguments(plan: &NetworkPlan) -> Vec<String> {
     let host = if plan.reachable { "0.0.0.0" } else { "127.0.0.1" };
     let p2p = [format!("/ip4/{host}/tcp/0"), format!("/ip4/{host}/udp/0/quic-v1")];
     let listen = p2p.into_iter().flat_map(|address| ["--p2p".to_owned(), address]);
-    fixed.into_iter().map(str::to_owned).chain(listen).collect()
+    let expected = ["--expect-workers".to_owned(), plan.workers.to_string()];
+    fixed.into_iter().map(str::to_owned).chain(listen).chain(expected).collect()
 }
 
 fn worker_arguments(plan: &NetworkPlan, ready: &Ready, name: &str) -> Vec<String> {

@@ -30,7 +30,7 @@ use neuro_expert_runtime::Engine;
 use neuro_inference::{LoadError, Trunk};
 use neuro_model::{Checkpoint, CheckpointError};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
-use neuro_orchestrator::{Coverage, ExpertSpec, Settings};
+use neuro_orchestrator::{ExpertSpec, Settings};
 use neuro_primitives::key::EntropyError;
 use neuro_primitives::{ExpertId, NodeKey};
 use neuro_protocol::manifest::Manifest;
@@ -81,6 +81,8 @@ pub struct OrchestratorConfig {
     pub replicas: usize,
     /// How long the printed ticket admits.
     pub ticket_lifetime: Duration,
+    /// Workers that are started together with it: none gets experts before all have joined, or a few seconds passed.
+    pub expected_workers: usize,
 }
 
 /// What happens while an orchestrator starts and runs.
@@ -95,7 +97,7 @@ pub enum OrchestratorEvent {
     },
     /// It listens.
     Ready(Addresses),
-    /// Every expert has a holder: requests are answered.
+    /// Every expert has a holder, and nothing more is being loaded.
     Serving,
     /// Some expert has none.
     Waiting {
@@ -243,7 +245,11 @@ impl Node {
     ) -> Result<Self, OrchestratorError> {
         let Loaded { publication, trunk, engine } = loaded;
         let manifest = publication.manifest();
-        let settings = Settings { replicas: config.replicas, ..Settings::new(expert_specs(manifest.manifest())) };
+        let settings = Settings {
+            replicas: config.replicas,
+            gather_workers: config.expected_workers,
+            ..Settings::new(expert_specs(manifest.manifest()))
+        };
         let dispatch = Arc::new(Dispatch::new(manifest.model_id(), settings));
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
         let text =
@@ -339,15 +345,15 @@ async fn sort_incoming(
     }
 }
 
-/// Says when the first holder of the last expert arrives, and when one is missing again.
+/// Says when every expert has its holders, and when one has none again.
 async fn announce_coverage(dispatch: &Dispatch, report: Report) {
     let mut said: Option<bool> = None;
     let mut interval = tokio::time::interval(COVERAGE_INTERVAL);
     loop {
         interval.tick().await;
-        let coverage: Coverage = dispatch.view(|core, _| core.coverage());
+        let (coverage, loading) = dispatch.view(|core, _| (core.coverage(), core.in_flight().loading));
         let complete = coverage.is_complete();
-        if said == Some(complete) {
+        if said == Some(complete) || (complete && loading > 0) {
             continue;
         }
         said = Some(complete);

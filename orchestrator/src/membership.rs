@@ -3,7 +3,7 @@
 use neuro_primitives::{ExpertId, Moment, NodeId};
 
 use crate::effect::Effect;
-use crate::orchestrator::Orchestrator;
+use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
 use crate::registry::{CopyState, Worker};
 use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED};
@@ -22,6 +22,23 @@ impl Orchestrator {
         self.registry.insert(id, Worker::new(memory_limit_bytes, now));
         self.pending.newcomers.insert(id);
         self.pending.replan = true;
+        self.gather(now);
+    }
+
+    /// Ends the wait for workers that start together once enough are here, and bounds it from the first one on.
+    fn gather(&mut self, now: Moment) {
+        let due = match self.gathering {
+            Gathering::Over => return,
+            Gathering::Waiting => now.after(self.settings.gather_patience),
+            Gathering::Until(due) => due,
+        };
+        if self.registry.worker_count() >= self.settings.gather_workers {
+            self.timers.clear(due, Timer::Gathered);
+            self.gathering = Gathering::Over;
+        } else {
+            self.timers.set(due, Timer::Gathered);
+            self.gathering = Gathering::Until(due);
+        }
     }
 
     /// Forgets a worker that is gone: its tasks and copies go to others.

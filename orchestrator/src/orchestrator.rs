@@ -32,7 +32,19 @@ pub struct Orchestrator {
     pub(crate) expelled: BTreeMap<NodeId, Moment>,
     /// When the next refusal to load an expert ends, if a timer is set.
     pub(crate) refusals_due: Option<Moment>,
+    pub(crate) gathering: Gathering,
     pub(crate) outbox: Vec<Effect>,
+}
+
+/// Whether the first placement still waits for workers that start together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gathering {
+    /// Nobody has joined.
+    Waiting,
+    /// Somebody has; the others have until then.
+    Until(Moment),
+    /// Workers are given experts as they come.
+    Over,
 }
 
 /// What placement has to do before the step ends.
@@ -64,6 +76,7 @@ impl Orchestrator {
             pending: PlacementWork::default(),
             expelled: BTreeMap::new(),
             refusals_due: None,
+            gathering: Gathering::Waiting,
             outbox: Vec::new(),
         }
     }
@@ -110,11 +123,15 @@ impl Orchestrator {
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Refusals => self.take_ended_refusals(now),
+            Timer::Gathered => self.gathering = Gathering::Over,
         }
     }
 
     /// Does the placement work that piled up, and tells the workers.
     fn place(&mut self, now: Moment) {
+        if self.gathering != Gathering::Over {
+            return;
+        }
         let freed = self.registry.take_freed();
         let work = &mut self.pending;
         let (plan, level) =

@@ -23,6 +23,11 @@ pub struct Settings {
     pub max_faults: u32,
     /// How long a worker may load without reporting one more expert ready before its loads are given to others.
     pub load_patience: Duration,
+    /// The first placement waits until this many workers have joined, so that workers started together share the model
+    /// from the start and the first one does not fetch all of it. 0 and 1 place at once.
+    pub gather_workers: usize,
+    /// How long the first placement waits after the first worker joined.
+    pub gather_patience: Duration,
 }
 
 /// One expert as placement sees it.
@@ -46,6 +51,8 @@ impl Settings {
             max_attempts: 4,
             max_faults: 5,
             load_patience: Duration::from_secs(120),
+            gather_workers: 0,
+            gather_patience: Duration::from_secs(5),
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Loads(NodeId),
     /// A worker that failed to load an expert may be asked again.
     Refusals,
+    /// Enough was waited for workers that start together.
+    Gathered,
 }
 
 /// All timers set, each owned by one thing in flight, and the last wake-up asked for.

@@ -48,6 +48,9 @@ pub struct ServeArgs {
     /// Hours for which the printed ticket admits new workers
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     pub ticket_hours: u32,
+    /// Workers that are started together with this node
+    #[arg(long, default_value_t = 0, hide = true)]
+    pub expect_workers: u16,
     /// Stop when standard input closes
     #[arg(long, hide = true)]
     pub stop_with_parent: bool,
@@ -71,6 +74,7 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
         queue: usize::from(args.queue),
         replicas: usize::from(args.replicas),
         ticket_lifetime: Duration::from_secs(u64::from(args.ticket_hours) * 3600),
+        expected_workers: usize::from(args.expect_workers),
     };
     let bar = progress::bytes("loading the model", 0);
     let report = Arc::new(move |event: OrchestratorEvent| drop(show(&event, output, &bar)));

@@ -371,3 +371,35 @@ fn a_large_model_is_spread_evenly_and_answers() {
         assert!(is_done(&last));
     }
 }
+
+/// A core for 40 experts that waits for `workers` workers before it places any.
+fn gathering(workers: usize) -> Story {
+    let specs = (0..40).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
+    let gather_patience = Duration::from_secs(5);
+    let settings = Settings { gather_workers: workers, gather_patience, ..Settings::new(specs) };
+    Story { core: Orchestrator::new(settings), now: 0, calls: 0 }
+}
+
+#[test]
+fn workers_that_start_together_share_the_model_from_the_start() {
+    let mut story = gathering(4);
+    for number in 1..4 {
+        assert!(story.join(number).iter().all(|effect| matches!(effect, Effect::WakeAt(_))), "too early");
+    }
+    story.join(4);
+    let held: Vec<usize> = story.core.workers().iter().map(|worker| worker.experts_assigned).collect();
+    assert_eq!(held, [20; 4], "two copies of 40 experts on four workers");
+    assert!(story.core.coverage().is_complete());
+}
+
+#[test]
+fn a_worker_that_does_not_come_is_not_waited_for_long() {
+    let mut story = gathering(4);
+    story.join(1);
+    assert!(!story.core.coverage().is_complete());
+    story.now += 5_000_000;
+    let effects = story.step(Input::Tick);
+    story.load(&effects);
+    assert!(story.core.coverage().is_complete() || story.core.in_flight().loading > 0);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Hold { .. })), "{effects:?}");
+}
