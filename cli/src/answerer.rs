@@ -98,11 +98,7 @@ impl Answerer {
     }
 }
 
-async fn chat_here(
-    completer: &LocalCompleter,
-    request: &ChatRequest,
-    show: OnText<'_>,
-) -> Result<Reply, Failure> {
+async fn chat_here(completer: &LocalCompleter, request: &ChatRequest, show: OnText<'_>) -> Result<Reply, Failure> {
     let mut job = completer.submit(generate_request(completer, request)?, "ask")?;
     while let Some(event) = job.events.recv().await {
         match event {

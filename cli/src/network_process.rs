@@ -41,7 +41,10 @@ pub struct NetworkPlan {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum ChildEvent {
-    Loading { bytes_done: u64, bytes_total: u64 },
+    Loading {
+        bytes_done: u64,
+        bytes_total: u64,
+    },
     Ready(Ready),
     Serving,
     #[serde(other)]
@@ -101,8 +104,11 @@ impl NetworkProcess {
     /// When a child cannot be started or ends early; its last words are in the error.
     pub async fn start(plan: &NetworkPlan, report: &mut (dyn FnMut(NetworkEvent) + Send)) -> Result<Self, Failure> {
         tokio::time::timeout(START_PATIENCE, Self::start_unbounded(plan, report)).await.map_err(|_| {
-            Failure::message(Outcome::Failed, format!("the network did not start within {} s", START_PATIENCE.as_secs()))
-                .hint(format!("read the logs in {}", plan.root.display()))
+            Failure::message(
+                Outcome::Failed,
+                format!("the network did not start within {} s", START_PATIENCE.as_secs()),
+            )
+            .hint(format!("read the logs in {}", plan.root.display()))
         })?
     }
 

@@ -71,7 +71,9 @@ impl Output {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let numeric = |column: usize| {
-            rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')))
+            rows.iter().all(|row| {
+                row.get(column).is_none_or(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+            })
         };
         let line = |cells: Vec<&str>| {
             let padded = cells.iter().enumerate().map(|(column, cell)| {

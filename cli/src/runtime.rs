@@ -18,7 +18,12 @@ pub fn start_logging(verbose: u8) {
         _ => "debug,libp2p=info,h2=info,hyper=info",
     };
     let filter = EnvFilter::try_from_env("NEURO_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
 }
 
 /// The data folder: `--data-dir`, `NEURO_DATA_DIR`, or the user's data home (XDG) with `neuro` in it.

@@ -96,9 +96,9 @@ fn question(args: &AskArgs) -> Result<String, Failure> {
     let mut parts = Vec::new();
     for path in &args.file {
         let file = std::fs::File::open(path);
-        let text = file.and_then(|file| read_text(file)).map_err(|error| {
-            Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display()))
-        })?;
+        let text = file
+            .and_then(|file| read_text(file))
+            .map_err(|error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display())))?;
         parts.push(text);
     }
     match args.text.as_deref() {

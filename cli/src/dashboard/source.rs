@@ -31,7 +31,8 @@ impl Source {
         let folder = self.data_dir.path().display();
         let running = self.data_dir.running().map_err(|error| error.to_string())?;
         let running = running.ok_or_else(|| format!("no node runs on {folder}"))?;
-        let control = running.control.ok_or_else(|| format!("the node on {folder} is a worker; watch its orchestrator"))?;
+        let control =
+            running.control.ok_or_else(|| format!("the node on {folder} is a worker; watch its orchestrator"))?;
         let key = self.data_dir.node_key().map_err(|error| error.to_string())?;
         let client = ControlClient::connect_tls(&control, &key, key.node_id()).await;
         client.map_err(|error| format!("the node at {control} does not answer: {error}"))

@@ -88,9 +88,7 @@ fn read_questions(args: &EvalArgs) -> Result<Vec<Question>, Failure> {
 }
 
 /// Who answers: this process, a network started for the purpose, or a running node.
-async fn answerer(
-    args: &EvalArgs,
-) -> Result<(Answerer, Option<NetworkProcess>, Option<tempfile::TempDir>), Failure> {
+async fn answerer(args: &EvalArgs) -> Result<(Answerer, Option<NetworkProcess>, Option<tempfile::TempDir>), Failure> {
     if let Some(url) = &args.url {
         return Ok((Answerer::Remote(ApiClient::new(url, None)?), None, None));
     }

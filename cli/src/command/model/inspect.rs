@@ -33,11 +33,17 @@ pub fn run(args: &InspectArgs, output: Output) -> CommandResult {
         ("experts", format!("{} a layer, {} chosen for a token", facts["experts"], facts["top_k"])),
         ("d_model", text(&facts["d_model"])),
         ("expert width", text(&facts["d_expert"])),
-        ("attention", format!("{} heads of {}, {} for keys and values", facts["heads"], facts["head_dim"], facts["kv_heads"])),
+        (
+            "attention",
+            format!("{} heads of {}, {} for keys and values", facts["heads"], facts["head_dim"], facts["kv_heads"]),
+        ),
         ("vocabulary", text(&facts["vocab_size"])),
         ("context", text(&facts["context"])),
         ("trunk", format!("{} ({} as f32)", bytes(checkpoint.trunk_bytes()), bytes(number(&facts["trunk_f32_bytes"])))),
-        ("experts, all", format!("{} ({} as f32)", bytes(checkpoint.expert_bytes()), bytes(number(&facts["expert_f32_bytes"])))),
+        (
+            "experts, all",
+            format!("{} ({} as f32)", bytes(checkpoint.expert_bytes()), bytes(number(&facts["expert_f32_bytes"]))),
+        ),
     ];
     for (name, value) in rows {
         output.line(format!("{name:<14} {value}"))?;

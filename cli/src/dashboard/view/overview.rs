@@ -51,7 +51,10 @@ fn model_lines(status: &Status) -> Vec<Line<'static>> {
         model.layers, model.experts, model.top_k, model.d_model
     );
     vec![
-        field("model", format!("{} ({}), {:.1} M parameters", model.name, model.architecture, model.parameters as f64 / 1e6)),
+        field(
+            "model",
+            format!("{} ({}), {:.1} M parameters", model.name, model.architecture, model.parameters as f64 / 1e6),
+        ),
         field("shape", shape),
         field("stored", format!("trunk {}, experts {}", bytes(model.trunk_bytes), bytes(model.expert_bytes))),
     ]

@@ -53,7 +53,9 @@ fn job(id: u64, state: JobState) -> JobStatus {
 }
 
 fn layers(count: impl Fn(u64) -> u64) -> Vec<LayerCounts> {
-    (0..4).map(|layer| LayerCounts { layer, counts: (0..8).map(|expert| count(u64::from(layer) * 8 + expert)).collect() }).collect()
+    (0..4)
+        .map(|layer| LayerCounts { layer, counts: (0..8).map(|expert| count(u64::from(layer) * 8 + expert)).collect() })
+        .collect()
 }
 
 fn status() -> Status {
