@@ -1,3 +1,5 @@
+//! Both engines pass the suite, and an engine with a fault does not.
+
 use super::*;
 use crate::engine::Expert;
 

@@ -1,3 +1,5 @@
+//! Any split of experts over pools adds up to the same sums.
+
 use neuro_model::HiddenActivation;
 use neuro_primitives::Route;
 use proptest::prelude::*;

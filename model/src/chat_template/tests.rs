@@ -1,3 +1,5 @@
+//! Templates as published models write them, and templates with faults.
+
 use super::*;
 
 const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/models/skills/checkpoint/tokenizer_config.json");

@@ -1,3 +1,5 @@
+//! Whole folders: good ones, and one test for each way of being wrong.
+
 use neuro_primitives::ExpertId;
 use safetensors::tensor::Dtype;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Configurations old and new, their defaults, and those that are refused.
+
 use serde_json::{Value, json};
 
 use super::*;

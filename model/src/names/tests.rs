@@ -1,3 +1,5 @@
+//! Names on disk and back, for each architecture.
+
 use super::*;
 
 fn config(json: &str) -> ModelConfig {

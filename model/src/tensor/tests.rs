@@ -1,3 +1,5 @@
+//! Stored types widen to f32 exactly.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Files that are cut, that lie about themselves, or that were mutated at random.
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

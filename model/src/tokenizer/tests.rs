@@ -1,3 +1,5 @@
+//! Text to ids and back, and the bytes of single tokens.
+
 use serde_json::{Value, json};
 
 use super::*;

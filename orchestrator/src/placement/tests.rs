@@ -1,3 +1,5 @@
+//! Who gets which experts as workers come and go.
+
 use neuro_primitives::ExpertId;
 
 use super::*;

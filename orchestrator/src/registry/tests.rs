@@ -1,3 +1,5 @@
+//! Copies, their states, and the index of serving holders.
+
 use neuro_primitives::{Moment, TaskId};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Choices of holders against the best possible ones.
+
 use super::*;
 
 const IDLE: Lane = Lane { start_us: 500, tasks: 0 };

@@ -1,3 +1,5 @@
+//! The burn engine against the reference: shapes, threads, batches.
+
 use neuro_model::HiddenActivation;
 use neuro_primitives::Rows;
 

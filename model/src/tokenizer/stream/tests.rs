@@ -1,3 +1,5 @@
+//! A stream of tokens gives the text of a whole decode, never half a character.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Which Host and Origin headers get in.
+
 use std::net::Ipv4Addr;
 
 use axum::http::HeaderValue;

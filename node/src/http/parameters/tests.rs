@@ -1,3 +1,5 @@
+//! What a request may ask for, and what it is told otherwise.
+
 use serde_json::json;
 
 use super::*;
