@@ -17,6 +17,7 @@ mod experts;
 mod faults;
 pub mod link;
 pub mod members;
+mod metrics;
 mod roster;
 mod shared;
 mod status;
@@ -47,6 +48,7 @@ use control_service::OrchestratorControl;
 use dispatch::Dispatch;
 use experts::RemoteExperts;
 use members::{Members, new_ticket, unix_now};
+use metrics::CoreCollector;
 use roster::Roster;
 use shared::Shared;
 
@@ -202,8 +204,9 @@ pub async fn run(config: OrchestratorConfig, report: Report, stop: CancellationT
     };
     let (network, incoming) = PeerToPeer::start(&key, &config.p2p).await?;
     let addresses = addresses(&key, &api, &control, &network, config.ticket_lifetime)?;
-    let options = HttpOptions { keys, allowed_hosts: config.allowed_hosts.clone(), ..HttpOptions::default() };
+    let mut options = HttpOptions { keys, allowed_hosts: config.allowed_hosts.clone(), ..HttpOptions::default() };
     let node = Node::assemble(&config, loaded, key, addresses, network)?;
+    options.registry.register_collector(Box::new(CoreCollector(Arc::clone(&node.shared.dispatch))));
     let _announcement = config.data_dir.announce(&node.running())?;
     report(OrchestratorEvent::Ready(node.shared.addresses.clone()));
     node.serve(api, control, incoming, options, report, stop).await

@@ -97,7 +97,7 @@ fn question(args: &AskArgs) -> Result<String, Failure> {
     for path in &args.file {
         let file = std::fs::File::open(path);
         let text = file
-            .and_then(|file| read_text(file))
+            .and_then(read_text)
             .map_err(|error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display())))?;
         parts.push(text);
     }
