@@ -1,0 +1,24 @@
+//! The program as its users meet it: real processes of the real binary, on the loopback, in folders of their own.
+//!
+//! One binary with a module per concern, because every test binary links all of the program's dependencies anew.
+
+// Clippy knows test functions; these are the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod ask;
+mod bad_checkpoint;
+mod bad_start;
+mod chat;
+mod dashboard;
+mod help;
+mod losing_a_worker;
+mod model;
+mod models;
+mod network;
+mod process;
+mod same_answer;
+mod stage;
+mod terminal;
+mod up;
+mod worker;
