@@ -160,20 +160,23 @@ async fn many_dials_make_one_connection() {
 #[tokio::test]
 async fn a_peer_whose_process_ends_is_noticed() {
     let (watcher, mut incoming) = start(1, &[TCP]).await;
-    let dying = std::thread::spawn({
-        let (peer, addresses) = (watcher.node_id(), watcher.addresses());
-        move || {
-            // Its runtime ends with it, as a killed process does: sockets close, and nobody says goodbye.
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (node, _incoming) = PeerToPeer::start(&key(2), &[]).await.unwrap();
-                node.dial(peer, &addresses).await.unwrap();
-            });
-            runtime.shutdown_background();
-        }
+    let (seen, was_seen) = tokio::sync::oneshot::channel::<()>();
+    let (peer, addresses) = (watcher.node_id(), watcher.addresses());
+    let dying = std::thread::spawn(move || {
+        // Its runtime ends with it, as a killed process does: sockets close, and nobody says goodbye.
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let node = runtime.block_on(async {
+            let (node, incoming) = PeerToPeer::start(&key(2), &[]).await.unwrap();
+            node.dial(peer, &addresses).await.unwrap();
+            was_seen.await.unwrap();
+            (node, incoming)
+        });
+        runtime.shutdown_background();
+        drop(node);
     });
     let peer = key(2).node_id();
     assert_eq!(soon(incoming.events.recv()).await, Some(PeerEvent::Connected(peer)));
+    seen.send(()).unwrap();
     assert_eq!(soon(incoming.events.recv()).await, Some(PeerEvent::Disconnected(peer)));
     dying.join().unwrap();
 }
