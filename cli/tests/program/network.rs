@@ -80,7 +80,8 @@ impl<'a> Network<'a> {
     pub fn wait_holders(&self, holders: u64) {
         eventually(&format!("every expert has {holders} holders"), || {
             let status = self.status();
-            let counts = status["holders"].as_array().unwrap().iter().flat_map(|layer| layer["counts"].as_array().unwrap());
+            let counts =
+                status["holders"].as_array().unwrap().iter().flat_map(|layer| layer["counts"].as_array().unwrap());
             let mut counts: Vec<u64> = counts.map(|count| count.as_u64().unwrap()).collect();
             counts.sort_unstable();
             counts.first().is_some_and(|&fewest| fewest >= holders)

@@ -1,0 +1,52 @@
+//! What the program says of itself.
+
+use crate::stage::Stage;
+
+#[test]
+fn every_command_explains_itself() {
+    let stage = Stage::new();
+    for command in [
+        "",
+        "up",
+        "ask",
+        "chat",
+        "serve",
+        "worker",
+        "worker start",
+        "model",
+        "model inspect",
+        "model logits",
+        "model eval",
+        "dashboard",
+        "bench",
+        "bench decode",
+        "completions",
+    ] {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = stage.run(&arguments);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        insta::assert_snapshot!(format!("help {command}").trim_end().replace(' ', "_"), help.stdout);
+    }
+}
+
+#[test]
+fn a_wrong_word_is_answered_with_the_right_ones() {
+    let stage = Stage::new();
+    let arguments = ["model", "inspekt"];
+    let refused = stage.run(&arguments);
+    assert_eq!(refused.code, Some(2));
+    insta::assert_snapshot!(stage.transcript(&arguments, &refused));
+}
+
+#[test]
+fn shells_accept_their_completions() {
+    let stage = Stage::new();
+    let script = stage.run(&["completions", "bash"]);
+    let mut bash = stage.command_of("bash");
+    bash.arg("-c").arg("source /dev/stdin && complete -p neuro").stdin(std::process::Stdio::piped());
+    let accepted = crate::stage::finish(bash, &script.stdout);
+    assert!(accepted.stdout.starts_with("complete "), "{}{}", accepted.stdout, accepted.stderr);
+    for command in ["worker", "dashboard", "inspect"] {
+        assert!(script.stdout.contains(command));
+    }
+}

@@ -1,0 +1,171 @@
+//! `neuro worker start`: joining, fetching, caching, and being turned away.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use neuro_model::{Checkpoint, names};
+use neuro_primitives::{ExpertId, Hash, NodeKey};
+use neuro_protocol::ticket::SignedTicket;
+
+use crate::models;
+use crate::network::Network;
+use crate::process::Process;
+use crate::stage::{Stage, names_in};
+
+#[test]
+fn an_empty_disk_gets_the_tensors_of_its_experts_and_no_others() {
+    let stage = Stage::new();
+    let network = Network::start(&stage, &models::skills(), 4);
+    assert_eq!(network.ask("What is 12+35?"), "47");
+    let checkpoint = Checkpoint::open(&models::skills()).unwrap();
+    let mut copies = 0;
+    for number in 1..=4 {
+        let folder = stage.path(&format!("worker-{number}/tensors"));
+        let files = names_in(&folder);
+        for name in &files {
+            assert_eq!(*name, Hash::of(&fs::read(folder.join(name)).unwrap()).to_string());
+        }
+        let experts = experts_of(&checkpoint, &files);
+        assert_eq!((experts.len(), files.len()), (16, 48), "half of 32 experts, three tensors each");
+        copies += experts.len();
+    }
+    assert_eq!(copies, 2 * 32, "every expert is on two workers");
+    assert!(!stage.path("orchestrator/tensors").exists());
+}
+
+#[test]
+fn a_restarted_worker_fetches_nothing_again() {
+    let stage = Stage::new();
+    let mut network = Network::start(&stage, &models::skills(), 1);
+    let folder = stage.path("worker-1/tensors");
+    let before = marks(&folder);
+    assert_eq!(before.len(), 96);
+    network.workers[0].kill();
+    network.add("worker-1");
+    network.workers[1].event("holding");
+    assert_eq!(marks(&folder), before, "no file was written anew");
+    assert_eq!(network.ask("What is 12+35?"), "47");
+}
+
+#[test]
+fn a_cached_tensor_that_was_damaged_is_fetched_again() {
+    let stage = Stage::new();
+    let mut network = Network::start(&stage, &models::skills(), 1);
+    network.workers[0].kill();
+    let folder = stage.path("worker-1/tensors");
+    let name = names_in(&folder)[0].clone();
+    let mut bytes = fs::read(folder.join(&name)).unwrap();
+    bytes[1000] ^= 0x40;
+    fs::write(folder.join(&name), &bytes).unwrap();
+    let damaged = marks(&folder);
+
+    network.add("worker-1");
+    network.workers[1].event("holding");
+    assert_eq!(Hash::of(&fs::read(folder.join(&name)).unwrap()).to_string(), name, "it is whole again");
+    let changed: Vec<_> = marks(&folder).difference(&damaged).map(|(name, ..)| name.clone()).collect();
+    assert_eq!(changed, [name], "and no other was written anew");
+    assert!(
+        network.workers[1].said().contains("changed on disk; it is fetched again"),
+        "{}",
+        network.workers[1].said()
+    );
+    assert_eq!(network.ask("What is 12+35?"), "47");
+}
+
+#[test]
+fn a_worker_may_come_over_peer_to_peer_alone() {
+    let stage = Stage::new();
+    let mut network = Network::orchestrator(&stage, &models::skills(), &[]);
+    let joined = network.add_with("worker-1", &["--p2p-only"]);
+    assert_eq!(joined["over"], "p2p");
+    network.orchestrator.event("serving");
+    assert_eq!(network.ask("What is 12+35?"), "47");
+}
+
+#[test]
+fn a_full_disk_costs_the_cache_and_not_the_answer() {
+    let stage = Stage::new();
+    let mut network = Network::orchestrator(&stage, &models::skills(), &[]);
+    let arguments = network.worker_arguments("worker-1");
+    let plain = stage.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    // No file may grow beyond 16 KiB; a tensor has 64. Without the signal, the write itself fails, as on a full disk.
+    let mut limited = stage.command_of("sh");
+    limited
+        .args(["-c", r#"trap '' XFSZ; ulimit -f 32; exec "$0" "$@""#])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    network.take(Process::start(limited));
+    network.orchestrator.event("serving");
+    assert_eq!(network.ask("What is 12+35?"), "47");
+    assert_eq!(names_in(&stage.path("worker-1/tensors")), Vec::<String>::new(), "nothing half-written is left");
+    assert!(network.workers[0].said().contains("is the disk full?"), "{}", network.workers[0].said());
+}
+
+#[test]
+fn a_ticket_that_has_expired_admits_nobody() {
+    let stage = Stage::new();
+    let network = Network::orchestrator(&stage, &models::skills(), &["--ticket-hours", "0"]);
+    insta::assert_snapshot!("expired_ticket", turned_away(&stage, &network, &network.ticket));
+}
+
+#[test]
+fn a_ticket_that_another_signed_admits_nobody() {
+    let stage = Stage::new();
+    let network = Network::orchestrator(&stage, &models::skills(), &[]);
+    let signed = SignedTicket::from_text(&network.ticket).unwrap();
+    let forged = signed.verify_signature().unwrap().clone().sign(&NodeKey::generate().unwrap());
+    insta::assert_snapshot!("forged_ticket", turned_away(&stage, &network, &forged.to_text()));
+}
+
+#[test]
+fn what_is_no_ticket_admits_nobody() {
+    let stage = Stage::new();
+    let network = Network::orchestrator(&stage, &models::skills(), &[]);
+    insta::assert_snapshot!("no_ticket", turned_away(&stage, &network, "letmein"));
+    let half = &network.ticket[..network.ticket.len() / 2];
+    insta::assert_snapshot!("half_a_ticket", turned_away(&stage, &network, half));
+}
+
+/// What a worker with this ticket is told; the network goes on without it.
+fn turned_away(stage: &Stage, network: &Network<'_>, ticket: &str) -> String {
+    let data_dir = stage.path("stranger").display().to_string();
+    let refused = stage.run(&["worker", "start", "--join", ticket, "--data-dir", &data_dir]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert_eq!(network.status()["workers"].as_array().map(Vec::len), Some(0));
+    assert_eq!(refused.stdout, "");
+    without_times(&stage.anonymous(&refused.stderr))
+}
+
+/// Numbers that change with the clock become `N`.
+fn without_times(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    words
+        .map(|word| {
+            if word.trim().len() > 9 && word.starts_with(|c: char| c.is_ascii_digit()) {
+                word.replace(|c: char| c.is_ascii_digit(), "9")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
+}
+
+/// The experts whose three tensors are among the files, which must all be tensors of experts.
+fn experts_of(checkpoint: &Checkpoint, files: &[String]) -> BTreeSet<ExpertId> {
+    let config = checkpoint.config();
+    let tensors = checkpoint.tensor_names().filter_map(|name| Some((names::expert_of(config, name)?, name)));
+    let held =
+        tensors.filter(|(_, name)| files.contains(&Hash::of(checkpoint.tensor(name).unwrap().bytes).to_string()));
+    held.map(|(expert, _)| expert).collect()
+}
+
+/// Each file with what changes when it is written anew.
+fn marks(folder: &Path) -> BTreeSet<(String, u64, i64, i64)> {
+    let mark = |name: String| {
+        let facts = fs::metadata(folder.join(&name)).unwrap();
+        (name, facts.ino(), facts.mtime(), facts.mtime_nsec())
+    };
+    names_in(folder).into_iter().map(mark).collect()
+}
