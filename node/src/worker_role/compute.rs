@@ -64,18 +64,20 @@ impl Compute {
         Ok(Self(Arc::new(Handle { shared })))
     }
 
-    /// Queues a task. A full queue is answered at once.
-    pub fn submit(&self, task: MicroTask, outbox: Outbox) {
+    /// Queues a task.
+    ///
+    /// # Errors
+    /// When the queue is full: the failure that the caller is to be told.
+    pub fn submit(&self, task: MicroTask, outbox: Outbox) -> Result<(), Failure> {
         let expires = Instant::now() + Duration::from_millis(u64::from(task.deadline_left_ms));
         let mut queue = self.0.shared.lock();
         if queue.tasks.len() >= QUEUE_TASKS {
-            drop(queue);
             let text = format!("{QUEUE_TASKS} micro-tasks wait already");
-            answer(&outbox, &failure(task.task, FailureCode::Overloaded, text));
-            return;
+            return Err(Failure::new(Some(task.task), FailureCode::Overloaded, &text));
         }
         queue.tasks.push_back(Queued { task, expires, outbox });
         self.0.shared.arrived.notify_one();
+        Ok(())
     }
 
     /// Forgets a task that waits. One that is being computed is finished, and its answer ignored by the caller.
@@ -99,12 +101,12 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next task that nobody cancelled; `None` once the queue is closed.
+    /// The next task that nobody cancelled and whose caller is still there; `None` once the queue is closed.
     fn next(&self) -> Option<Queued> {
         let mut queue = self.lock();
         loop {
             while let Some(queued) = queue.tasks.pop_front() {
-                if !queue.cancelled.remove(&queued.task.task) {
+                if !queue.cancelled.remove(&queued.task.task) && !queued.outbox.is_closed() {
                     return Some(queued);
                 }
             }
@@ -138,8 +140,9 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
 
 const fn code_of(error: &PoolError) -> FailureCode {
     match error {
-        PoolError::NotHeld { .. } => FailureCode::NotHeld,
-        _ => FailureCode::BadTask,
+        PoolError::NotHeld(_) => FailureCode::NotHeld,
+        PoolError::OutOfRange { .. } => FailureCode::Internal,
+        PoolError::TooManyRows { .. } | PoolError::RouteCount { .. } | PoolError::Engine(_) => FailureCode::BadTask,
     }
 }
 
@@ -150,4 +153,94 @@ fn failure(task: TaskId, code: FailureCode, text: String) -> Frame {
 /// Hands a frame to the link. A link that is gone wants no answer; one that does not drain is closed by its writer.
 fn answer(outbox: &Outbox, frame: &Frame) {
     let _ = outbox.blocking_send(frame.encode());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neuro_primitives::{Hash, ModelId, Route, Routes, Rows};
+    use neuro_protocol::frame::ActivationFormat;
+
+    fn compute() -> Compute {
+        let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), 4);
+        Compute::start(Arc::new(pool), Arc::default()).unwrap()
+    }
+
+    /// A task for an expert that nobody holds: its answer is a failure, which is all these tests need.
+    fn task(number: u64, deadline_left_ms: u32) -> MicroTask {
+        let mut routes = Routes::new();
+        routes.push_row([Route { expert: 0, gate: 1.0 }]);
+        MicroTask {
+            task: TaskId(number),
+            model: ModelId(Hash([0; 32])),
+            engine_spec: 1,
+            layer: 0,
+            deadline_left_ms,
+            activation: ActivationFormat::F32,
+            routes,
+            hidden: Rows::zeros(1, 4),
+        }
+    }
+
+    fn failure_in(payload: &[u8]) -> (Option<TaskId>, FailureCode) {
+        match Frame::decode(payload).unwrap() {
+            Frame::Failure(failure) => (failure.task, failure.code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A thread that waits to hand over its second answer: what is queued now stays queued.
+    fn held_up(compute: &Compute) -> mpsc::Receiver<Vec<u8>> {
+        let (outbox, answers) = mpsc::channel(1);
+        for number in 0..2 {
+            compute.submit(task(number, 60_000), outbox.clone()).unwrap();
+        }
+        while !compute.0.shared.lock().tasks.is_empty() {
+            std::thread::yield_now();
+        }
+        answers
+    }
+
+    #[test]
+    fn a_cancelled_task_is_not_answered() {
+        let compute = compute();
+        let mut held = held_up(&compute);
+        let (outbox, mut answers) = mpsc::channel(8);
+        for number in 10..13 {
+            compute.submit(task(number, 60_000), outbox.clone()).unwrap();
+        }
+        compute.cancel(TaskId(11));
+        compute.cancel(TaskId(99));
+        held.blocking_recv().unwrap();
+        let order = [(); 2].map(|()| failure_in(&answers.blocking_recv().unwrap()).0);
+        assert_eq!(order, [Some(TaskId(10)), Some(TaskId(12))]);
+        assert!(compute.0.shared.lock().cancelled.is_empty());
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_tasks_of_callers_that_are_gone_are_dropped() {
+        let compute = compute();
+        let mut held = held_up(&compute);
+        let (gone, receiver) = mpsc::channel(1);
+        for number in 0..QUEUE_TASKS as u64 {
+            compute.submit(task(100 + number, 60_000), gone.clone()).unwrap();
+        }
+        let refused = compute.submit(task(500, 60_000), gone).unwrap_err();
+        assert_eq!((refused.task, refused.code), (Some(TaskId(500)), FailureCode::Overloaded));
+        drop(receiver);
+        held.blocking_recv().unwrap();
+        let (outbox, mut answers) = mpsc::channel(1);
+        while compute.submit(task(600, 60_000), outbox.clone()).is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(failure_in(&answers.blocking_recv().unwrap()), (Some(TaskId(600)), FailureCode::NotHeld));
+    }
+
+    #[test]
+    fn a_task_whose_time_is_over_is_not_computed() {
+        let (outbox, mut answers) = mpsc::channel(1);
+        let compute = compute();
+        compute.submit(task(1, 0), outbox).unwrap();
+        assert_eq!(failure_in(&answers.blocking_recv().unwrap()), (Some(TaskId(1)), FailureCode::Expired));
+    }
 }

@@ -70,7 +70,10 @@ impl LoadExpertError {
     /// Whether the connection is at fault, so that trying again over a new one may help.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Fetch { .. })
+        match self {
+            Self::Fetch { source, .. } => source.is_retryable(),
+            _ => false,
+        }
     }
 }
 

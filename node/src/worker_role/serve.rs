@@ -9,6 +9,7 @@ use neuro_primitives::{ModelId, NodeId};
 use neuro_protocol::frame::{DecodeError, Failure, FailureCode, Frame, Hello, MicroTask, Welcome};
 use neuro_protocol::limits;
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::compute::Compute;
@@ -72,6 +73,18 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// Whether the caller broke the protocol, so that it is to be told before the stream ends.
+    #[must_use]
+    pub fn is_violation(&self, caller: NodeId) -> bool {
+        match self {
+            Self::Decode(_) | Self::OutOfPlace { .. } => true,
+            Self::Frame(error) => error.blames(caller).is_some(),
+            Self::Silent { .. } | Self::TurnedAway { .. } => false,
+        }
+    }
+}
+
 impl Gate {
     /// Opens the gate to one orchestrator, and closes it to any other.
     pub fn open(&self, serving: Serving) {
@@ -92,20 +105,36 @@ pub async fn serve(gate: Gate, caller: NodeId, stream: PeerStream) -> Result<(),
     let mut writer = FrameWriter::new(writing, limits::MAX_WELCOME_BYTES);
     let Some(serving) = gate.serving().filter(|serving| serving.orchestrator == caller) else {
         let text = "this worker computes for its orchestrator alone".to_owned();
-        let _ = writer.write(&refusal(FailureCode::NotAllowed, &text)).await;
+        refuse(&mut writer, FailureCode::NotAllowed, &text).await;
         return Err(ServeError::TurnedAway { caller, text });
     };
     let mut reader = FrameReader::new(reading, limits::MAX_HELLO_BYTES);
+    let ended = converse(&serving, &mut reader, &mut writer).await;
+    if let Err(error) = &ended
+        && error.is_violation(caller)
+    {
+        refuse(&mut writer, FailureCode::BadTask, &error.to_string()).await;
+    }
+    ended
+}
+
+/// Greets, then takes tasks and sends answers until one side ends.
+async fn converse<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    serving: &Serving,
+    reader: &mut FrameReader<R>,
+    writer: &mut FrameWriter<W>,
+) -> Result<(), ServeError> {
+    let caller = serving.orchestrator;
     let greeting = tokio::time::timeout(GREETING_TIMEOUT, reader.read()).await;
     let Some(payload) = greeting.map_err(|_| ServeError::Silent { caller })?? else { return Ok(()) };
     let hello = match Frame::decode(&payload)? {
         Frame::Hello(hello) => hello,
         other => return Err(ServeError::OutOfPlace { caller, expected: "a greeting", got: other.kind() }),
     };
-    match agree(&hello, &serving) {
+    match agree(&hello, serving) {
         Ok(version) => writer.write(&Frame::Welcome(Welcome { version }).encode()).await?,
         Err((code, text)) => {
-            let _ = writer.write(&refusal(code, &text)).await;
+            refuse(writer, code, &text).await;
             return Err(ServeError::TurnedAway { caller, text });
         }
     }
@@ -113,7 +142,7 @@ pub async fn serve(gate: Gate, caller: NodeId, stream: PeerStream) -> Result<(),
     writer.set_limit(limits::answer_frame_limit(serving.d_model));
     let (outbox, answers) = mpsc::channel(OUTBOX_FRAMES);
     tokio::select! {
-        taken = take_tasks(&serving, reader, outbox) => taken,
+        taken = take_tasks(serving, reader, outbox) => taken,
         sent = send_answers(writer, answers) => sent,
     }
 }
@@ -137,20 +166,22 @@ fn agree(hello: &Hello, serving: &Serving) -> Result<u16, (FailureCode, String)>
     Ok(version)
 }
 
-async fn take_tasks<R: tokio::io::AsyncRead + Unpin>(
+async fn take_tasks<R: AsyncRead + Unpin>(
     serving: &Serving,
-    mut reader: FrameReader<R>,
+    reader: &mut FrameReader<R>,
     outbox: mpsc::Sender<Vec<u8>>,
 ) -> Result<(), ServeError> {
     while let Some(payload) = reader.read().await? {
         match Frame::decode(&payload)? {
-            Frame::Task(task) => match unfit(&task, serving) {
-                None => serving.compute.submit(task, outbox.clone()),
-                Some((code, text)) => {
-                    let failure = Frame::Failure(Failure::new(Some(task.task), code, &text));
-                    let _ = outbox.send(failure.encode()).await;
+            Frame::Task(task) => {
+                let taken = match unfit(&task, serving) {
+                    None => serving.compute.submit(task, outbox.clone()),
+                    Some((code, text)) => Err(Failure::new(Some(task.task), code, &text)),
+                };
+                if let Err(failure) = taken {
+                    let _ = outbox.send(Frame::Failure(failure).encode()).await;
                 }
-            },
+            }
             Frame::Cancel(task) => serving.compute.cancel(task),
             other => {
                 let (caller, got) = (serving.orchestrator, other.kind());
@@ -174,8 +205,8 @@ fn unfit(task: &MicroTask, serving: &Serving) -> Option<(FailureCode, String)> {
     (got != expected).then(|| (FailureCode::BadTask, format!("expected rows of {expected} values, got {got}")))
 }
 
-async fn send_answers<W: tokio::io::AsyncWrite + Unpin>(
-    mut writer: FrameWriter<W>,
+async fn send_answers<W: AsyncWrite + Unpin>(
+    writer: &mut FrameWriter<W>,
     mut answers: mpsc::Receiver<Vec<u8>>,
 ) -> Result<(), ServeError> {
     while let Some(frame) = answers.recv().await {
@@ -184,6 +215,10 @@ async fn send_answers<W: tokio::io::AsyncWrite + Unpin>(
     Ok(())
 }
 
-fn refusal(code: FailureCode, text: &str) -> Vec<u8> {
-    Frame::Failure(Failure::new(None, code, text)).encode()
+/// Tells the caller why the stream ends. Best effort: one that is gone or does not read sees the end alone.
+async fn refuse<W: AsyncWrite + Unpin>(writer: &mut FrameWriter<W>, code: FailureCode, text: &str) {
+    let failure = Frame::Failure(Failure::new(None, code, text));
+    if writer.write(&failure.encode()).await.is_ok() {
+        let _ = writer.finish().await;
+    }
 }
