@@ -15,6 +15,7 @@ mod control_service;
 pub mod dispatch;
 mod experts;
 mod faults;
+mod ledger;
 pub mod link;
 pub mod members;
 mod metrics;
@@ -23,6 +24,7 @@ mod shared;
 mod status;
 pub mod tally;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -308,7 +310,7 @@ impl Node {
                 () = shared.dispatch.run_timer() => Ok(()),
                 () = sort_incoming(incoming, control_streams) => Err(OrchestratorError::Broken("peer-to-peer ended".into())),
                 () = announce_coverage(&shared.dispatch, report) => Ok(()),
-                () = end_calls(&shared, &stop) => Ok(()),
+                never = end_calls(&shared, &stop) => match never {},
             }
         };
         // The API goes last: it tells open streams why they end.
@@ -321,10 +323,12 @@ impl Node {
 }
 
 /// Once `stop` is cancelled, ends waiting calls and jobs, so that the API can tell its clients.
-async fn end_calls(shared: &Shared, stop: &CancellationToken) {
+async fn end_calls(shared: &Shared, stop: &CancellationToken) -> Infallible {
     stop.cancelled().await;
     shared.dispatch.stop();
     shared.runner.close();
+    // The control services end by themselves once their calls have: the answer to `stop` must still go out.
+    std::future::pending().await
 }
 
 /// Hands control streams to the control services. Data streams go the other way: only an orchestrator opens them.

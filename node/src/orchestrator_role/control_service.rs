@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures::StreamExt;
 use neuro_network::control::{
@@ -19,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{LINK_QUEUE_FRAMES, Link, Order};
-use super::link::OpenLink;
+use super::link::{LinkError, OpenLink};
 use super::members::unix_now;
 use super::shared::Shared;
 use super::status;
@@ -41,7 +42,13 @@ impl OrchestratorControl {
         Self { shared, sessions: AtomicU64::new(1), stop }
     }
 
+    /// Who broke the protocol a short time ago is not heard.
+    fn well_behaved(&self, peer: NodeId) -> Result<(), ControlError> {
+        self.shared.members.check_conduct(peer, Instant::now()).map_err(|error| not_allowed(error.to_string()))
+    }
+
     fn known(&self, peer: NodeId) -> Result<(), ControlError> {
+        self.well_behaved(peer)?;
         if self.shared.members.knows(peer) {
             return Ok(());
         }
@@ -60,6 +67,7 @@ impl OrchestratorControl {
 impl ControlService for OrchestratorControl {
     async fn join(&self, peer: NodeId, request: JoinRequest) -> Result<JoinReply, ControlError> {
         let shared = &self.shared;
+        self.well_behaved(peer)?;
         check_versions(&request)?;
         let admitted = shared.members.admit(peer, &request.ticket, unix_now());
         admitted.map_err(|error| not_allowed(error.to_string()))?;
@@ -78,25 +86,40 @@ impl ControlService for OrchestratorControl {
         let model = self.shared.publication.manifest().model_id();
         let d_model = self.shared.trunk.config().d_model;
         let open = OpenLink::open(&self.shared.network, peer, model, d_model).await;
-        let link = open.map_err(|error| ControlError::new(ControlErrorKind::Unavailable, error.to_string()))?;
-
+        let link = match open {
+            Ok(link) => link,
+            Err(error) => return Err(unopened(&self.shared, peer, &error)),
+        };
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (frames, outgoing) = mpsc::channel(LINK_QUEUE_FRAMES);
         let (orders, incoming) = mpsc::channel(INSTRUCTION_QUEUE);
         let (instructions, stream) = mpsc::channel(INSTRUCTION_QUEUE);
         self.shared.dispatch.joined(peer, Link { session, frames, orders }, limit);
+        self.shared.roster.attends(peer);
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = link.run(peer, outgoing, &shared.dispatch) => ended.map_err(|error| error.to_string()),
-                ended = take_reports(&shared, peer, reports) => Err(ended),
-                () = pass_orders(incoming, instructions) => Ok(()),
+                ended = link.run(peer, session, outgoing, &shared.dispatch) => ended,
+                reason = take_reports(&shared, peer, reports) => {
+                    tracing::info!(worker = %peer.short(), reason, "a worker left");
+                    Ok(())
+                }
+                () = pass_orders(incoming, instructions.clone()) => Ok(()),
             };
-            if let Err(reason) = ended {
-                tracing::info!(worker = %peer.short(), reason, "a worker left");
+            if let Err(error) = &ended {
+                tracing::info!(worker = %peer.short(), %error, "a worker left");
             }
             shared.dispatch.left(peer, session);
-            shared.roster.left(peer);
+            if let Err(error) = ended
+                && error.is_violation(peer)
+            {
+                turn_away(&shared, peer, &error);
+                let _ = instructions.try_send(Ok(instruction_of(Order::Expel(error.to_string()))));
+            }
+            note_absence(&shared, peer);
+            if shared.members.check_conduct(peer, Instant::now()).is_err() {
+                shared.network.close(peer).await;
+            }
         });
         Ok(Box::pin(ReceiverStream::new(stream)))
     }
@@ -119,6 +142,30 @@ impl ControlService for OrchestratorControl {
         self.owner(peer)?;
         self.stop.cancel();
         Ok(StopReply {})
+    }
+}
+
+/// What a worker hears whose data stream cannot be opened. One that answered the greeting with nonsense is turned away.
+fn unopened(shared: &Shared, peer: NodeId, error: &LinkError) -> ControlError {
+    note_absence(shared, peer);
+    if error.is_violation(peer) {
+        turn_away(shared, peer, error);
+        return not_allowed(error.to_string());
+    }
+    ControlError::new(ControlErrorKind::Unavailable, error.to_string())
+}
+
+/// Shuts a worker out that broke the protocol: it would do so again.
+fn turn_away(shared: &Shared, peer: NodeId, error: &LinkError) {
+    tracing::warn!(worker = %peer.short(), %error, "a worker broke the protocol and is turned away");
+    shared.dispatch.blame(peer);
+    shared.members.turn_away(peer, error.to_string(), Instant::now());
+}
+
+/// Marks a worker as gone, unless it is already back over another link.
+fn note_absence(shared: &Shared, peer: NodeId) {
+    if !shared.dispatch.is_linked(peer) {
+        shared.roster.left(peer);
     }
 }
 

@@ -18,10 +18,14 @@ use neuro_protocol::version::ENGINE_SPEC;
 use tokio::sync::{Notify, mpsc};
 
 use super::faults;
+use super::ledger::Ledger;
 use super::tally::JobTally;
 
 /// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
 pub const LINK_QUEUE_FRAMES: usize = 256;
+
+/// Workers whose faults are remembered after they left. Only those with a fault take a place.
+const BLAMED_KEPT: usize = 4_096;
 
 /// What the orchestrator tells a worker over the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,16 @@ pub struct Link {
     pub orders: mpsc::Sender<Order>,
 }
 
+/// A worker spoke about a task that it was not asked for over this link, or a second time about one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("worker {} answered task {}, which it was not asked for or answered before", .worker.short(), .task.0)]
+pub struct Unasked {
+    /// The worker.
+    pub worker: NodeId,
+    /// The task that it named.
+    pub task: TaskId,
+}
+
 /// The shared dispatcher. Cheap to clone behind an `Arc`.
 pub struct Dispatch {
     state: Mutex<State>,
@@ -59,12 +73,20 @@ struct State {
     core: Orchestrator,
     calls: BTreeMap<CallId, Call>,
     tasks: BTreeMap<TaskId, SentTask>,
-    links: BTreeMap<NodeId, Link>,
+    links: BTreeMap<NodeId, Connection>,
+    /// Faults of workers since the start, those that left included.
+    faults: BTreeMap<NodeId, u64>,
     /// The answer that the core is being asked about.
     arrived: Option<(TaskId, Answer)>,
     wake_at: Option<Moment>,
     next_call: u64,
     stopped: bool,
+}
+
+/// A link, and what was asked over it.
+struct Connection {
+    link: Link,
+    ledger: Ledger,
 }
 
 /// A call whose decode thread is waiting.
@@ -95,6 +117,7 @@ impl Dispatch {
             calls: BTreeMap::new(),
             tasks: BTreeMap::new(),
             links: BTreeMap::new(),
+            faults: BTreeMap::new(),
             arrived: None,
             wake_at: None,
             next_call: 0,
@@ -147,17 +170,32 @@ impl Dispatch {
         if state.links.remove(&worker).is_some() {
             self.advance(&mut state, Input::WorkerLeft { worker });
         }
-        state.links.insert(worker, link);
+        state.links.insert(worker, Connection { link, ledger: Ledger::default() });
         self.advance(&mut state, Input::WorkerJoined { worker, memory_limit_bytes });
     }
 
     /// The link `session` of a worker is gone.
     pub fn left(&self, worker: NodeId, session: u64) {
         let mut state = self.lock();
-        if state.links.get(&worker).is_some_and(|link| link.session == session) {
+        if state.link(worker, session).is_some() {
             state.links.remove(&worker);
             self.advance(&mut state, Input::WorkerLeft { worker });
         }
+    }
+
+    /// Whether a worker has a link.
+    pub fn is_linked(&self, worker: NodeId) -> bool {
+        self.lock().links.contains_key(&worker)
+    }
+
+    /// Counts a fault that the core does not see: a broken protocol.
+    pub fn blame(&self, worker: NodeId) {
+        self.lock().blame(worker);
+    }
+
+    /// The faults of a worker since this node started, whether it is still there or not.
+    pub fn faults(&self, worker: NodeId) -> u64 {
+        self.lock().faults.get(&worker).copied().unwrap_or(0)
     }
 
     /// A worker reported something about its experts.
@@ -166,35 +204,52 @@ impl Dispatch {
         self.advance(&mut state, input);
     }
 
-    /// An answer came. One that does not fit what was asked counts as a fault of its worker.
-    pub fn answered(&self, worker: NodeId, answer: Answer) {
+    /// An answer came over the link `session`. One that does not fit what was asked counts as a fault of its worker.
+    ///
+    /// # Errors
+    /// When the worker was not asked, which breaks the protocol.
+    pub fn answered(&self, worker: NodeId, session: u64, answer: Answer) -> Result<(), Unasked> {
         let mut state = self.lock();
         let task = answer.task;
+        if !state.hears(worker, session, task)? {
+            return Ok(());
+        }
         let Some(sent) = state.tasks.get(&task).filter(|sent| sent.worker == worker) else {
-            // Long answered by another, or never sent: the core counts it.
+            // Long answered by another: the core counts it.
             self.advance(&mut state, Input::Answered { task, worker, compute_us: answer.compute_us });
-            return;
+            return Ok(());
         };
         let d_model = state.calls.get(&sent.call).map_or(0, |call| call.hidden.width());
         let input = match answer.check(&sent.routes, d_model) {
             Ok(()) => Input::Answered { task, worker, compute_us: answer.compute_us },
             Err(error) => {
                 tracing::warn!(worker = %worker.short(), %error, "an answer was refused");
+                state.blame(worker);
                 Input::Faulty { task, worker, fault: faults::of_answer(&error) }
             }
         };
         state.arrived = Some((task, answer));
         self.advance(&mut state, input);
         state.arrived = None;
+        Ok(())
     }
 
-    /// A worker says that it cannot do a task.
-    pub fn refused(&self, worker: NodeId, failure: &Failure) {
-        tracing::warn!(worker = %worker.short(), code = ?failure.code, text = %failure.text, "a worker refused a task");
-        if let Some(task) = failure.task {
-            let mut state = self.lock();
-            self.advance(&mut state, Input::Faulty { task, worker, fault: faults::of_refusal(failure.code) });
+    /// A worker says over the link `session` that it cannot do `task`.
+    ///
+    /// # Errors
+    /// When the worker was not asked, which breaks the protocol.
+    pub fn refused(&self, worker: NodeId, session: u64, task: TaskId, failure: &Failure) -> Result<(), Unasked> {
+        let mut state = self.lock();
+        if !state.hears(worker, session, task)? {
+            return Ok(());
         }
+        tracing::warn!(worker = %worker.short(), code = ?failure.code, text = %failure.text, "a worker refused a task");
+        let fault = faults::of_refusal(failure.code);
+        if fault.is_held_against_worker() && state.tasks.contains_key(&task) {
+            state.blame(worker);
+        }
+        self.advance(&mut state, Input::Faulty { task, worker, fault });
+        Ok(())
     }
 
     /// Ends every waiting call with an error and accepts no more.
@@ -277,16 +332,39 @@ impl Dispatch {
 }
 
 impl State {
+    /// The link `session` of a worker, unless a newer one took its place.
+    fn link(&mut self, worker: NodeId, session: u64) -> Option<&mut Connection> {
+        self.links.get_mut(&worker).filter(|open| open.link.session == session)
+    }
+
+    /// Whether what a worker says about a task counts: not over a link that is closed already.
+    fn hears(&mut self, worker: NodeId, session: u64, task: TaskId) -> Result<bool, Unasked> {
+        let Some(open) = self.link(worker, session) else { return Ok(false) };
+        if open.ledger.heard(task) { Ok(true) } else { Err(Unasked { worker, task }) }
+    }
+
+    fn blame(&mut self, worker: NodeId) {
+        *self.faults.entry(worker).or_default() += 1;
+        if self.faults.len() > BLAMED_KEPT {
+            let other = self.faults.keys().find(|id| **id != worker && !self.links.contains_key(id)).copied();
+            other.and_then(|id| self.faults.remove(&id));
+        }
+    }
+
     /// Sends an order; a worker that does not take it is lost.
     fn order(&mut self, worker: NodeId, order: Order) -> Option<Input> {
-        let link = self.links.get(&worker)?;
-        if link.orders.try_send(order).is_ok() { None } else { self.lose(worker) }
+        let open = self.links.get(&worker)?;
+        if open.link.orders.try_send(order).is_ok() { None } else { self.lose(worker) }
     }
 
     fn expel(&mut self, worker: NodeId, reason: String) -> Option<Input> {
         tracing::warn!(worker = %worker.short(), reason, "a worker was expelled");
-        if let Some(link) = self.links.get(&worker) {
-            let _ = link.orders.try_send(Order::Expel(reason));
+        if let Some(open) = self.links.get(&worker) {
+            let _ = open.link.orders.try_send(Order::Expel(reason));
+        }
+        // One that is expelled for its silence has no fault of its own yet.
+        if !self.faults.contains_key(&worker) {
+            self.blame(worker);
         }
         self.lose(worker)
     }
@@ -318,14 +396,15 @@ impl State {
             routes: routes.clone(),
         });
         self.tasks.insert(task, SentTask { call: call_id, worker, rows, routes });
-        let sent = self.links.get(&worker).is_some_and(|link| link.frames.try_send(frame.encode()).is_ok());
-        if sent { None } else { self.lose(worker) }
+        let open = self.links.get_mut(&worker)?;
+        open.ledger.sent(task);
+        if open.link.frames.try_send(frame.encode()).is_ok() { None } else { self.lose(worker) }
     }
 
     fn cancel_task(&mut self, task: TaskId, worker: NodeId) -> Option<Input> {
         self.tasks.remove(&task);
         // Best effort: a worker that misses it computes for nothing.
-        let _ = self.links.get(&worker)?.frames.try_send(Frame::Cancel(task).encode());
+        let _ = self.links.get(&worker)?.link.frames.try_send(Frame::Cancel(task).encode());
         None
     }
 
@@ -373,3 +452,6 @@ fn loads(routes: &Routes) -> Vec<ExpertLoad> {
 fn stopped() -> ExpertsError {
     ExpertsError { message: "the node is stopping".to_owned(), retryable: true }
 }
+
+#[cfg(test)]
+mod tests;

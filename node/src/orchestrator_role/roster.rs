@@ -53,6 +53,13 @@ impl Roster {
         }
     }
 
+    /// A worker attends.
+    pub fn attends(&self, worker: NodeId) {
+        if let Some(facts) = self.lock().get_mut(&worker) {
+            facts.present = true;
+        }
+    }
+
     /// A worker sent its counters.
     pub fn beat(&self, worker: NodeId, beat: &Beat) {
         if let Some(facts) = self.lock().get_mut(&worker) {

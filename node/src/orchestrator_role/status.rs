@@ -85,7 +85,7 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         rtt_us_p95: view.and_then(|view| view.latency_p95).map(microseconds),
         in_flight: view.map_or(0, |view| count(view.in_flight)),
         tasks_done: view.map_or(0, |view| view.tasks_done),
-        faults: view.map_or(0, |view| u64::from(view.faults)),
+        faults: shared.dispatch.faults(id) + view.map_or(0, |view| view.tasks_late),
         connected_unix_ms: facts.connected.0,
         path: path.as_ref().map_or(PathKind::Unknown, path_kind).into(),
         transport: path.map(|path| path.transport.to_string()).unwrap_or_default(),

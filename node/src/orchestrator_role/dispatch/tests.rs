@@ -1,0 +1,183 @@
+//! Calls over scripted links: what workers say, and what the caller gets.
+
+use super::*;
+use neuro_orchestrator::ExpertSpec;
+use neuro_primitives::{ExpertId, Hash, Route, RowSum};
+use neuro_protocol::frame::FailureCode;
+
+const WIDTH: usize = 4;
+
+/// What stops a test that waits in vain.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Outcome = std::thread::JoinHandle<Result<Rows, ExpertsError>>;
+
+/// One layer of two experts.
+fn dispatch(replicas: usize) -> Arc<Dispatch> {
+    let experts = (0..2).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
+    let settings = Settings { replicas, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
+    Arc::new(Dispatch::new(ModelId(Hash([7; 32])), settings))
+}
+
+/// A worker whose every frame the test reads and answers.
+struct Scripted {
+    id: NodeId,
+    session: u64,
+    frames: mpsc::Receiver<Vec<u8>>,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Scripted {
+    fn join(dispatch: &Dispatch, number: u8, session: u64) -> Self {
+        let (id, (frames, outgoing), (orders, incoming)) = (NodeId([number; 32]), mpsc::channel(8), mpsc::channel(8));
+        dispatch.joined(id, Link { session, frames, orders }, 100);
+        let worker = Self { id, session, frames: outgoing, orders: incoming };
+        let experts = (0..2).map(|expert| ExpertId { layer: 0, expert }).collect();
+        dispatch.reported(Input::WorkerReady { worker: id, experts });
+        worker
+    }
+
+    fn task(&mut self) -> MicroTask {
+        loop {
+            match Frame::decode(&self.frames.blocking_recv().expect("the link is closed")).unwrap() {
+                Frame::Task(task) => return task,
+                Frame::Cancel(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn answers(&self, dispatch: &Dispatch, answer: Answer) -> Result<(), Unasked> {
+        dispatch.answered(self.id, self.session, answer)
+    }
+}
+
+/// Two rows: one for expert 0 alone, one for both.
+fn call(dispatch: &Arc<Dispatch>) -> Outcome {
+    let dispatch = Arc::clone(dispatch);
+    std::thread::spawn(move || {
+        let (first, second) = (Route { expert: 0, gate: 1.0 }, Route { expert: 1, gate: 1.0 });
+        let mut routes = Routes::new();
+        routes.push_row([first]);
+        routes.push_row([first, second]);
+        dispatch.call(0, &Rows::zeros(2, WIDTH), &routes, &Arc::default())
+    })
+}
+
+/// An answer in which every expert contributes `value`.
+fn answer(task: &MicroTask, value: f32) -> Answer {
+    let fixed = i64::from(value as i32) << 40;
+    let sum = |routes: &[Route]| match routes.len() {
+        1 => RowSum::One(vec![value; WIDTH]),
+        count => RowSum::Many(vec![fixed * count as i64; WIDTH]),
+    };
+    Answer { task: task.task, compute_us: 1, sums: task.routes.iter().map(sum).collect() }
+}
+
+fn rows(value: f32) -> Vec<f32> {
+    [vec![value; WIDTH], vec![2.0 * value; WIDTH]].concat()
+}
+
+#[test]
+fn a_call_ends_with_the_sum_of_its_answers() {
+    let dispatch = dispatch(1);
+    let mut worker = Scripted::join(&dispatch, 1, 1);
+    let outcome = call(&dispatch);
+    let task = worker.task();
+    worker.answers(&dispatch, answer(&task, 3.0)).unwrap();
+    assert_eq!(outcome.join().unwrap().unwrap().values(), rows(3.0));
+    assert_eq!(dispatch.faults(worker.id), 0);
+}
+
+#[test]
+fn a_second_answer_breaks_the_protocol_and_changes_nothing() {
+    let dispatch = dispatch(1);
+    let mut worker = Scripted::join(&dispatch, 1, 1);
+    let outcome = call(&dispatch);
+    let task = worker.task();
+    worker.answers(&dispatch, answer(&task, 3.0)).unwrap();
+    let unasked = Unasked { worker: worker.id, task: task.task };
+    assert_eq!(worker.answers(&dispatch, answer(&task, 5.0)), Err(unasked));
+    assert_eq!(outcome.join().unwrap().unwrap().values(), rows(3.0));
+    let failure = Failure::new(Some(TaskId(99)), FailureCode::Expired, "");
+    assert!(dispatch.refused(worker.id, 1, TaskId(99), &failure).is_err());
+}
+
+#[test]
+fn a_wrong_shape_is_blamed_and_the_task_goes_to_another() {
+    let dispatch = dispatch(2);
+    let mut workers = [Scripted::join(&dispatch, 1, 1), Scripted::join(&dispatch, 2, 2)];
+    let outcome = call(&dispatch);
+    // Whoever is asked first lies; every task that follows is answered right by whoever gets it.
+    let mut lied = None;
+    while !outcome.is_finished() {
+        for worker in &mut workers {
+            let Ok(frame) = worker.frames.try_recv() else { continue };
+            let Frame::Task(task) = Frame::decode(&frame).unwrap() else { continue };
+            let mut good = answer(&task, 1.0);
+            if lied.is_none() {
+                lied = Some(worker.id);
+                good.sums.pop();
+            }
+            worker.answers(&dispatch, good).unwrap();
+        }
+        dispatch.reported(Input::Tick);
+    }
+    assert_eq!(outcome.join().unwrap().unwrap().values(), rows(1.0));
+    let faults = workers.each_ref().map(|worker| (Some(worker.id) == lied, dispatch.faults(worker.id)));
+    assert!(faults.iter().all(|(liar, faults)| *faults == u64::from(*liar)), "{faults:?}");
+}
+
+#[test]
+fn a_lost_workers_task_goes_to_its_successor_and_its_late_answer_counts_for_nothing() {
+    let dispatch = dispatch(1);
+    let mut worker = Scripted::join(&dispatch, 1, 1);
+    let outcome = call(&dispatch);
+    let lost = worker.task();
+    dispatch.left(worker.id, 1);
+    assert!(!dispatch.is_linked(worker.id));
+    let mut again = Scripted::join(&dispatch, 1, 2);
+    let task = again.task();
+    worker.answers(&dispatch, answer(&lost, 9.0)).unwrap();
+    dispatch.left(worker.id, 1);
+    assert!(dispatch.is_linked(worker.id), "the end of the old link is not the end of the new one");
+    again.answers(&dispatch, answer(&task, 2.0)).unwrap();
+    assert_eq!(outcome.join().unwrap().unwrap().values(), rows(2.0));
+}
+
+#[test]
+fn too_many_faults_expel_and_are_remembered() {
+    let dispatch = dispatch(1);
+    let mut worker = Scripted::join(&dispatch, 1, 1);
+    let _outcome = call(&dispatch);
+    let expelled = loop {
+        match worker.orders.try_recv() {
+            Ok(Order::Expel(reason)) => break reason,
+            Ok(_) | Err(_) => {}
+        }
+        if let Ok(frame) = worker.frames.try_recv()
+            && let Ok(Frame::Task(task)) = Frame::decode(&frame)
+        {
+            let failure = Failure::new(Some(task.task), FailureCode::Internal, "broken");
+            dispatch.refused(worker.id, 1, task.task, &failure).unwrap();
+            let _again = call(&dispatch);
+        }
+        dispatch.reported(Input::Tick);
+    };
+    assert!(expelled.contains("faults"), "{expelled}");
+    assert!(!dispatch.is_linked(worker.id) && dispatch.faults(worker.id) > 0);
+    dispatch.stop();
+}
+
+#[test]
+fn stopping_ends_waiting_calls_and_takes_no_more() {
+    let dispatch = dispatch(1);
+    let mut worker = Scripted::join(&dispatch, 1, 1);
+    let outcome = call(&dispatch);
+    worker.task();
+    dispatch.stop();
+    let error = outcome.join().unwrap().unwrap_err();
+    assert!(error.retryable && error.message.contains("stopping"), "{}", error.message);
+    assert!(call(&dispatch).join().unwrap().is_err());
+    assert!(worker.frames.blocking_recv().is_none(), "the link is closed");
+}
