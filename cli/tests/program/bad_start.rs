@@ -8,11 +8,12 @@ use crate::network::FREE_PORTS;
 use crate::stage::Stage;
 
 /// What `neuro serve` says when it cannot start, with ports called `PORT`.
-fn refused(stage: &Stage, options: &[&str], port: u16) -> String {
+fn refused(stage: &Stage, options: &[&str], port: Option<u16>) -> String {
     let arguments = [&["serve", "--data-dir", "node"], options].concat();
     let refused = stage.run(&arguments);
     assert_eq!(refused.stdout, "");
-    stage.transcript(&arguments, &refused).replace(&port.to_string(), "PORT")
+    let said = stage.transcript(&arguments, &refused);
+    port.map_or(said.clone(), |port| said.replace(&port.to_string(), "PORT"))
 }
 
 #[test]
@@ -23,11 +24,11 @@ fn a_port_in_use_is_named() {
     let address = format!("127.0.0.1:{port}");
     let p2p = format!("/ip4/127.0.0.1/tcp/{port}");
     let api = ["--api", &address, "--control", "127.0.0.1:0", "--p2p", "/ip4/127.0.0.1/tcp/0"];
-    insta::assert_snapshot!("port_of_the_api_in_use", refused(&stage, &api, port));
+    insta::assert_snapshot!("port_of_the_api_in_use", refused(&stage, &api, Some(port)));
     let control = ["--api", "127.0.0.1:0", "--control", &address, "--p2p", "/ip4/127.0.0.1/tcp/0"];
-    insta::assert_snapshot!("port_of_the_control_services_in_use", refused(&stage, &control, port));
+    insta::assert_snapshot!("port_of_the_control_services_in_use", refused(&stage, &control, Some(port)));
     let peers = ["--api", "127.0.0.1:0", "--control", "127.0.0.1:0", "--p2p", &p2p];
-    insta::assert_snapshot!("port_of_peer_to_peer_in_use", refused(&stage, &peers, port));
+    insta::assert_snapshot!("port_of_peer_to_peer_in_use", refused(&stage, &peers, Some(port)));
 }
 
 #[test]
@@ -37,16 +38,16 @@ fn a_quic_port_in_use_is_named() {
     let port = taken.local_addr().unwrap().port();
     let quic = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
     let peers = ["--api", "127.0.0.1:0", "--control", "127.0.0.1:0", "--p2p", &quic];
-    insta::assert_snapshot!(refused(&stage, &peers, port));
+    insta::assert_snapshot!(refused(&stage, &peers, Some(port)));
 }
 
 #[test]
 fn an_address_that_is_none_is_named() {
     let stage = Stage::new();
     let api = ["--api", "here", "--control", "127.0.0.1:0", "--p2p", "/ip4/127.0.0.1/tcp/0"];
-    insta::assert_snapshot!("address_that_is_none", refused(&stage, &api, 0));
+    insta::assert_snapshot!("address_that_is_none", refused(&stage, &api, None));
     let peers = ["--api", "127.0.0.1:0", "--control", "127.0.0.1:0", "--p2p", "127.0.0.1:80"];
-    insta::assert_snapshot!("multiaddr_that_is_none", refused(&stage, &peers, 0));
+    insta::assert_snapshot!("multiaddr_that_is_none", refused(&stage, &peers, None));
 }
 
 #[test]
@@ -55,24 +56,29 @@ fn a_key_that_others_can_read_is_refused() {
     fs::create_dir(stage.path("node")).unwrap();
     fs::write(stage.path("node/node.key"), "ab".repeat(32)).unwrap();
     fs::set_permissions(stage.path("node/node.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    insta::assert_snapshot!(refused(&stage, FREE_PORTS, 0));
+    insta::assert_snapshot!(refused(&stage, FREE_PORTS, None));
 }
 
 #[test]
 fn the_api_beyond_loopback_needs_keys() {
     let stage = Stage::new();
     let open = ["--api", "0.0.0.0:0", "--control", "127.0.0.1:0", "--p2p", "/ip4/127.0.0.1/tcp/0"];
-    insta::assert_snapshot!("no_keys_beyond_loopback", refused(&stage, &open, 0));
+    insta::assert_snapshot!("no_keys_beyond_loopback", port_free(&refused(&stage, &open, None)));
     fs::write(stage.path("keys"), "alice: 0123456789abcdef0123456789abcdef\n").unwrap();
     fs::set_permissions(stage.path("keys"), fs::Permissions::from_mode(0o644)).unwrap();
-    insta::assert_snapshot!(
-        "keys_that_others_can_read",
-        refused(&stage, &[&open[..], &["--api-key-file", "keys"]].concat(), 0)
-    );
-    insta::assert_snapshot!(
-        "keys_that_are_missing",
-        refused(&stage, &[&open[..], &["--api-key-file", "no"]].concat(), 0)
-    );
+    let exposed = [&open[..], &["--api-key-file", "keys"]].concat();
+    insta::assert_snapshot!("keys_that_others_can_read", refused(&stage, &exposed, None));
+    let missing = [&open[..], &["--api-key-file", "no"]].concat();
+    insta::assert_snapshot!("keys_that_are_missing", refused(&stage, &missing, None));
+}
+
+/// The port that the operating system chose becomes `PORT`.
+fn port_free(said: &str) -> String {
+    let words = said.split(' ').map(|word| match word.strip_prefix("0.0.0.0:") {
+        Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => "0.0.0.0:PORT",
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[test]

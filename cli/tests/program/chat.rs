@@ -4,9 +4,10 @@ use crate::models;
 use crate::stage::Stage;
 use crate::terminal::Terminal;
 
+/// What a model with random weights says to `input`: whatever it was told before changes its words.
 fn said(stage: &Stage, input: &str) -> Vec<serde_json::Value> {
-    let model = models::skills().display().to_string();
-    let talked = stage.pipe(&["chat", "--model", &model, "--json"], input);
+    let model = models::fixture("mixtral-7-float32").display().to_string();
+    let talked = stage.pipe(&["chat", "--model", &model, "--max-tokens", "12", "--json"], input);
     assert_eq!((talked.code, talked.stderr.as_str()), (Some(0), ""));
     talked.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -24,7 +25,7 @@ fn what_was_said_before_counts_until_it_is_cleared() {
     let stage = Stage::new();
     let fresh = said(&stage, "What is an expert?\n");
     let later = said(&stage, "Repeat: marble marble\nReverse: willow\nWhat is an expert?\n");
-    assert_ne!(later[2], fresh[0], "the model, which never saw a second question, is led astray by the first");
+    assert_ne!(later[2], fresh[0]);
     let cleared = said(&stage, "Repeat: marble marble\nReverse: willow\n/clear\nWhat is an expert?\n");
     assert_eq!(cleared[2], fresh[0]);
 }

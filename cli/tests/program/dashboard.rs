@@ -39,7 +39,7 @@ fn a_running_node_is_shown() {
     let workers = terminal.wait_for("worker-2");
     assert!(workers.contains("worker-1") && workers.contains("ready"), "{workers}");
     terminal.press("2");
-    terminal.wait_for("layer");
+    terminal.wait_for("L0 ");
     terminal.press("C-c");
     terminal.wait_for("ended with 0");
     assert!(!terminal.shows_alternate_screen());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use neuro_protocol::ticket::SignedTicket;
 use serde_json::Value;
 
 use crate::process::Process;
@@ -86,6 +87,11 @@ impl<'a> Network<'a> {
             counts.sort_unstable();
             counts.first().is_some_and(|&fewest| fewest >= holders)
         });
+    }
+
+    /// The orchestrator's node id.
+    pub fn signer(&self) -> String {
+        SignedTicket::from_text(&self.ticket).unwrap().verify_signature().unwrap().orchestrator.to_string()
     }
 
     /// Asks as a user does, and returns the answer.

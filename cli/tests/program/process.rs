@@ -1,6 +1,5 @@
 //! A running process of the program: its events as they come, what it says, how it ends.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -88,11 +87,6 @@ impl Process {
             status.is_some()
         });
         status.unwrap()
-    }
-
-    /// Whether it still runs; a process whose end nobody took note of does not.
-    pub fn is_alive(&self) -> bool {
-        fs::read_to_string(format!("/proc/{}/stat", self.id())).is_ok_and(|stat| !stat.contains(") Z "))
     }
 }
 

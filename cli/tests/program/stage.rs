@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,8 +142,16 @@ pub fn finish(mut command: Command, input: &str) -> Finished {
     let input = input.to_owned();
     // A command that fails early reads nothing; that its pipe is closed then is no fault.
     let writing = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+    // A command that never ends would leave the test without a word.
+    let (ended, end) = mpsc::channel::<()>();
+    let pid = child.id();
+    let watching = thread::spawn(move || match end.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => signal(pid, "KILL"),
+        _ => {}
+    });
     let output = child.wait_with_output().unwrap();
-    drop(writing.join());
+    drop(ended);
+    drop((writing.join(), watching.join()));
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -89,3 +89,13 @@ fn a_worker_that_dies_is_told_and_the_others_go_on() {
     let asked = stage.run(&["ask", "--url", ready["api"].as_str().unwrap(), "What is 12+35?"]);
     assert_eq!(asked.stdout, "47\n", "{}", asked.stderr);
 }
+
+#[test]
+fn children_end_when_their_parent_closes_the_pipe() {
+    let stage = Stage::new();
+    let mut network = crate::network::Network::start(&stage, &crate::models::skills(), 1);
+    network.workers[0].close_input();
+    network.orchestrator.close_input();
+    assert_eq!(network.workers[0].wait().code(), Some(0));
+    assert_eq!(network.orchestrator.wait().code(), Some(0));
+}
