@@ -130,6 +130,11 @@ fn generate_request(completer: &LocalCompleter, request: &ChatRequest) -> Result
         .collect();
     let prompt = completer.tokenizer().encode(&template.render(&messages, true)?, false)?;
     let model = completer.model();
+    if prompt.len() >= model.context {
+        let (tokens, context) = (prompt.len(), model.context);
+        let message = format!("the prompt has {tokens} tokens; prompt and answer together have room for {context}");
+        return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
+    }
     Ok(GenerateRequest {
         max_tokens: request.max_tokens.unwrap_or(model.context).min(model.context.saturating_sub(prompt.len())),
         prompt,

@@ -22,19 +22,19 @@ pub struct Args {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct GlobalArgs {
     /// Folder of this node's key, cache and state
-    #[arg(long, global = true, env = "NEURO_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "NEURO_DATA_DIR", value_name = "DIR", help_heading = EVERYWHERE)]
     pub data_dir: Option<PathBuf>,
     /// Print one JSON object instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// Print one JSON object per event, a line each (long runs)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json_lines: bool,
     /// No colours (NO_COLOR works as well)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_color: bool,
     /// Say more on stderr; twice for even more (NEURO_LOG takes a filter)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     pub verbose: u8,
 }
 
@@ -63,6 +63,9 @@ pub enum Command {
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
+
+/// The heading of [`GlobalArgs`] in help texts, so that a command's own options stand together.
+const EVERYWHERE: &str = "Options of every command";
 
 const EXIT_CODES: &str =
     "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by a peer or rule, 4 not reachable, 130 interrupted";

@@ -29,6 +29,19 @@ impl Failure {
         Self::new(outcome, anyhow::Error::msg(message))
     }
 
+    /// The chain of causes on one line. A cause that the one before it already quotes is not said again.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for cause in self.cause.chain().map(ToString::to_string) {
+            if text.is_empty() {
+                text = cause;
+            } else if !text.ends_with(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
+        text
+    }
+
     /// The same failure with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -46,10 +59,24 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 impl fmt::Display for Failure {
     /// The chain of causes on one line, then the hint on its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.cause)?;
+        f.write_str(&self.text())?;
         match &self.hint {
             Some(hint) => write!(f, "\n  try: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_quoted_is_not_said_again() {
+        let inner = || anyhow::anyhow!("no such file");
+        let quoted = Failure::new(Outcome::Failed, inner().context("cannot read x: no such file"));
+        assert_eq!(quoted.hint("look").to_string(), "cannot read x: no such file\n  try: look");
+        let apart = Failure::new(Outcome::Failed, inner().context("cannot read x"));
+        assert_eq!(apart.text(), "cannot read x: no such file");
     }
 }

@@ -45,7 +45,7 @@ fn is_closed_pipe(cause: &anyhow::Error) -> bool {
 /// Says on stderr what went wrong; with `--json`, as an object.
 fn report(output: Output, failure: &failure::Failure) {
     if output.json {
-        let object = serde_json::json!({"error": {"message": format!("{:#}", failure.cause), "hint": failure.hint}});
+        let object = serde_json::json!({"error": {"message": failure.text(), "hint": failure.hint}});
         eprintln!("{object}");
     } else {
         eprintln!("{} {failure}", output.paint(Style::Error, "error:"));

@@ -114,16 +114,24 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), HttpError> {
-    let address = listener.local_addr()?;
+    check_keys(listener.local_addr()?, options.keys.as_ref())?;
     let HttpOptions { keys, allowed_hosts, allowed_origins, limits, mut registry } = options;
-    if keys.is_none() && !address.ip().to_canonical().is_loopback() {
-        return Err(HttpError::KeysRequired { address });
-    }
     let metrics = Metrics::register(&mut registry);
     let access = Access { keys, allowed_hosts, allowed_origins };
     let api =
         Api { completer, limits, metrics, registry, access, preparing: Arc::new(Semaphore::new(limits.preparing)) };
     connection::serve(listener, routes::router(Arc::new(api)), limits, shutdown).await;
+    Ok(())
+}
+
+/// Whether the API may listen on `address` with these keys: on any address but loopback it needs some.
+///
+/// # Errors
+/// [`HttpError::KeysRequired`].
+pub fn check_keys(address: SocketAddr, keys: Option<&ApiKeys>) -> Result<(), HttpError> {
+    if keys.is_none() && !address.ip().to_canonical().is_loopback() {
+        return Err(HttpError::KeysRequired { address });
+    }
     Ok(())
 }
 

@@ -42,7 +42,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
-use crate::http::{self, ApiKeys, HttpOptions, KeysError};
+use crate::http::{self, ApiKeys, HttpError, HttpOptions, KeysError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::{Publication, PublishError};
 use completer::DistributedCompleter;
@@ -87,6 +87,8 @@ pub struct OrchestratorConfig {
     pub ticket_lifetime: Duration,
     /// Workers that are started together with it: none gets experts before all have joined, or a few seconds passed.
     pub expected_workers: usize,
+    /// How long a request waits for an expert that nobody holds; without it, as the core does by itself.
+    pub call_patience: Option<Duration>,
 }
 
 /// What happens while an orchestrator starts and runs.
@@ -167,11 +169,9 @@ pub enum OrchestratorError {
     Keys(#[from] KeysError),
     /// The HTTP API.
     #[error(transparent)]
-    Http(#[from] http::HttpError),
+    Http(#[from] HttpError),
     /// An address.
-    #[error(
-        "cannot listen on {address} for {what}: {source}; is another node running? choose another address or port 0"
-    )]
+    #[error("cannot listen on {address} for {what}: {source}")]
     Listen {
         /// What would listen.
         what: &'static str,
@@ -200,6 +200,8 @@ pub async fn run(config: OrchestratorConfig, report: Report, stop: CancellationT
     let api = listen("the API", &config.api).await?;
     let control = listen("the control services", &config.control).await?;
     let keys = config.api_key_file.as_deref().map(ApiKeys::from_file).transpose()?;
+    // Before anything is loaded or said to be ready.
+    http::check_keys(api.local_addr().map_err(HttpError::from)?, keys.as_ref())?;
     let (loaded, key) = {
         let (config, report) = (config.clone(), Arc::clone(&report));
         blocking(move || Loaded::read(&config, &key, &report).map(|loaded| (loaded, key))).await??
@@ -250,10 +252,12 @@ impl Node {
     ) -> Result<Self, OrchestratorError> {
         let Loaded { publication, trunk, engine } = loaded;
         let manifest = publication.manifest();
+        let usual = Settings::new(expert_specs(manifest.manifest()));
         let settings = Settings {
             replicas: config.replicas,
             gather_workers: config.expected_workers,
-            ..Settings::new(expert_specs(manifest.manifest()))
+            call_patience: config.call_patience.unwrap_or(usual.call_patience),
+            ..usual
         };
         let dispatch = Arc::new(Dispatch::new(manifest.model_id(), settings));
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
@@ -315,7 +319,10 @@ impl Node {
         };
         // The API goes last: it tells open streams why they end.
         let api = http::serve(api, completer, options, stopped());
-        let (parts, api) = tokio::join!(async { parts.await.inspect_err(|_| stop.cancel()) }, api);
+        let (parts, api) = tokio::join!(
+            async { parts.await.inspect_err(|_| stop.cancel()) },
+            async { api.await.inspect_err(|_| stop.cancel()) }
+        );
         stop.cancel();
         shared.network.clone().shutdown().await;
         parts.and(api.map_err(OrchestratorError::from))

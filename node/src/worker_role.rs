@@ -18,7 +18,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neuro_network::control::{ConnectError, ControlError};
+use neuro_network::control::{ConnectError, ControlError, ControlErrorKind};
 use neuro_network::peer_to_peer::{NetworkError, PeerToPeer};
 use neuro_primitives::{NodeId, NodeKey};
 use neuro_protocol::manifest::ManifestError;
@@ -175,6 +175,9 @@ impl WorkerError {
                 Some("copy the whole ticket from the orchestrator's join line".into())
             }
             Self::Ticket(_) => Some("ask the orchestrator's owner for a new ticket".into()),
+            Self::Control(ControlError { kind: ControlErrorKind::NotAllowed, .. }) => {
+                Some("ask the orchestrator's owner for a new ticket".into())
+            }
             Self::Control(_) | Self::Connect(_) | Self::Gone | Self::Network(_) => {
                 Some("check that the orchestrator runs and that its ticket is fresh".into())
             }

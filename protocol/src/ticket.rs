@@ -47,7 +47,7 @@ pub enum TicketError {
         orchestrator: NodeId,
     },
     /// The ticket was good until `at`.
-    #[error("the ticket expired at {} ms, and it is {} ms now (Unix time)", .at.0, .now.0)]
+    #[error("the ticket expired {} s ago", .now.0.saturating_sub(.at.0) / 1000)]
     Expired {
         /// When it expired.
         at: UnixMillis,

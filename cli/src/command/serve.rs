@@ -1,17 +1,18 @@
 //! `neuro serve`: an orchestrator.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use neuro_node::orchestrator_role::{self, OrchestratorConfig, OrchestratorEvent};
+use neuro_node::orchestrator_role::{self, OrchestratorConfig, OrchestratorError, OrchestratorEvent};
 use serde_json::json;
 
 use super::up::model_folder;
 use crate::args::GlobalArgs;
-use crate::failure::CommandResult;
+use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, Style};
 use crate::{progress, runtime};
 
@@ -37,13 +38,13 @@ pub struct ServeArgs {
     #[arg(long, default_values = ["/ip4/0.0.0.0/tcp/11713", "/ip4/0.0.0.0/udp/11713/quic-v1"], value_name = "MULTIADDR")]
     pub p2p: Vec<String>,
     /// Requests that run at once
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub slots: u16,
     /// Requests that may wait for a slot
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_name = "N")]
     pub queue: u16,
     /// Workers that hold each expert
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub replicas: u16,
     /// Hours for which the printed ticket admits new workers
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
@@ -51,6 +52,9 @@ pub struct ServeArgs {
     /// Workers that are started together with this node
     #[arg(long, default_value_t = 0, hide = true)]
     pub expect_workers: u16,
+    /// Milliseconds for which a request waits for an expert that nobody holds
+    #[arg(long, hide = true)]
+    pub call_patience_ms: Option<u64>,
     /// Stop when standard input closes
     #[arg(long, hide = true)]
     pub stop_with_parent: bool,
@@ -75,13 +79,32 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
         replicas: usize::from(args.replicas),
         ticket_lifetime: Duration::from_secs(u64::from(args.ticket_hours) * 3600),
         expected_workers: usize::from(args.expect_workers),
+        call_patience: args.call_patience_ms.map(Duration::from_millis),
     };
     let bar = progress::bytes("loading the model", 0);
     let report = Arc::new(move |event: OrchestratorEvent| drop(show(&event, output, &bar)));
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(args.stop_with_parent)?;
-        Ok(orchestrator_role::run(config, report, stop).await?)
+        orchestrator_role::run(config, report, stop).await.map_err(with_hint)
     })
+}
+
+/// What its owner can do about it.
+fn with_hint(error: OrchestratorError) -> Failure {
+    let hint = match &error {
+        OrchestratorError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            Some("is another node running? choose another address, or port 0 for a free one")
+        }
+        OrchestratorError::Listen { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+            Some("write HOST:PORT, such as 127.0.0.1:11711")
+        }
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn show(event: &OrchestratorEvent, output: Output, bar: &ProgressBar) -> CommandResult {

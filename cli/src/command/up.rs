@@ -45,7 +45,7 @@ pub fn run(global: &GlobalArgs, args: &UpArgs, output: Output) -> CommandResult 
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
         let mut network = tokio::select! {
-            network = start(&plan, output) => network?,
+            network = start(&plan) => network?,
             () = stop.cancelled() => return Err(interrupted()),
         };
         let outcome = match &args.ask {
@@ -96,7 +96,7 @@ pub fn model_folder(named: Option<&Path>, home: &Path) -> Result<PathBuf, Failur
     Ok(folder)
 }
 
-async fn start(plan: &NetworkPlan, output: Output) -> Result<NetworkProcess, Failure> {
+async fn start(plan: &NetworkPlan) -> Result<NetworkProcess, Failure> {
     let bar = progress::wait("starting the orchestrator");
     let workers = plan.workers;
     let report = |event| match event {
@@ -110,14 +110,7 @@ async fn start(plan: &NetworkPlan, output: Output) -> Result<NetworkProcess, Fai
     let mut report = report;
     let network = NetworkProcess::start(plan, &mut report).await;
     bar.finish_and_clear();
-    let network = network?;
-    if output.json {
-        output.object(&json!({
-            "event": "ready", "api": network.ready.api, "join": network.ready.join, "data_dir": network.data_dir,
-            "workers": plan.workers, "processes": network.process_ids(),
-        }))?;
-    }
-    Ok(network)
+    network
 }
 
 async fn answer(network: &NetworkProcess, question: &str, output: Output) -> CommandResult {
@@ -166,7 +159,12 @@ async fn stay(
     output: Output,
     stop: &tokio_util::sync::CancellationToken,
 ) -> CommandResult {
-    if !output.json {
+    if output.json {
+        output.object(&json!({
+            "event": "ready", "api": network.ready.api, "join": network.ready.join, "data_dir": network.data_dir,
+            "workers": network.process_ids().len() - 1, "processes": network.process_ids(),
+        }))?;
+    } else {
         let copy = |text: &str| output.paint(Style::Copy, text);
         let ready = &network.ready;
         output.line(format!("API        {}", copy(&format!("{}/v1", ready.api))))?;

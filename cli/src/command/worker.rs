@@ -27,10 +27,10 @@ pub struct StartArgs {
     #[arg(long, env = "NEURO_TICKET", value_name = "TICKET")]
     pub join: String,
     /// Name shown to the network; without it, this machine's name
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Threads that compute; without it, all cores
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Memory for experts in MiB; without it, half of what is free now
     #[arg(long, value_name = "MIB")]
