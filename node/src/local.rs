@@ -163,7 +163,7 @@ fn hash_part(hasher: &mut blake3::Hasher, part: &[u8]) {
 }
 
 /// The folder's name, or its parent's where the folder is only called `checkpoint`.
-fn folder_name(dir: &Path) -> String {
+pub(crate) fn folder_name(dir: &Path) -> String {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match name(&dir) {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -15,6 +14,7 @@ use neuro_protocol::manifest::{
 use neuro_protocol::version::ENGINE_SPEC;
 
 use crate::data_dir::{DataDir, DataDirError};
+use crate::local::folder_name;
 use crate::os::private_file;
 
 /// A checkpoint with its signed manifest: what an orchestrator serves to workers.
@@ -181,10 +181,4 @@ const fn type_of(stored: StoredType) -> TensorType {
         StoredType::F16 => TensorType::F16,
         StoredType::BF16 => TensorType::BF16,
     }
-}
-
-/// How a checkpoint is called: its folder's name.
-fn folder_name(dir: &Path) -> String {
-    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    full.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
