@@ -32,3 +32,48 @@ pub fn check_publisher(data_dir: &DataDir, manifest: &VerifiedManifest) -> Resul
 fn one_line(name: &str) -> String {
     name.replace(char::is_control, " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neuro_primitives::{Hash, NodeKey, Untrusted};
+    use neuro_protocol::frame::ActivationFormat;
+    use neuro_protocol::manifest::{Manifest, SignedManifest, TensorEntry, TensorPlace, TensorType};
+
+    fn manifest(name: &str, publisher: u8) -> VerifiedManifest {
+        let weights = TensorEntry {
+            name: "weights".to_owned(),
+            place: TensorPlace::Trunk,
+            tensor_type: TensorType::F32,
+            shape: vec![1],
+            length: 4,
+            hash: Hash([0; 32]),
+        };
+        let manifest = Manifest {
+            name: name.to_owned(),
+            architecture: "mixtral".to_owned(),
+            engine_spec: 1,
+            config: b"{}".to_vec(),
+            assets: Vec::new(),
+            activation_formats: vec![ActivationFormat::F32],
+            tensors: vec![weights],
+        };
+        let signed = SignedManifest::sign(&manifest, &NodeKey::from_secret(&[publisher; 32]));
+        SignedManifest::verify(Untrusted::new(signed)).unwrap()
+    }
+
+    #[test]
+    fn a_name_belongs_to_its_first_publisher() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        for name in ["one", "one two", "one"] {
+            check_publisher(&data_dir, &manifest(name, 1)).unwrap();
+        }
+        check_publisher(&data_dir, &manifest("two", 2)).unwrap();
+        assert_eq!(data_dir.lines(PUBLISHERS_FILE).unwrap().len(), 3, "each name once");
+        for name in ["one", "one two"] {
+            let error = check_publisher(&data_dir, &manifest(name, 2)).unwrap_err();
+            assert!(matches!(&error, WorkerError::Publisher { model, .. } if model == name), "{error}");
+        }
+    }
+}

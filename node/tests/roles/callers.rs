@@ -138,7 +138,7 @@ async fn more_tasks_than_the_queue_holds_are_refused_and_the_rest_answered() {
     let mut burst: Vec<u8> =
         (0..4).flat_map(|number| framed(&Frame::Task(task(&twin, number, 512)).encode())).collect();
     burst.extend((4..TASKS).flat_map(|number| framed(&Frame::Task(task(&twin, number, 1)).encode())));
-    let (mut reading, mut writing) = tokio::io::split(stream_of(&mut stream));
+    let (mut reading, mut writing) = tokio::io::split(&mut stream);
     let write = async {
         writing.write_all(&burst).await.unwrap();
         writing.flush().await.unwrap();
@@ -156,10 +156,6 @@ async fn more_tasks_than_the_queue_holds_are_refused_and_the_rest_answered() {
     };
     let ((), (answered, refused)) = within("all replies", futures::future::join(write, read)).await;
     assert!(refused > 0 && answered >= 64, "{answered} answered, {refused} refused");
-}
-
-fn stream_of(stream: &mut PeerStream) -> &mut PeerStream {
-    stream
 }
 
 async fn read_any(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Frame {

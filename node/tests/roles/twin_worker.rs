@@ -40,6 +40,12 @@ impl Reply {
 /// Makes replies of a task and its right answer.
 pub type Lie = Box<dyn FnMut(&MicroTask, Answer) -> Vec<Reply> + Send>;
 
+/// Makes the bytes that answer the orchestrator's hello.
+pub type Greeting = Box<dyn Fn(&Hello) -> Vec<u8> + Send + Sync>;
+
+/// Makes what a twin reports of what it was told to hold.
+pub type Claims = Box<dyn Fn(Vec<Expert>) -> Vec<Expert> + Send>;
+
 /// How a twin's service ended.
 #[derive(Debug)]
 pub enum End {
@@ -52,9 +58,9 @@ pub enum End {
 /// How a twin behaves.
 pub struct Conduct {
     pub name: String,
-    pub greeting: Box<dyn Fn(&Hello) -> Vec<u8> + Send + Sync>,
+    pub greeting: Greeting,
     /// What it reports when it is told to hold experts.
-    pub claims: Box<dyn Fn(Vec<Expert>) -> Vec<Expert> + Send>,
+    pub claims: Claims,
     pub lie: Lie,
 }
 
@@ -178,11 +184,7 @@ impl Drop for Twin {
 }
 
 /// Does as told and says so.
-async fn attend(
-    mut instructions: InstructionStream,
-    reports: mpsc::Sender<WorkerReport>,
-    claims: Box<dyn Fn(Vec<Expert>) -> Vec<Expert> + Send>,
-) -> End {
+async fn attend(mut instructions: InstructionStream, reports: mpsc::Sender<WorkerReport>, claims: Claims) -> End {
     while let Some(Ok(said)) = instructions.next().await {
         match said.instruction {
             Some(instruction::Instruction::Hold(HoldExperts { experts })) => {

@@ -151,9 +151,8 @@ fn too_many_faults_expel_and_are_remembered() {
     let mut worker = Scripted::join(&dispatch, 1, 1);
     let _outcome = call(&dispatch);
     let expelled = loop {
-        match worker.orders.try_recv() {
-            Ok(Order::Expel(reason)) => break reason,
-            Ok(_) | Err(_) => {}
+        if let Ok(Order::Expel(reason)) = worker.orders.try_recv() {
+            break reason;
         }
         if let Ok(frame) = worker.frames.try_recv()
             && let Ok(Frame::Task(task)) = Frame::decode(&frame)
