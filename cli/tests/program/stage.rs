@@ -145,9 +145,10 @@ pub fn finish(mut command: Command, input: &str) -> Finished {
     // A command that never ends would leave the test without a word.
     let (ended, end) = mpsc::channel::<()>();
     let pid = child.id();
-    let watching = thread::spawn(move || match end.recv_timeout(PATIENCE) {
-        Err(mpsc::RecvTimeoutError::Timeout) => signal(pid, "KILL"),
-        _ => {}
+    let watching = thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            signal(pid, "KILL");
+        }
     });
     let output = child.wait_with_output().unwrap();
     drop(ended);
