@@ -319,10 +319,9 @@ impl Node {
         };
         // The API goes last: it tells open streams why they end.
         let api = http::serve(api, completer, options, stopped());
-        let (parts, api) = tokio::join!(
-            async { parts.await.inspect_err(|_| stop.cancel()) },
-            async { api.await.inspect_err(|_| stop.cancel()) }
-        );
+        let (parts, api) = tokio::join!(async { parts.await.inspect_err(|_| stop.cancel()) }, async {
+            api.await.inspect_err(|_| stop.cancel())
+        });
         stop.cancel();
         shared.network.clone().shutdown().await;
         parts.and(api.map_err(OrchestratorError::from))
