@@ -14,6 +14,7 @@ use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, RowSum, Ro
 use rayon::prelude::*;
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};
+use crate::threads::threads;
 
 /// Rows of one call. Each row of a call needs its sums and its experts' outputs in memory: with 8 experts and 4096
 /// values these are 80 MiB for 512 rows. The protocol's limit for a micro-task is the same.
@@ -128,14 +129,10 @@ impl ExpertPool {
     pub fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
         self.check(hidden, routes)?;
         let assignments = self.assign(layer, routes)?;
-        // Distinct experts run side by side: each computes alone, so this changes no bit.
-        let outputs: Vec<_> = assignments.experts.par_iter().map(|assigned| assigned.forward(hidden)).collect();
+        let outputs = side_by_side(assignments.experts.len(), 2, |index| assignments.experts[index].forward(hidden));
         let outputs: Vec<Rows> = outputs.into_iter().collect::<Result<_, _>>()?;
-        let sums: Vec<_> = (0..routes.count())
-            .into_par_iter()
-            .map(|row| self.sum(layer, row, routes, &assignments.places[row], &outputs))
-            .collect();
-        sums.into_iter().collect()
+        let sum = |row: usize| self.sum(layer, row, routes, &assignments.places[row], &outputs);
+        side_by_side(routes.count(), PARALLEL_ROWS, sum).into_iter().collect()
     }
 
     fn check(&self, hidden: &Rows, routes: &Routes) -> Result<(), PoolError> {
@@ -208,6 +205,20 @@ impl ExpertPool {
         self.experts.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// `compute` for every index below `count`, results in order: on several threads if there are at least `worth` items.
+/// Each item is computed alone, so this changes no bit. With one thread everything stays on the caller's: handing it
+/// over and waiting would cost a micro-task more than its own hop over loopback.
+fn side_by_side<T: Send>(count: usize, worth: usize, compute: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
+    if count < worth || threads() == 1 {
+        (0..count).map(compute).collect()
+    } else {
+        (0..count).into_par_iter().map(compute).collect()
+    }
+}
+
+/// Rows from which on their sums are worth a second thread: a row of 4096 values takes a few microseconds.
+const PARALLEL_ROWS: usize = 16;
 
 /// The rows of a call by expert.
 struct Assignments {

@@ -153,7 +153,8 @@ impl WorkerError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Gone => true,
+            // The orchestrator takes a worker back that was merely silent, and after a while one with faults.
+            Self::Gone | Self::Expelled { .. } => true,
             Self::Network(error) => error.is_retryable(),
             Self::Connect(error) => error.is_retryable(),
             Self::Control(error) => error.is_retryable(),
@@ -226,7 +227,7 @@ async fn keep_attending(session: &mut Session) -> Result<(), WorkerError> {
             Ok(never) => match never {},
             Err(error) => error,
         };
-        if session.was_admitted() {
+        if session.was_admitted() && !matches!(error, WorkerError::Expelled { .. }) {
             (pause, attempts) = (FIRST_PAUSE, 0);
         }
         attempts += 1;

@@ -20,6 +20,10 @@ const TURNED_AWAY_FOR: Duration = Duration::from_secs(600);
 /// Nodes that are turned away at a time; the one whose time ends first is forgotten when there are more.
 const MAX_TURNED_AWAY: usize = 4_096;
 
+/// Nodes that are remembered as admitted. A ticket lets its holder bring any number of keys; with twice as many, the
+/// list takes 8 MiB on disk and nothing else gets worse.
+const MAX_MEMBERS: usize = 65_536;
+
 /// The nodes that may call the control services as workers.
 pub struct Members {
     orchestrator: NodeId,
@@ -50,6 +54,9 @@ pub enum AdmissionError {
         /// What it did.
         reason: String,
     },
+    /// The list of members is full.
+    #[error("{} nodes were admitted already, as many as are remembered", MAX_MEMBERS)]
+    Full,
     /// The list of members cannot be written.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -75,8 +82,12 @@ impl Members {
             return Ok(());
         }
         SignedTicket::from_text(ticket)?.verify_issued_by(self.orchestrator, now)?;
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if admitted.len() >= MAX_MEMBERS {
+            return Err(AdmissionError::Full);
+        }
         self.data_dir.append(MEMBERS_FILE, &peer.to_string())?;
-        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
+        admitted.insert(peer);
         Ok(())
     }
 

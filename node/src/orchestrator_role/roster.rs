@@ -33,7 +33,7 @@ pub struct Facts {
 }
 
 impl Roster {
-    /// A worker was admitted.
+    /// A worker was admitted. It counts as present once it attends: a node that only ever joins is forgotten in time.
     pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) {
         let facts = Facts {
             name: shown(&request.name),
@@ -42,7 +42,7 @@ impl Roster {
             memory_limit_bytes: request.memory_limit_bytes,
             resident_bytes: 0,
             connected: now,
-            present: true,
+            present: false,
         };
         let mut workers = self.lock();
         workers.insert(worker, facts);

@@ -1,8 +1,9 @@
 //! Verified tensors on the worker's disk, named by their BLAKE3 hash.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use neuro_primitives::Hash;
 
@@ -12,13 +13,15 @@ use crate::os::private_file;
 #[derive(Debug, Clone)]
 pub struct TensorCache {
     folder: PathBuf,
+    /// Whether a failed write was told: a full disk refuses every tensor, and its owner needs to hear it once.
+    complained: Arc<AtomicBool>,
 }
 
 impl TensorCache {
     /// The cache in `folder`, which must exist.
     #[must_use]
-    pub const fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, complained: Arc::default() }
     }
 
     /// The tensor with this hash. A file whose content has changed is removed and counts as missing.
@@ -34,13 +37,15 @@ impl TensorCache {
         None
     }
 
-    /// Stores `bytes`, whose hash the caller has checked to be `hash`.
-    ///
-    /// # Errors
-    /// Those of the operating system, such as a full disk. The cache is then as it was.
-    pub fn put(&self, hash: &Hash, bytes: &[u8]) -> io::Result<()> {
+    /// Stores `bytes`, whose hash the caller has checked to be `hash`. Where that fails, as on a full disk, the cache is
+    /// as it was, and the owner is told once.
+    pub fn put(&self, hash: &Hash, bytes: &[u8]) {
         debug_assert_eq!(Hash::of(bytes), *hash);
-        private_file::replace(&self.path(hash), bytes)
+        let Err(error) = private_file::replace(&self.path(hash), bytes) else { return };
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            let folder = self.folder.display();
+            tracing::warn!(%error, "cannot cache tensors in {folder} (is the disk full?); they are kept in memory only");
+        }
     }
 
     fn path(&self, hash: &Hash) -> PathBuf {
@@ -53,12 +58,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_folder_that_takes_nothing_costs_nothing_but_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TensorCache::new(folder.path().join("missing"));
+        for content in [b"one", b"two"] {
+            cache.put(&Hash::of(content), content);
+            assert_eq!(cache.get(&Hash::of(content)), None);
+        }
+        assert!(cache.complained.load(Ordering::Relaxed));
+    }
+
+    #[test]
     fn a_changed_file_counts_as_missing() {
         let folder = tempfile::tempdir().unwrap();
         let cache = TensorCache::new(folder.path().to_owned());
         let hash = Hash::of(b"tensor");
         assert_eq!(cache.get(&hash), None);
-        cache.put(&hash, b"tensor").unwrap();
+        cache.put(&hash, b"tensor");
         assert_eq!(cache.get(&hash).as_deref(), Some(&b"tensor"[..]));
         fs::write(cache.path(&hash), b"tensos").unwrap();
         assert_eq!(cache.get(&hash), None);

@@ -114,9 +114,7 @@ impl Holdings {
         for _ in 0..FETCH_ATTEMPTS {
             let received = fetch(client, entry).await?;
             if let Some(bytes) = verified(received, entry) {
-                if let Err(error) = self.cache.put(&entry.hash, &bytes) {
-                    tracing::warn!(tensor = entry.name, %error, "cannot cache a tensor (is the disk full?); it is kept in memory only");
-                }
+                self.cache.put(&entry.hash, &bytes);
                 return Ok(bytes);
             }
             tracing::warn!(tensor = entry.name, "a tensor arrived damaged");

@@ -21,11 +21,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, status: &Status, scroll: usize) {
     let shown = usize::from(area.width.saturating_sub(MARGIN)) / cell.max(1);
     let mut lines = vec![header(experts.min(shown), cell)];
     for layer in status.expert_use.iter().skip(scroll) {
-        lines.push(heat(layer, holders_of(status, layer.layer), most, shown, cell));
+        lines.extend(heat(layer, holders_of(status, layer.layer), most, shown.max(1), cell));
     }
     lines.truncate(usize::from(area.height.saturating_sub(2)));
     lines.push(Line::default());
-    lines.push(legend(most, experts.saturating_sub(shown)));
+    lines.push(legend(most));
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -44,13 +44,16 @@ fn header(experts: usize, cell: usize) -> Line<'static> {
     Line::from(text).dim()
 }
 
-fn heat(layer: &LayerCounts, holders: &[u64], most: u64, shown: usize, cell: usize) -> Line<'static> {
-    let mut spans = vec![Span::from(format!(" L{:<4}", layer.layer)).dim()];
-    for (expert, &count) in layer.counts.iter().take(shown).enumerate() {
-        let held = holders.get(expert).copied().unwrap_or(0);
-        spans.push(shade(count, most, held, cell));
-    }
-    Line::from(spans)
+/// One layer, on as many lines as its experts need.
+fn heat(layer: &LayerCounts, holders: &[u64], most: u64, shown: usize, cell: usize) -> Vec<Line<'static>> {
+    let experts: Vec<usize> = (0..layer.counts.len()).collect();
+    let line = |experts: &[usize]| {
+        let name = if experts.first() == Some(&0) { format!(" L{:<4}", layer.layer) } else { " ".repeat(6) };
+        let held = |expert: usize| holders.get(expert).copied().unwrap_or(0);
+        let cells = experts.iter().map(|&expert| shade(layer.counts[expert], most, held(expert), cell));
+        Line::from_iter([Span::from(name).dim()].into_iter().chain(cells))
+    };
+    experts.chunks(shown).map(line).collect()
 }
 
 /// One expert: shaded by use, `!` where nobody holds it.
@@ -69,10 +72,6 @@ fn holders_of(status: &Status, layer: u32) -> &[u64] {
     status.holders.iter().find(|holders| holders.layer == layer).map_or(&[], |holders| holders.counts.as_slice())
 }
 
-fn legend(most: u64, hidden: usize) -> Line<'static> {
-    let mut text = format!(" · unused  ░ ▒ ▓ █ up to {most} rows  ! no holder");
-    if hidden > 0 {
-        text.push_str(&format!("  ({hidden} experts do not fit)"));
-    }
-    Line::from(text).dim()
+fn legend(most: u64) -> Line<'static> {
+    Line::from(format!(" · unused  ░ ▒ ▓ █ up to {most} rows  ! no holder")).dim()
 }

@@ -20,6 +20,7 @@ use neuro_primitives::Rows;
 use rayon::prelude::*;
 
 use crate::engine::{EngineError, Matrix, check_width};
+use crate::threads::threads;
 
 /// Inputs of one panel. `gemm` never cuts a chain of at most 512 products; with more, the bits of a row would depend
 /// on how many rows it came with.
@@ -196,7 +197,7 @@ pub(super) fn each<T: Sync>(
     work: usize,
     compute: impl Fn(&T) -> Result<Vec<f32>, EngineError> + Send + Sync,
 ) -> Result<Vec<Vec<f32>>, EngineError> {
-    if work < PARALLEL_WORK || items.len() == 1 {
+    if work < PARALLEL_WORK || items.len() == 1 || threads() == 1 {
         items.iter().map(compute).collect()
     } else {
         items.par_iter().map(compute).collect()
