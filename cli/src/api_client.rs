@@ -84,6 +84,15 @@ pub struct ExplainShare {
     pub compute_us: u64,
 }
 
+/// What a benchmark learns from one completion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodeRun {
+    /// Tokens per second after the first.
+    pub tokens_per_second: f64,
+    /// Who computed what.
+    pub explain: Option<Explain>,
+}
+
 #[derive(Deserialize)]
 struct Chunk {
     #[serde(default)]
@@ -151,29 +160,31 @@ impl ApiClient {
         Err(Failure::message(Outcome::Failed, "the answer broke off before its end").hint("ask again"))
     }
 
-    /// Tokens per second after the first, for a greedy completion of token ids.
+    /// A greedy completion of token ids: tokens per second after the first, and who computed it.
     ///
     /// # Errors
     /// As [`Self::chat`].
-    pub async fn decode_rate(&self, prompt: &[u32], tokens: usize) -> Result<f64, Failure> {
+    pub async fn decode(&self, prompt: &[u32], tokens: usize) -> Result<DecodeRun, Failure> {
         let model = self.model().await?;
         let body = serde_json::json!({
             "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": true,
         });
         let post = self.authorised(self.http.post(format!("{}/v1/completions", self.base)));
-        let response = post.json(&body).send().await.map_err(|error| self.unreachable(&error))?;
+        let response =
+            post.header("x-neuro-explain", "1").json(&body).send().await.map_err(|error| self.unreachable(&error))?;
         let (mut bytes, mut lines) = (accepted(response).await?.bytes_stream(), EventLines::default());
-        let mut arrivals = Vec::with_capacity(tokens);
+        let (mut arrivals, mut reply) = (Vec::with_capacity(tokens), Reply::default());
         while let Some(part) = bytes.next().await {
             for data in lines.push(&part.map_err(|error| broken_off(&error))?) {
                 if data != "[DONE]" {
-                    take_chunk(&mut Reply::default(), serde_json::from_str(&data)?, &mut |_| Ok(()))?;
+                    take_chunk(&mut reply, serde_json::from_str(&data)?, &mut |_| Ok(()))?;
                     arrivals.push(std::time::Instant::now());
                 }
             }
         }
         arrivals.truncate(tokens);
-        Ok(crate::command::bench::rate_of(&arrivals))
+        let tokens_per_second = crate::command::bench::rate_of(&arrivals);
+        Ok(DecodeRun { tokens_per_second, explain: reply.explain })
     }
 
     /// The id of the model that the node serves.

@@ -47,12 +47,13 @@ fn default_data_dir() -> Option<PathBuf> {
     Some(home.join("neuro"))
 }
 
-/// A runtime for network tasks. Two threads: computing happens on threads of its own.
+/// A runtime for network tasks, on one thread: computing happens on threads of its own, and a message that need not
+/// wake a second thread on its way arrives sooner.
 ///
 /// # Errors
 /// When the operating system gives no threads.
 pub fn tokio() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
 /// A token that is cancelled by Ctrl-C, by SIGTERM, or, with `with_parent`, when standard input closes.

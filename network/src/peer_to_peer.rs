@@ -171,7 +171,18 @@ impl PeerToPeer {
             return Ok(());
         }
         let addresses = address::resolve_all(addresses).await?;
+        let near = self.near(&addresses);
+        if !near.is_empty() && self.ask(|reply| Command::Dial { peer, id, addresses: near, reply }).await?.is_ok() {
+            return Ok(());
+        }
         self.ask(|reply| Command::Dial { peer, id, addresses, reply }).await?
+    }
+
+    /// The addresses to try before the others: on loopback and in a local network, TCP has half of QUIC's round trip
+    /// and several times its throughput; over the internet QUIC wins, and the swarm tries it first.
+    fn near(&self, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        let own = self.view.addresses();
+        addresses.iter().filter(|address| address::is_near_tcp(address, &own)).cloned().collect()
     }
 
     /// Opens a stream to a connected `peer`. No round trip: a peer that does not speak the protocol shows at the first

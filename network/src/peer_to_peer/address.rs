@@ -35,6 +35,30 @@ pub(super) fn transport_of(address: &Multiaddr) -> &'static str {
         .unwrap_or("")
 }
 
+/// Whether `address` is TCP on this machine or in a network that this node is in too, by its own addresses `own`.
+pub(super) fn is_near_tcp(address: &Multiaddr, own: &[Multiaddr]) -> bool {
+    let Some(ip) = ip_of(address) else { return false };
+    let near = ip.is_loopback() || own.iter().filter_map(ip_of).any(|own| same_network(ip, own));
+    near && transport_of(address) == "tcp"
+}
+
+fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// Home and office networks are a /24 of IPv4 or a /64 of IPv6; a wrong guess costs one failed attempt.
+fn same_network(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..4] == b.segments()[..4],
+        _ => false,
+    }
+}
+
 /// Whether an address leads through a relay.
 pub(super) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|protocol| matches!(protocol, Protocol::P2pCircuit))
@@ -117,6 +141,22 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn near_is_this_machine_or_this_network_over_tcp() {
+        let own = [parse("/ip4/192.168.7.20/tcp/4000").unwrap(), parse("/ip6/fd00:1:2:3::5/tcp/4000").unwrap()];
+        for (text, near) in [
+            ("/ip4/127.0.0.1/tcp/9", true),
+            ("/ip4/127.0.0.1/udp/9/quic-v1", false),
+            ("/ip4/192.168.7.99/tcp/9", true),
+            ("/ip4/192.168.8.99/tcp/9", false),
+            ("/ip6/fd00:1:2:3::9/tcp/9", true),
+            ("/ip6/fd00:1:2:4::9/tcp/9", false),
+            ("/dns4/example.org/tcp/9", false),
+        ] {
+            assert_eq!(is_near_tcp(&parse(text).unwrap(), &own), near, "{text}");
+        }
+    }
 
     #[test]
     fn an_address_says_its_transport_and_whether_it_is_relayed() {
