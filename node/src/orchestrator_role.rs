@@ -10,6 +10,7 @@
 //!                  worker                                             worker
 //! ```
 
+mod attendance;
 mod completer;
 mod control_service;
 pub mod dispatch;

@@ -1,0 +1,185 @@
+//! One worker's attendance: from its open data stream to the end of either connection.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use neuro_network::control::{ControlError, ControlErrorKind, InstructionStream, ReportStream};
+use neuro_orchestrator::Input;
+use neuro_primitives::{ExpertId, NodeId};
+use neuro_protocol::control::{
+    DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, StopWork, WorkerReport, instruction,
+    worker_report,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::dispatch::{LINK_QUEUE_FRAMES, Link, Order};
+use super::link::{LinkError, OpenLink};
+use super::shared::Shared;
+
+/// Instructions that may wait for one worker. The core has few outstanding; a worker that far behind is lost.
+const INSTRUCTION_QUEUE: usize = 64;
+
+/// Instructions on their way to one worker.
+type Instructions = mpsc::Sender<Result<Instruction, ControlError>>;
+
+/// A worker that attends, or is about to.
+pub struct Attendance {
+    /// The node.
+    pub shared: Arc<Shared>,
+    /// The worker.
+    pub worker: NodeId,
+    /// Which of its connections this is.
+    pub session: u64,
+}
+
+impl Attendance {
+    /// Opens the data stream, lets the core place experts on the worker, and returns its instructions. What follows
+    /// runs in a task of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` when the data stream cannot be opened; `NotAllowed` when the worker broke the protocol on it.
+    pub async fn begin(
+        self,
+        memory_limit_bytes: u64,
+        reports: ReportStream,
+    ) -> Result<InstructionStream, ControlError> {
+        let Self { shared, worker, session } = &self;
+        let (model, d_model) = (shared.publication.manifest().model_id(), shared.trunk.config().d_model);
+        let link = match OpenLink::open(&shared.network, *worker, model, d_model).await {
+            Ok(link) => link,
+            Err(error) => return Err(self.unopened(&error)),
+        };
+        let (frames, outgoing) = mpsc::channel(LINK_QUEUE_FRAMES);
+        let (orders, incoming) = mpsc::channel(INSTRUCTION_QUEUE);
+        let (instructions, stream) = mpsc::channel(INSTRUCTION_QUEUE);
+        shared.dispatch.joined(*worker, Link { session: *session, frames, orders }, memory_limit_bytes);
+        shared.roster.attends(*worker);
+        tokio::spawn(self.last(link, outgoing, incoming, instructions, reports));
+        Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+
+    /// Lasts until the worker, its data stream or the core ends it, and cleans up.
+    async fn last(
+        self,
+        link: OpenLink,
+        frames: mpsc::Receiver<Vec<u8>>,
+        mut orders: mpsc::Receiver<Order>,
+        instructions: Instructions,
+        reports: ReportStream,
+    ) {
+        let (worker, dispatch) = (self.worker, &self.shared.dispatch);
+        let ended = tokio::select! {
+            ended = link.run(worker, self.session, frames, dispatch) => ended,
+            reason = self.take_reports(reports) => {
+                tracing::info!(worker = %worker.short(), reason, "a worker left");
+                Ok(())
+            }
+            () = pass_orders(&mut orders, &instructions) => Ok(()),
+        };
+        dispatch.left(worker, self.session);
+        // An expulsion is the last order; the worker's owner shall read why.
+        while let Ok(order) = orders.try_recv() {
+            let _ = instructions.try_send(Ok(instruction_of(order)));
+        }
+        if let Err(error) = ended {
+            self.note_end(&error, &instructions);
+        }
+        self.note_absence();
+        if self.shared.members.check_conduct(worker, Instant::now()).is_err() {
+            self.shared.network.close(worker).await;
+        }
+    }
+
+    /// Passes the worker's reports to the core until they end; returns why.
+    async fn take_reports(&self, mut reports: ReportStream) -> String {
+        loop {
+            match reports.next().await {
+                None => return "it ended the conversation".to_owned(),
+                Some(Err(error)) => return error.to_string(),
+                Some(Ok(WorkerReport { report })) => self.take_report(report),
+            }
+        }
+    }
+
+    fn take_report(&self, report: Option<worker_report::Report>) {
+        let (worker, dispatch) = (self.worker, &self.shared.dispatch);
+        match report {
+            Some(worker_report::Report::Holding(held)) => dispatch.reported(ready(worker, &held)),
+            Some(worker_report::Report::Failed(failed)) => {
+                if let Some(input) = failure(worker, failed) {
+                    dispatch.reported(input);
+                }
+            }
+            Some(worker_report::Report::Beat(beat)) => self.shared.roster.beat(worker, &beat),
+            Some(worker_report::Report::Progress(_)) | None => {}
+        }
+    }
+
+    /// What a worker hears whose data stream cannot be opened. One that answered the greeting with nonsense is turned
+    /// away.
+    fn unopened(&self, error: &LinkError) -> ControlError {
+        self.note_absence();
+        if error.is_violation(self.worker) {
+            self.turn_away(error);
+            return ControlError::new(ControlErrorKind::NotAllowed, error.to_string());
+        }
+        ControlError::new(ControlErrorKind::Unavailable, error.to_string())
+    }
+
+    /// Says why the data stream ended; a worker that broke the protocol on it is told, and turned away.
+    fn note_end(&self, error: &LinkError, instructions: &Instructions) {
+        tracing::info!(worker = %self.worker.short(), %error, "a worker left");
+        if error.is_violation(self.worker) {
+            self.turn_away(error);
+            let _ = instructions.try_send(Ok(instruction_of(Order::Expel(error.to_string()))));
+        }
+    }
+
+    /// Shuts the worker out: it would break the protocol again.
+    fn turn_away(&self, error: &LinkError) {
+        tracing::warn!(worker = %self.worker.short(), %error, "a worker broke the protocol and is turned away");
+        self.shared.dispatch.blame(self.worker);
+        self.shared.members.turn_away(self.worker, error.to_string(), Instant::now());
+    }
+
+    /// Marks the worker as gone, unless it is already back over another link.
+    fn note_absence(&self) {
+        if !self.shared.dispatch.is_linked(self.worker) {
+            self.shared.roster.left(self.worker);
+        }
+    }
+}
+
+/// Turns the core's orders into instructions until the core has no more, or the worker takes none.
+async fn pass_orders(orders: &mut mpsc::Receiver<Order>, instructions: &Instructions) {
+    while let Some(order) = orders.recv().await {
+        if instructions.send(Ok(instruction_of(order))).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn instruction_of(order: Order) -> Instruction {
+    let experts = |experts: Vec<ExpertId>| experts.into_iter().map(Expert::from).collect();
+    Instruction {
+        instruction: Some(match order {
+            Order::Hold(held) => instruction::Instruction::Hold(HoldExperts { experts: experts(held) }),
+            Order::Drop(dropped) => instruction::Instruction::Drop(DropExperts { experts: experts(dropped) }),
+            Order::Expel(reason) => instruction::Instruction::Stop(StopWork { reason }),
+        }),
+    }
+}
+
+fn ready(worker: NodeId, held: &HeldExperts) -> Input {
+    Input::WorkerReady {
+        worker,
+        experts: held.experts.iter().filter_map(|expert| ExpertId::try_from(*expert).ok()).collect(),
+    }
+}
+
+fn failure(worker: NodeId, failed: FailedExpert) -> Option<Input> {
+    tracing::warn!(worker = %worker.short(), reason = failed.reason, "a worker could not load an expert");
+    Some(Input::ExpertFailed { worker, expert: ExpertId::try_from(failed.expert?).ok()?, reason: failed.reason })
+}
