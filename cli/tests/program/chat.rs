@@ -34,7 +34,7 @@ fn what_was_said_before_counts_until_it_is_cleared() {
 fn control_c_stops_the_answer_and_not_the_program() {
     let stage = Stage::new();
     let model = models::endless(&stage).display().to_string();
-    let terminal = Terminal::open(&stage);
+    let Some(terminal) = Terminal::open(&stage) else { return };
     terminal.enter(&stage, &["chat", "--model", &model, "--max-tokens", "4000", "--temperature", "1", "--seed", "1"]);
     terminal.wait_for("Ctrl-C stops an answer");
     terminal.type_line("What is an expert?");

@@ -78,7 +78,7 @@ fn questions_are_marked_in_one_process_and_across_workers() {
 fn a_terminal_sees_how_far_marking_is() {
     let stage = Stage::new();
     let model = models::skills().display().to_string();
-    let terminal = Terminal::open(&stage);
+    let Some(terminal) = Terminal::open(&stage) else { return };
     terminal.enter(&stage, &["model", "eval", &model]);
     terminal.wait_until("a bar with a count", |screen| screen.contains("answering") && screen.contains("/400"));
     terminal.press("C-c");
