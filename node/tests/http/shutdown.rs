@@ -49,8 +49,8 @@ async fn closing_the_runner_tells_open_streams_and_refuses_new_jobs() {
     node.until(|runner| runner.load().waiting == 1).await;
     node.completer.runner.close();
     for stream in [&mut running, &mut waiting] {
-        let rest = raw::read_until(stream, "\"error\"").await;
-        assert!(rest.contains("shutting down") && !rest.contains("[DONE]"), "{rest}");
+        let rest = raw::read_until(stream, "shutting down").await;
+        assert!(rest.contains("\"error\"") && !rest.contains("[DONE]"), "{rest}");
     }
     let (status, error) = refusal(node.chat(chat_body()).await).await;
     assert_eq!((status, &error["code"]), (503, &json!("not_ready")));
