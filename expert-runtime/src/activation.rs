@@ -9,12 +9,24 @@ pub fn silu(x: f32) -> f32 {
     x / (1.0 + libm::expf(-x))
 }
 
-/// Replaces every gate value by `activation(gate) · up`: what the down projection takes. Both `[values]`, f32.
+/// gpt-oss: `gate · sigmoid(α · gate) · (up + 1)`, the gate at most `limit` and up within `±limit`.
+#[must_use]
+pub fn clamped_swiglu(gate: f32, up: f32, alpha: f32, limit: f32) -> f32 {
+    let gate = gate.min(limit);
+    gate / (1.0 + libm::expf(-(gate * alpha))) * (up.clamp(-limit, limit) + 1.0)
+}
+
+/// Replaces every gate value by the activation of it and `up`: what the down projection takes. Both `[values]`, f32.
 pub fn gate_into(activation: HiddenActivation, gate: &mut [f32], up: &[f32]) {
     match activation {
         HiddenActivation::Silu => {
             for (gate, up) in gate.iter_mut().zip(up) {
                 *gate = silu(*gate) * up;
+            }
+        }
+        HiddenActivation::ClampedSwiglu { alpha, limit } => {
+            for (gate, up) in gate.iter_mut().zip(up) {
+                *gate = clamped_swiglu(*gate, *up, alpha, limit);
             }
         }
     }

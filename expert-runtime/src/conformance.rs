@@ -15,7 +15,7 @@
 use neuro_model::HiddenActivation;
 use neuro_primitives::Rows;
 
-use crate::engine::{Engine, EngineError, EngineId, ExpertWeights, Linear, Matrix};
+use crate::engine::{Engine, EngineError, EngineId, ExpertWeights, Linear, Weight};
 use crate::engines::ReferenceEngine;
 
 /// The largest difference on the scale of what was summed. Some 5 times the error that a chain of 1100 f32 additions
@@ -162,16 +162,16 @@ impl Layer {
     fn linear(engine: &dyn Engine, outputs: usize, inputs: usize) -> Result<Self, Mismatch> {
         let case = format!("linear [{outputs}, {inputs}]");
         let weight = Draws::new(1).matrix(outputs, inputs);
-        let build = |engine: &dyn Engine, weight: Matrix| -> Result<Compute, Mismatch> {
-            let linear = engine.linear(weight).map_err(|source| refused(&case, source))?;
+        let build = |engine: &dyn Engine, weight: &Matrix| -> Result<Compute, Mismatch> {
+            let linear = engine.linear(&weight.weight()).map_err(|source| refused(&case, source))?;
             Ok(Box::new(move |rows| linear.apply(rows)))
         };
         Ok(Self {
             inputs,
             outputs,
-            engine: build(engine, weight.clone())?,
-            reference: build(&ReferenceEngine, weight.clone())?,
-            magnitude: build(&ReferenceEngine, absolute(&weight))?,
+            engine: build(engine, &weight)?,
+            reference: build(&ReferenceEngine, &weight)?,
+            magnitude: build(&ReferenceEngine, &absolute(&weight))?,
             case,
         })
     }
@@ -182,10 +182,11 @@ impl Layer {
         let (gate, up) = (draws.matrix(d_expert, d_model), draws.matrix(d_expert, d_model));
         let down = draws.matrix(d_model, d_expert);
         let magnitude = expert_magnitude([&gate, &up, &down]).map_err(|source| refused(&case, source))?;
-        let weights = ExpertWeights { gate, up, down, activation: HiddenActivation::Silu };
+        let (gate, up, down) = (gate.weight(), up.weight(), down.weight());
+        let weights = ExpertWeights { gate, up, down, biases: None, activation: HiddenActivation::Silu };
         let build = |engine: &dyn Engine| -> Result<Compute, Mismatch> {
-            let expert = engine.expert(weights.clone()).map_err(|source| refused(&case, source))?;
-            Ok(Box::new(move |rows| expert.forward(rows)))
+            let expert = engine.expert(&weights).map_err(|source| refused(&case, source))?;
+            Ok(Box::new(move |rows| expert.forward(&rows.clone().into())))
         };
         let (engine, reference) = (build(engine)?, build(&ReferenceEngine)?);
         Ok(Self { inputs: d_model, outputs: d_model, engine, reference, magnitude, case })
@@ -195,7 +196,7 @@ impl Layer {
 /// `|down| · (|gate| · x × |up| · x)`.
 fn expert_magnitude(weights: [&Matrix; 3]) -> Result<Compute, EngineError> {
     let [gate, up, down]: [Result<Box<dyn Linear>, _>; 3] =
-        weights.map(|weight| ReferenceEngine.linear(absolute(weight)));
+        weights.map(|weight| ReferenceEngine.linear(&absolute(weight).weight()));
     let (gate, up, down) = (gate?, up?, down?);
     Ok(Box::new(move |rows| {
         let mut product = gate.apply(rows)?;
@@ -306,6 +307,20 @@ fn same_bits(layer: &Layer) -> Result<(), Mismatch> {
 
 fn bits(rows: &Rows) -> Vec<u32> {
     rows.values().iter().map(|value| value.to_bits()).collect()
+}
+
+/// A weight of f32, row after row.
+#[derive(Clone)]
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    fn weight(&self) -> Weight<'static> {
+        Weight::from_f32("weight", self.rows, self.columns, &self.values)
+    }
 }
 
 fn absolute(matrix: &Matrix) -> Matrix {

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 
+#[cfg(feature = "burn")]
+pub mod burn_flex;
+#[cfg(not(feature = "burn"))]
+#[path = "engines/burn_off.rs"]
 pub mod burn_flex;
 pub mod reference;
 
@@ -13,5 +17,5 @@ pub use reference::ReferenceEngine;
 /// The engine that nodes use unless told otherwise.
 #[must_use]
 pub fn default_engine() -> Arc<dyn Engine> {
-    Arc::new(BurnFlexEngine::new())
+    if cfg!(feature = "burn") { Arc::new(BurnFlexEngine::new()) } else { Arc::new(ReferenceEngine) }
 }

@@ -8,6 +8,8 @@
 //! Every engine passes [`conformance::check`], which compares it with the slow and plain reference engine.
 
 pub mod activation;
+pub mod activations;
+pub mod blocks;
 pub mod conformance;
 pub mod engine;
 pub mod engines;
@@ -15,8 +17,9 @@ pub mod pool;
 pub mod threads;
 pub mod weights;
 
-pub use engine::{Engine, EngineError, EngineId, Expert, ExpertWeights, Linear, Matrix};
+pub use blocks::BlockError;
+pub use engine::{Engine, EngineError, EngineId, Expert, ExpertBiases, ExpertWeights, Linear, Weight, input_format};
 pub use engines::default_engine;
 pub use pool::{ExpertPool, MAX_ROWS, PoolError};
 pub use threads::{ThreadsError, set_threads, threads};
-pub use weights::expert_weights;
+pub use weights::{ExpertTensors, expert_weights};

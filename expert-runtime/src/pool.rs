@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
+use neuro_primitives::{Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
 use rayon::prelude::*;
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};
@@ -87,7 +87,7 @@ impl ExpertPool {
     ///
     /// # Errors
     /// When the matrices do not fit each other or the model's width.
-    pub fn insert(&self, id: ExpertId, weights: ExpertWeights) -> Result<(), EngineError> {
+    pub fn insert(&self, id: ExpertId, weights: &ExpertWeights<'_>) -> Result<(), EngineError> {
         weights.check()?;
         if weights.d_model() != self.d_model {
             return Err(EngineError::Width { expected: self.d_model, got: weights.d_model() });
@@ -120,13 +120,13 @@ impl ExpertPool {
         self.read().values().map(|expert| expert.resident_bytes()).sum()
     }
 
-    /// What the experts of `layer` add to `hidden` (`[rows, d_model]`, f32) by `routes`: one sum per row, `One` for a
+    /// What the experts of `layer` add to `hidden` (`[rows, d_model]`) by `routes`: one sum per row, `One` for a
     /// row with one route and `Many` for any other.
     ///
     /// # Errors
     /// When an expert is not held, the shapes do not fit, there are more than [`MAX_ROWS`] rows, or a contribution
     /// cannot be represented; of several such contributions, that of the first row and its lowest expert is named.
-    pub fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
+    pub fn run(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
         self.check(hidden, routes)?;
         let assignments = self.assign(layer, routes)?;
         let outputs = side_by_side(assignments.experts.len(), 2, |index| assignments.experts[index].forward(hidden));
@@ -135,7 +135,7 @@ impl ExpertPool {
         side_by_side(routes.count(), PARALLEL_ROWS, sum).into_iter().collect()
     }
 
-    fn check(&self, hidden: &Rows, routes: &Routes) -> Result<(), PoolError> {
+    fn check(&self, hidden: &Activations, routes: &Routes) -> Result<(), PoolError> {
         let (expected, got) = (hidden.count(), routes.count());
         if expected != got {
             return Err(PoolError::RouteCount { expected, got });
@@ -144,7 +144,7 @@ impl ExpertPool {
             return Err(PoolError::TooManyRows { limit: MAX_ROWS, got });
         }
         if got > 0 {
-            check_width(hidden, self.d_model)?;
+            check_width(hidden.width(), self.d_model)?;
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ struct Assigned {
 }
 
 impl Assigned {
-    fn forward(&self, hidden: &Rows) -> Result<Rows, EngineError> {
+    fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
         self.expert.forward(&hidden.gather(&self.rows))
     }
 }

@@ -23,6 +23,6 @@ impl Dense {
     /// # Errors
     /// When the engine fails.
     pub fn apply(&self, hidden: &Rows) -> Result<Rows, EngineError> {
-        self.network.forward(hidden)
+        self.network.forward(&hidden.clone().into())
     }
 }

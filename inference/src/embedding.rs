@@ -3,12 +3,13 @@
 //! The table stays in its stored type and a row is converted when it is looked up: conversion to f32 is exact, and a
 //! bfloat16 vocabulary then takes half the memory.
 
-use neuro_model::{NonFinite, StoredType, TensorData};
+use neuro_expert_runtime::{BlockError, blocks};
+use neuro_model::{TensorData, TensorType};
 use neuro_primitives::Rows;
 
 /// `[vocab, d_model]` in the checkpoint's type.
 pub struct Embedding {
-    tensor_type: StoredType,
+    tensor_type: TensorType,
     d_model: usize,
     vocab_size: usize,
     bytes: Vec<u8>,
@@ -19,9 +20,9 @@ impl Embedding {
     ///
     /// # Errors
     /// When a value is not finite.
-    pub fn new(table: &TensorData<'_>, vocab_size: usize, d_model: usize) -> Result<Self, NonFinite> {
+    pub fn new(table: &TensorData<'_>, vocab_size: usize, d_model: usize) -> Result<Self, BlockError> {
         // The f32 copy lives for this line only.
-        table.finite_f32()?;
+        blocks::finite_f32(table.tensor_type, &table.bytes)?;
         Ok(Self { tensor_type: table.tensor_type, d_model, vocab_size, bytes: table.bytes.to_vec() })
     }
 
@@ -53,8 +54,7 @@ impl Embedding {
         let index = usize::try_from(id).ok().filter(|index| *index < self.vocab_size)?;
         let row_bytes = self.bytes.len() / self.vocab_size;
         let bytes = self.bytes.get(index * row_bytes..(index + 1) * row_bytes)?;
-        let row = TensorData { name: "embedding row", tensor_type: self.tensor_type, shape: vec![self.d_model], bytes };
-        Some(row.to_f32())
+        blocks::to_f32(self.tensor_type, bytes).ok()
     }
 }
 
@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn rows_come_in_the_order_of_the_ids_and_unknown_ids_are_named() {
         let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let table = TensorData { name: "t", tensor_type: StoredType::F32, shape: vec![3, 2], bytes: &bytes };
+        let table =
+            TensorData { name: "t", tensor_type: TensorType::F32, shape: vec![3, 2], bytes: bytes.as_slice().into() };
         let embedding = Embedding::new(&table, 3, 2).expect("finite values");
         assert_eq!(embedding.rows(&[2, 0, 2]).expect("known ids").values(), [5.0, 6.0, 1.0, 2.0, 5.0, 6.0]);
         assert_eq!(embedding.rows(&[0, 3, 9]), Err(3));
@@ -76,7 +77,8 @@ mod tests {
     fn a_bfloat16_row_is_converted_exactly() {
         // bfloat16 is the upper half of f32: 0x3fc0 is 1.5, 0xc000 is -2
         let bytes = [0, 0, 0, 0, 0xc0, 0x3f, 0x00, 0xc0];
-        let table = TensorData { name: "t", tensor_type: StoredType::BF16, shape: vec![2, 2], bytes: &bytes };
+        let table =
+            TensorData { name: "t", tensor_type: TensorType::BF16, shape: vec![2, 2], bytes: bytes.as_slice().into() };
         let embedding = Embedding::new(&table, 2, 2).expect("finite values");
         assert_eq!(embedding.rows(&[1]).expect("a known id").values(), [1.5, -2.0]);
     }
@@ -84,8 +86,9 @@ mod tests {
     #[test]
     fn a_value_that_is_no_number_is_named() {
         let bytes: Vec<u8> = [1.0_f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let table = TensorData { name: "t", tensor_type: StoredType::F32, shape: vec![1, 2], bytes: &bytes };
+        let table =
+            TensorData { name: "t", tensor_type: TensorType::F32, shape: vec![1, 2], bytes: bytes.as_slice().into() };
         let error = Embedding::new(&table, 1, 2).err().expect("it must be refused");
-        assert_eq!((error.name.as_str(), error.index), ("t", 1));
+        assert!(matches!(error, BlockError::NotFinite { index: 1, .. }), "{error}");
     }
 }

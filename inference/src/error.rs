@@ -1,7 +1,7 @@
 //! What can go wrong while loading a trunk and while running it.
 
-use neuro_expert_runtime::EngineError;
-use neuro_model::{CheckpointError, NonFinite};
+use neuro_expert_runtime::{BlockError, EngineError};
+use neuro_model::CheckpointError;
 
 use crate::experts::ExpertsError;
 
@@ -11,9 +11,14 @@ pub enum LoadError {
     /// The checkpoint's files are wrong or unreadable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A weight is NaN or infinite: the model would answer nonsense.
-    #[error(transparent)]
-    NotFinite(#[from] NonFinite),
+    /// A tensor's elements cannot be used: one is NaN or infinite, and the model would answer nonsense.
+    #[error("tensor {name:?}: {source}")]
+    Elements {
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        source: BlockError,
+    },
     /// The engine refused a weight.
     #[error("the engine refused {name}: {source}")]
     Engine {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neuro_expert_runtime::{Engine, ExpertPool, PoolError, expert_weights};
+use neuro_expert_runtime::{Engine, ExpertPool, ExpertTensors, PoolError, expert_weights};
 use neuro_model::{Checkpoint, names};
 use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, Rows};
 
@@ -93,7 +93,7 @@ impl LocalExperts {
 impl ExpertLayers for LocalExperts {
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
         let mut sums = FixedSum::zeros(hidden.count(), hidden.width());
-        for (row, partial) in self.pool.run(layer, hidden, routes)?.iter().enumerate() {
+        for (row, partial) in self.pool.run(layer, &hidden.clone().into(), routes)?.iter().enumerate() {
             sums.add(row, partial)?;
         }
         Ok(sums.to_rows())
@@ -103,10 +103,11 @@ impl ExpertLayers for LocalExperts {
 /// Puts one expert into `pool` and returns the bytes it took in the checkpoint.
 fn load_expert(checkpoint: &Checkpoint, id: ExpertId, pool: &ExpertPool) -> Result<u64, LoadError> {
     let names = names::expert(checkpoint.config(), id);
-    let tensors = [checkpoint.tensor(&names.gate)?, checkpoint.tensor(&names.up)?, checkpoint.tensor(&names.down)?];
-    let bytes = tensors.iter().map(|tensor| tensor.bytes.len() as u64).sum();
-    expert_weights(checkpoint.config(), tensors)
-        .and_then(|weights| pool.insert(id, weights))
+    let (gate, up, down) =
+        (checkpoint.tensor(&names.gate)?, checkpoint.tensor(&names.up)?, checkpoint.tensor(&names.down)?);
+    let bytes = [&gate, &up, &down].iter().map(|tensor| tensor.bytes.len() as u64).sum();
+    expert_weights(checkpoint.config(), ExpertTensors { gate, up, down, biases: None })
+        .and_then(|weights| pool.insert(id, &weights))
         .map_err(|source| LoadError::Engine { name: id.to_string(), source })?;
     Ok(bytes)
 }

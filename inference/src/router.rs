@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn rule(top_k: usize, renormalise: bool) -> RouterRule {
-        RouterRule { experts: 4, top_k, renormalise }
+        RouterRule::softmax(4, top_k, renormalise)
     }
 
     fn check(rule: &RouterRule, logits: &[f32], expected: &[(u16, f32)]) {

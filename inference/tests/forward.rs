@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use loaded::{LoadedModel, largest_difference};
 use neuro_expert_runtime::engines::{BurnFlexEngine, ReferenceEngine};
-use neuro_expert_runtime::{Engine, ExpertPool, expert_weights};
+use neuro_expert_runtime::{Engine, ExpertPool, ExpertTensors, expert_weights};
 use neuro_inference::trunk::MAX_CHUNK_ROWS;
 use neuro_inference::{ExpertLayers, ExpertsError, ForwardError, KvCache, LoadError, LocalExperts, Trunk};
 use neuro_model::{Checkpoint, names};
@@ -95,7 +95,7 @@ impl ExpertLayers for Scattered {
             if rows.is_empty() {
                 continue;
             }
-            for (row, partial) in rows.iter().zip(local.pool().run(layer, &hidden.gather(&rows), &routes)?) {
+            for (row, partial) in rows.iter().zip(local.pool().run(layer, &hidden.gather(&rows).into(), &routes)?) {
                 sums.add(*row, &partial)?;
             }
         }
@@ -114,8 +114,9 @@ fn sums_have_the_same_bits_wherever_the_experts_are() {
             for id in names::experts(config).filter(|id| id.expert == expert) {
                 let names = names::expert(config, id);
                 let tensor = |name: &str| model.checkpoint.tensor(name).expect("a tensor");
-                let tensors = [tensor(&names.gate), tensor(&names.up), tensor(&names.down)];
-                pool.insert(id, expert_weights(config, tensors).expect("weights")).expect("room");
+                let (gate, up, down) = (tensor(&names.gate), tensor(&names.up), tensor(&names.down));
+                let tensors = ExpertTensors { gate, up, down, biases: None };
+                pool.insert(id, &expert_weights(config, tensors).expect("weights")).expect("room");
             }
             holders.push((expert, LocalExperts::new(Arc::new(pool))));
         }
@@ -258,7 +259,10 @@ fn a_weight_that_is_not_finite_is_named() {
         let folder = poisoned(name);
         let checkpoint = Checkpoint::open(folder.path()).expect("a checkpoint");
         let error = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |_| {}).err().expect("it must be refused");
-        assert!(matches!(&error, LoadError::NotFinite(found) if found.name == name), "{error}");
+        assert!(
+            matches!(&error, LoadError::Elements { name: found, .. } | LoadError::Engine { name: found, .. } if found == name),
+            "{error}"
+        );
     }
     let name = "model.layers.1.block_sparse_moe.experts.5.w2.weight";
     let folder = poisoned(name);

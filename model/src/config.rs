@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use crate::config::fields::Fields;
 
-pub use crate::config::architecture::{Architecture, HiddenActivation, QueryKeyNorm, RouterRule};
+pub use crate::config::architecture::{
+    Architecture, GroupRule, GroupScore, HiddenActivation, QueryKeyNorm, RouterRule, ScoreFunction,
+};
 pub use crate::config::error::ConfigError;
 
 /// The greatest value of a width, a head count or a row count. Twice the widest model known (about 2^16 at
@@ -56,8 +58,8 @@ pub struct ModelConfig {
     pub context: usize,
     /// Added to the mean square in RMS norms.
     pub rms_eps: f32,
-    /// Base of the rotary embedding's frequencies.
-    pub rope_theta: f64,
+    /// The rotary position embedding.
+    pub rope: RopeSettings,
     /// How rows choose experts in every layer that has them.
     pub router: RouterRule,
     /// Width of an expert's feed-forward network.
@@ -72,17 +74,105 @@ pub struct ModelConfig {
     pub tie_embeddings: bool,
     /// Norm on queries and keys before the rotary embedding.
     pub qk_norm: QueryKeyNorm,
-    /// The four attention projections have biases.
-    pub attention_bias: bool,
+    /// Latent attention (DeepSeek), where it takes the place of grouped heads; `heads` is then the number of heads,
+    /// and `kv_heads` and `head_dim` say nothing.
+    pub latent: Option<LatentAttention>,
+    /// Queries, keys and values have biases.
+    pub query_key_value_bias: bool,
+    /// The attention's output projection has a bias.
+    pub output_bias: bool,
+    /// Each head has a sink: a logit that takes part in the softmax and adds no value (gpt-oss).
+    pub attention_sinks: bool,
     /// Queries, keys and values are clamped to ± this after projection and norm.
     pub clip_qkv: Option<f32>,
-    /// A position sees this many positions, itself included. Present only where it is in force: shorter than the
-    /// context, and switched on.
-    pub sliding_window: Option<usize>,
+    /// For each layer: a position sees this many positions, itself included; `None` sees all. Present only where it
+    /// is in force: shorter than the context, and switched on. `[layers]`.
+    pub windows: Vec<Option<usize>>,
+    /// A dense network beside the experts of every layer that has them; it belongs to the trunk and is added last.
+    pub shared_expert: Option<SharedExpert>,
+    /// Gate, up and down projections of experts have biases (gpt-oss).
+    pub expert_bias: bool,
     /// The token that begins a text.
     pub bos: Option<u32>,
     /// The tokens that end an answer.
     pub eos: Vec<u32>,
+}
+
+/// The rotary position embedding: "RoFormer", Su et al., arXiv 2104.09864.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RopeSettings {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Which elements of a head make a pair.
+    pub pairing: RopePairing,
+    /// How the frequencies are stretched for contexts longer than the model was first trained on.
+    pub scaling: RopeScaling,
+}
+
+/// Which elements of a head are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopePairing {
+    /// Element `i` with element `i + n/2`: Hugging Face checkpoints, and GGUF's qwen, olmoe and gpt-oss.
+    Halves,
+    /// Element `2i` with element `2i + 1`: DeepSeek, and GGUF's llama.
+    Neighbours,
+}
+
+/// How rotary frequencies are stretched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// All frequencies divided by `factor`.
+    Linear {
+        /// How much longer the context is.
+        factor: f64,
+    },
+    /// "YaRN", Peng et al., arXiv 2309.00071: low frequencies are divided, high ones kept, with a ramp between.
+    Yarn {
+        /// How much longer the context is.
+        factor: f64,
+        /// Positions that the model was first trained on.
+        original_context: f64,
+        /// Rotations over the original context above which a frequency is kept.
+        beta_fast: f64,
+        /// Rotations over the original context below which a frequency is divided.
+        beta_slow: f64,
+        /// Whether the ramp's ends are rounded to whole dimensions (`truncate`).
+        truncate: bool,
+        /// What sines and cosines are multiplied by.
+        attention_factor: f64,
+        /// What attention scores are multiplied by besides `1/√width` (DeepSeek's `mscale_all_dim`, squared; else 1).
+        score_factor: f64,
+    },
+}
+
+/// Latent attention: "DeepSeek-V2", arXiv 2405.04434, section 2.1. Keys and values of all heads are made of one short
+/// vector per position, which is what the cache holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatentAttention {
+    /// Width of the queries' latent vector; `None` where queries are projected at once.
+    pub query_rank: Option<usize>,
+    /// Width of the keys' and values' latent vector.
+    pub kv_rank: usize,
+    /// Elements of a head's query and key without a position.
+    pub nope_dim: usize,
+    /// Elements of a head's query with a position; the key's are shared by all heads.
+    pub rope_dim: usize,
+    /// Elements of a head's value.
+    pub value_dim: usize,
+    /// The checkpoint has the up projections of keys and values apart, keys transposed (`attn_k_b`, `attn_v_b` of
+    /// GGUF), and not in one (`kv_b_proj`).
+    pub split: bool,
+}
+
+/// A dense network beside the experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedExpert {
+    /// Its width; that of several shared experts together.
+    pub width: usize,
+    /// Its output is multiplied by `sigmoid(x · gate)`, one number per row (Qwen2-MoE).
+    pub gated: bool,
 }
 
 impl ModelConfig {
@@ -144,7 +234,11 @@ impl ModelConfig {
             head_dim: fields.count("head_dim", d_model / heads, WIDTHS)?,
             context,
             rms_eps: fields.positive("rms_norm_eps", defaults.rms_eps)? as f32,
-            rope_theta: rope::theta(fields, defaults.rope_theta)?,
+            rope: RopeSettings {
+                theta: rope::theta(fields, defaults.rope_theta)?,
+                pairing: RopePairing::Halves,
+                scaling: RopeScaling::None,
+            },
             router: architecture.router(fields)?,
             d_expert: architecture.d_expert(fields, d_dense)?,
             dense_layers: architecture.dense_layers(fields, layers)?,
@@ -152,9 +246,14 @@ impl ModelConfig {
             activation: HiddenActivation::from_fields(fields)?,
             tie_embeddings: fields.flag("tie_word_embeddings", false)?,
             qk_norm: architecture.qk_norm(),
-            attention_bias: architecture.attention_bias(fields)?,
+            latent: None,
+            query_key_value_bias: architecture.attention_bias(fields)?,
+            output_bias: architecture.attention_bias(fields)?,
+            attention_sinks: false,
             clip_qkv: architecture.clip_qkv(fields)?,
-            sliding_window: architecture.sliding_window(fields)?.filter(|&window| window < context),
+            windows: vec![architecture.sliding_window(fields)?.filter(|&window| window < context); layers],
+            shared_expert: None,
+            expert_bias: false,
             bos: fields.token("bos_token_id", defaults.bos)?,
             eos: fields.tokens("eos_token_id", defaults.eos)?,
         })

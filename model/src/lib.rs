@@ -26,6 +26,10 @@ pub mod tokenizer;
 
 pub use chat_template::{ChatMessage, ChatTemplate, TemplateError};
 pub use checkpoint::{Asset, Checkpoint, CheckpointError};
-pub use config::{Architecture, ConfigError, HiddenActivation, ModelConfig, QueryKeyNorm, RouterRule};
-pub use tensor::{NonFinite, StoredType, TensorData};
+pub use config::{
+    Architecture, ConfigError, GroupRule, GroupScore, HiddenActivation, LatentAttention, ModelConfig, QueryKeyNorm,
+    RopePairing, RopeScaling, RopeSettings, RouterRule, ScoreFunction, SharedExpert,
+};
+pub use neuro_primitives::TensorType;
+pub use tensor::TensorData;
 pub use tokenizer::{TokenStream, Tokenizer, TokenizerError};

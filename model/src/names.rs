@@ -94,7 +94,8 @@ pub fn layer(config: &ModelConfig, layer: usize) -> LayerTensorNames {
     let prefix = format!("model.layers.{layer}");
     let projection = |name: &str| ProjectionNames {
         weight: format!("{prefix}.self_attn.{name}.weight"),
-        bias: config.attention_bias.then(|| format!("{prefix}.self_attn.{name}.bias")),
+        bias: (if name == "o_proj" { config.output_bias } else { config.query_key_value_bias })
+            .then(|| format!("{prefix}.self_attn.{name}.bias")),
     };
     let norm = |name: &str| (config.qk_norm != QueryKeyNorm::None).then(|| format!("{prefix}.self_attn.{name}.weight"));
     LayerTensorNames {

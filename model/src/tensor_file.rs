@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use neuro_primitives::TensorType;
+
 use crate::mapped_file::MappedFile;
-use crate::tensor::StoredType;
 
 pub use crate::tensor_file::header::HeaderError;
 
@@ -32,8 +33,18 @@ pub struct Entry {
 impl Entry {
     /// The type, if weights may have it.
     #[must_use]
-    pub fn stored_type(&self) -> Option<StoredType> {
-        StoredType::from_name(&self.type_name)
+    pub fn stored_type(&self) -> Option<TensorType> {
+        stored_type(&self.type_name)
+    }
+}
+
+/// The type that a safetensors header calls `name`, if weights may have it.
+pub(crate) fn stored_type(name: &str) -> Option<TensorType> {
+    match name {
+        "F32" => Some(TensorType::F32),
+        "F16" => Some(TensorType::F16),
+        "BF16" => Some(TensorType::BF16),
+        _ => None,
     }
 }
 

@@ -151,7 +151,7 @@ fn weights_hash(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
     hash_part(&mut hasher, checkpoint.config_bytes());
     for name in checkpoint.tensor_names() {
         hash_part(&mut hasher, name.as_bytes());
-        hash_part(&mut hasher, checkpoint.tensor(name)?.bytes);
+        hash_part(&mut hasher, &checkpoint.tensor(name)?.bytes);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -5,12 +5,10 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use neuro_model::{Checkpoint, CheckpointError, StoredType, names};
+use neuro_model::{Checkpoint, CheckpointError, names};
 use neuro_primitives::{Hash, NodeKey, Untrusted};
 use neuro_protocol::frame::ActivationFormat;
-use neuro_protocol::manifest::{
-    AssetEntry, Manifest, SignedManifest, TensorEntry, TensorPlace, TensorType, VerifiedManifest,
-};
+use neuro_protocol::manifest::{AssetEntry, Manifest, SignedManifest, TensorEntry, TensorPlace, VerifiedManifest};
 use neuro_protocol::version::ENGINE_SPEC;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -168,17 +166,9 @@ fn entry_of(checkpoint: &Checkpoint, name: &str) -> Result<TensorEntry, Checkpoi
     Ok(TensorEntry {
         name: name.to_owned(),
         place: names::expert_of(checkpoint.config(), name).map_or(TensorPlace::Trunk, TensorPlace::Expert),
-        tensor_type: type_of(tensor.tensor_type),
+        tensor_type: tensor.tensor_type,
         shape: tensor.shape.iter().map(|&length| length as u64).collect(),
         length: tensor.bytes.len() as u64,
-        hash: Hash::of(tensor.bytes),
+        hash: Hash::of(&tensor.bytes),
     })
-}
-
-const fn type_of(stored: StoredType) -> TensorType {
-    match stored {
-        StoredType::F32 => TensorType::F32,
-        StoredType::F16 => TensorType::F16,
-        StoredType::BF16 => TensorType::BF16,
-    }
 }

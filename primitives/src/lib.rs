@@ -2,6 +2,7 @@
 //!
 //! Nothing here holds policy or does I/O. A type enters this crate only when two others hand it to each other.
 
+pub mod activations;
 pub mod clock;
 pub mod contribution;
 pub mod hash;
@@ -9,8 +10,10 @@ pub mod id;
 pub mod key;
 pub mod routes;
 pub mod rows;
+pub mod tensor_type;
 pub mod untrusted;
 
+pub use activations::{ACTIVATION_BLOCK, ActivationFormat, Activations, QuantisedRows};
 pub use clock::{Moment, UnixMillis};
 pub use contribution::{ContributionError, FixedSum, RowSum};
 pub use hash::Hash;
@@ -18,4 +21,5 @@ pub use id::{CallId, ExpertId, JobId, ModelId, NodeId, TaskId};
 pub use key::{Domain, NodeKey, Signature};
 pub use routes::{Route, Routes};
 pub use rows::Rows;
+pub use tensor_type::TensorType;
 pub use untrusted::Untrusted;

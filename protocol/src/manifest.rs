@@ -16,19 +16,8 @@ mod rules;
 mod signed;
 
 pub use error::ManifestError;
+pub use neuro_primitives::TensorType;
 pub use signed::{SignedManifest, VerifiedManifest};
-
-/// The type of a tensor's elements. The numbers are those of GGUF, so that its block types can follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u16)]
-pub enum TensorType {
-    /// IEEE 754 binary32.
-    F32 = 0,
-    /// IEEE 754 binary16.
-    F16 = 1,
-    /// The upper half of binary32.
-    BF16 = 30,
-}
 
 /// Where a tensor is used, and so who needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,34 +73,6 @@ pub struct Manifest {
     pub activation_formats: Vec<ActivationFormat>,
     /// The tensors, ascending by name.
     pub tensors: Vec<TensorEntry>,
-}
-
-impl TensorType {
-    /// The number in the manifest.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        self as u16
-    }
-
-    /// The type with this number, if this version has it.
-    #[must_use]
-    pub const fn from_code(code: u16) -> Option<Self> {
-        match code {
-            0 => Some(Self::F32),
-            1 => Some(Self::F16),
-            30 => Some(Self::BF16),
-            _ => None,
-        }
-    }
-
-    /// The size in bytes of `elements` elements, or none when it exceeds 64 bits.
-    #[must_use]
-    pub const fn bytes_of(self, elements: u64) -> Option<u64> {
-        match self {
-            Self::F32 => elements.checked_mul(4),
-            Self::F16 | Self::BF16 => elements.checked_mul(2),
-        }
-    }
 }
 
 impl TensorEntry {

@@ -149,7 +149,7 @@ fn experts_of(checkpoint: &Checkpoint, files: &[String]) -> BTreeSet<ExpertId> {
     let config = checkpoint.config();
     let tensors = checkpoint.tensor_names().filter_map(|name| Some((names::expert_of(config, name)?, name)));
     let held =
-        tensors.filter(|(_, name)| files.contains(&Hash::of(checkpoint.tensor(name).unwrap().bytes).to_string()));
+        tensors.filter(|(_, name)| files.contains(&Hash::of(&checkpoint.tensor(name).unwrap().bytes).to_string()));
     held.map(|(expert, _)| expert).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::Expert;
+use neuro_primitives::Activations;
 
 #[test]
 fn the_reference_conforms_to_itself() {
@@ -24,11 +25,11 @@ impl Engine for Flawed {
         EngineId { class: "flawed", spec: 0 }
     }
 
-    fn linear(&self, weight: Matrix) -> Result<Box<dyn Linear>, EngineError> {
+    fn linear(&self, weight: &Weight<'_>) -> Result<Box<dyn Linear>, EngineError> {
         Ok(Box::new(FlawedLinear(ReferenceEngine.linear(weight)?, self.0)))
     }
 
-    fn expert(&self, weights: ExpertWeights) -> Result<Box<dyn Expert>, EngineError> {
+    fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         Ok(Box::new(FlawedExpert(ReferenceEngine.expert(weights)?, self.0)))
     }
 }
@@ -44,7 +45,7 @@ impl Linear for FlawedLinear {
 }
 
 impl Expert for FlawedExpert {
-    fn forward(&self, hidden: &Rows) -> Result<Rows, EngineError> {
+    fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
         self.0.forward(hidden).map(self.1)
     }
 

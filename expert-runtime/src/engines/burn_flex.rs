@@ -6,11 +6,12 @@
 
 use burn::tensor::Device;
 use neuro_model::HiddenActivation;
-use neuro_primitives::Rows;
+use neuro_primitives::{ActivationFormat, Activations, Rows};
 
 use crate::activation::gate_into;
-use crate::engine::{Engine, EngineError, EngineId, Expert, ExpertWeights, FLOAT_SPEC, Linear, Matrix};
-use striped::{DepthChunks, StripedMatrix, assemble, each};
+use crate::activations::dequantise;
+use crate::engine::{Engine, EngineError, EngineId, Expert, ExpertBiases, ExpertWeights, FLOAT_SPEC, Linear, Weight};
+use striped::{DepthChunks, Matrix, StripedMatrix, assemble, each};
 
 mod striped;
 
@@ -28,6 +29,13 @@ impl BurnFlexEngine {
     }
 }
 
+impl BurnFlexEngine {
+    fn lay_out(&self, weight: &Weight<'_>) -> Result<StripedMatrix, EngineError> {
+        let matrix = Matrix { rows: weight.rows, columns: weight.columns, values: weight.to_f32()? };
+        Ok(StripedMatrix::new(matrix, &self.device))
+    }
+}
+
 impl Default for BurnFlexEngine {
     fn default() -> Self {
         Self::new()
@@ -39,19 +47,20 @@ impl Engine for BurnFlexEngine {
         EngineId { class: "burn-flex-f32", spec: FLOAT_SPEC }
     }
 
-    fn linear(&self, weight: Matrix) -> Result<Box<dyn Linear>, EngineError> {
-        weight.check("weight")?;
-        Ok(Box::new(FlexLinear { weight: StripedMatrix::new(weight, &self.device), device: self.device.clone() }))
+    fn linear(&self, weight: &Weight<'_>) -> Result<Box<dyn Linear>, EngineError> {
+        weight.check()?;
+        Ok(Box::new(FlexLinear { weight: self.lay_out(weight)?, device: self.device.clone() }))
     }
 
-    fn expert(&self, weights: ExpertWeights) -> Result<Box<dyn Expert>, EngineError> {
+    fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         weights.check()?;
-        let lay_out = |matrix| StripedMatrix::new(matrix, &self.device);
         Ok(Box::new(FlexExpert {
-            gate: lay_out(weights.gate),
-            up: lay_out(weights.up),
-            down: lay_out(weights.down),
+            gate: self.lay_out(&weights.gate)?,
+            up: self.lay_out(&weights.up)?,
+            down: self.lay_out(&weights.down)?,
+            biases: weights.biases.clone(),
             activation: weights.activation,
+            input: weights.input_format(),
             device: self.device.clone(),
         }))
     }
@@ -76,6 +85,8 @@ struct FlexExpert {
     gate: StripedMatrix,
     up: StripedMatrix,
     down: StripedMatrix,
+    biases: Option<ExpertBiases>,
+    input: ActivationFormat,
     activation: HiddenActivation,
     device: Device,
 }
@@ -95,9 +106,37 @@ impl FlexExpert {
     }
 }
 
+impl FlexExpert {
+    /// As [`Self::gated`], in models with biases.
+    fn biased(&self, hidden: &Rows, biases: &ExpertBiases) -> Result<Rows, EngineError> {
+        let mut gate = self.gate.apply(hidden, &self.device)?;
+        let mut up = self.up.apply(hidden, &self.device)?;
+        add_to_rows(&mut gate, &biases.gate);
+        add_to_rows(&mut up, &biases.up);
+        gate_into(self.activation, gate.values_mut(), up.values());
+        Ok(gate)
+    }
+}
+
+fn add_to_rows(rows: &mut Rows, bias: &[f32]) {
+    for row in 0..rows.count() {
+        rows.row_mut(row).iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    }
+}
+
 impl Expert for FlexExpert {
-    fn forward(&self, hidden: &Rows) -> Result<Rows, EngineError> {
-        self.down.apply(&self.gated(hidden)?, &self.device)
+    fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
+        let hidden = match hidden {
+            Activations::F32(rows) => rows.clone(),
+            Activations::Q8(rows) if self.input == ActivationFormat::Q8 => dequantise(rows),
+            Activations::Q8(_) => return Err(EngineError::Format { expected: self.input, got: hidden.format() }),
+        };
+        let gated = if let Some(biases) = &self.biases { self.biased(&hidden, biases)? } else { self.gated(&hidden)? };
+        let mut output = self.down.apply(&gated, &self.device)?;
+        if let Some(biases) = &self.biases {
+            add_to_rows(&mut output, &biases.down);
+        }
+        Ok(output)
     }
 
     fn resident_bytes(&self) -> u64 {

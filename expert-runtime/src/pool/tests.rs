@@ -5,7 +5,7 @@ use neuro_primitives::Route;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::Matrix;
+use crate::engine::Weight;
 use crate::engines::{BurnFlexEngine, ReferenceEngine};
 
 const D_MODEL: usize = 24;
@@ -25,16 +25,16 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
     std::iter::repeat_with(draw).take(count).collect()
 }
 
-fn weights(seed: u32) -> ExpertWeights {
-    let matrix = |rows, columns, part| Matrix { rows, columns, values: values(rows * columns, 3 * seed + part) };
+fn weights(seed: u32) -> ExpertWeights<'static> {
+    let matrix = |rows, columns, part| Weight::from_f32("w", rows, columns, &values(rows * columns, 3 * seed + part));
     let (gate, up, down) = (matrix(17, D_MODEL, 0), matrix(17, D_MODEL, 1), matrix(D_MODEL, 17, 2));
-    ExpertWeights { gate, up, down, activation: HiddenActivation::Silu }
+    ExpertWeights { gate, up, down, biases: None, activation: HiddenActivation::Silu }
 }
 
 fn pool(engine: Arc<dyn Engine>, experts: impl IntoIterator<Item = u16>) -> ExpertPool {
     let pool = ExpertPool::new(engine, D_MODEL);
     for expert in experts {
-        pool.insert(id(expert), weights(u32::from(expert))).expect("the weights fit");
+        pool.insert(id(expert), &weights(u32::from(expert))).expect("the weights fit");
     }
     pool
 }

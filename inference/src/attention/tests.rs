@@ -1,7 +1,7 @@
 //! Attention against its formula in double precision.
 
 use neuro_expert_runtime::engines::reference::ReferenceEngine;
-use neuro_expert_runtime::{Engine, Matrix};
+use neuro_expert_runtime::{Engine, Weight};
 
 use super::*;
 use crate::rope::Rope;
@@ -17,8 +17,8 @@ fn noise(seed: u32, n: usize) -> Vec<f32> {
 }
 
 fn projection(seed: u32, rows: usize, columns: usize, bias: bool) -> Projection {
-    let weight = Matrix { rows, columns, values: noise(seed, rows * columns) };
-    let linear = ReferenceEngine.linear(weight).expect("a well-formed matrix");
+    let weight = Weight::from_f32("w", rows, columns, &noise(seed, rows * columns));
+    let linear = ReferenceEngine.linear(&weight).expect("a well-formed matrix");
     Projection::new(linear, bias.then(|| noise(seed + 100, rows)))
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use neuro_expert_runtime::{Engine, ExpertWeights, Matrix};
+use neuro_expert_runtime::{Engine, ExpertWeights, Linear, Weight, blocks};
 use neuro_model::names::{self, ExpertTensorNames, FeedForwardNames, LayerTensorNames, ProjectionNames};
 use neuro_model::{Checkpoint, ModelConfig};
 
@@ -49,7 +49,7 @@ impl<'a> Loader<'a> {
         Ok(Trunk {
             config: self.config.clone(),
             embedding,
-            rope: Rope::new(self.config.head_dim, self.config.rope_theta),
+            rope: Rope::new(self.config.head_dim, self.config.rope.theta),
             layers,
             lm_head,
             resident_bytes: self.resident_bytes,
@@ -58,7 +58,8 @@ impl<'a> Loader<'a> {
 
     fn embedding(&mut self) -> Result<Embedding, LoadError> {
         let table = self.checkpoint.tensor(names::EMBEDDING)?;
-        let embedding = Embedding::new(&table, self.config.vocab_size, self.config.d_model)?;
+        let embedding = Embedding::new(&table, self.config.vocab_size, self.config.d_model)
+            .map_err(|source| LoadError::Elements { name: names::EMBEDDING.to_owned(), source })?;
         self.resident_bytes += embedding.resident_bytes();
         self.count(table.bytes.len());
         Ok(embedding)
@@ -69,13 +70,13 @@ impl<'a> Loader<'a> {
         Ok(Layer {
             number,
             attention_norm: self.norm(&names.input_norm)?,
-            attention: self.attention(&names)?,
+            attention: self.attention(layer, &names)?,
             feed_forward_norm: self.norm(&names.feed_forward_norm)?,
             feed_forward: self.feed_forward(number, &names.feed_forward)?,
         })
     }
 
-    fn attention(&mut self, names: &LayerTensorNames) -> Result<Attention, LoadError> {
+    fn attention(&mut self, layer: usize, names: &LayerTensorNames) -> Result<Attention, LoadError> {
         let config = self.config;
         let kv = HeadShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let query_key_norm = match (&names.query_norm, &names.key_norm) {
@@ -83,7 +84,7 @@ impl<'a> Loader<'a> {
             _ => None,
         };
         Ok(Attention {
-            shape: AttentionShape { heads: config.heads, kv, window: config.sliding_window },
+            shape: AttentionShape { heads: config.heads, kv, window: config.windows[layer] },
             query: self.projection(&names.query)?,
             key: self.projection(&names.key)?,
             value: self.projection(&names.value)?,
@@ -105,13 +106,14 @@ impl<'a> Loader<'a> {
 
     fn dense(&mut self, layer: u16, names: &ExpertTensorNames) -> Result<Dense, LoadError> {
         let weights = ExpertWeights {
-            gate: self.matrix(&names.gate)?,
-            up: self.matrix(&names.up)?,
-            down: self.matrix(&names.down)?,
+            gate: self.weight(&names.gate)?,
+            up: self.weight(&names.up)?,
+            down: self.weight(&names.down)?,
+            biases: None,
             activation: self.config.activation,
         };
         let name = format!("the dense network of layer {layer}");
-        let network = self.engine.expert(weights).map_err(|source| LoadError::Engine { name, source })?;
+        let network = self.engine.expert(&weights).map_err(|source| LoadError::Engine { name, source })?;
         self.resident_bytes += network.resident_bytes();
         Ok(Dense::new(network))
     }
@@ -134,26 +136,26 @@ impl<'a> Loader<'a> {
         Ok(Projection::new(linear, bias))
     }
 
-    fn linear(&mut self, name: &str) -> Result<Box<dyn neuro_expert_runtime::Linear>, LoadError> {
-        let weight = self.matrix(name)?;
+    fn linear(&mut self, name: &str) -> Result<Box<dyn Linear>, LoadError> {
+        let weight = self.weight(name)?;
         let refused = |source| LoadError::Engine { name: name.to_owned(), source };
-        let linear = self.engine.linear(weight).map_err(refused)?;
+        let linear = self.engine.linear(&weight).map_err(refused)?;
         self.resident_bytes += linear.resident_bytes();
         Ok(linear)
     }
 
     /// A tensor of two dimensions, `[out, in]`.
-    fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
-        let shape = self.checkpoint.tensor(name)?.shape;
-        let (rows, columns) = (shape.first().copied().unwrap_or(0), shape.get(1).copied().unwrap_or(0));
-        let values = self.values(name)?;
-        Matrix::new(name, rows, columns, values).map_err(|source| LoadError::Engine { name: name.to_owned(), source })
+    fn weight(&mut self, name: &str) -> Result<Weight<'a>, LoadError> {
+        let tensor = self.checkpoint.tensor(name)?;
+        self.count(tensor.bytes.len());
+        Weight::new(tensor).map_err(|source| LoadError::Engine { name: name.to_owned(), source })
     }
 
     /// A tensor's values as f32, all finite.
     fn values(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let tensor = self.checkpoint.tensor(name)?;
-        let values = tensor.finite_f32()?;
+        let values = blocks::finite_f32(tensor.tensor_type, &tensor.bytes)
+            .map_err(|source| LoadError::Elements { name: name.to_owned(), source })?;
         self.count(tensor.bytes.len());
         Ok(values)
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use neuro_primitives::TensorType;
+
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::shards::Shard;
 use crate::config::ModelConfig;
 use crate::mapped_file::MappedFile;
 use crate::names;
-use crate::tensor::{StoredType, TensorData};
+use crate::tensor::TensorData;
 use crate::tensor_file::Entry;
 
 /// The tensors by name, with the files that they lie in.
@@ -24,7 +26,7 @@ pub(super) struct Inventory {
 #[derive(Debug)]
 struct Located {
     file: usize,
-    tensor_type: StoredType,
+    tensor_type: TensorType,
     shape: Vec<usize>,
     place: Range<usize>,
 }
@@ -56,7 +58,7 @@ impl Inventory {
 
     pub(super) fn tensor(&self, name: &str) -> Option<TensorData<'_>> {
         let (name, located) = self.tensors.get_key_value(name)?;
-        let bytes = self.files.get(located.file)?.bytes().get(located.place.clone())?;
+        let bytes = self.files.get(located.file)?.bytes().get(located.place.clone())?.into();
         Some(TensorData { name, tensor_type: located.tensor_type, shape: located.shape.clone(), bytes })
     }
 
@@ -77,7 +79,12 @@ impl Inventory {
     }
 
     pub(super) fn parameters(&self) -> u64 {
-        self.tensors.values().map(|located| (located.place.len() / located.tensor_type.width()) as u64).sum()
+        self.tensors
+            .values()
+            .map(|located| {
+                (located.place.len() / located.tensor_type.block_bytes() * located.tensor_type.block_elements()) as u64
+            })
+            .sum()
     }
 
     /// Moves one needed tensor from `offered` to the inventory. Returns its stored bytes.
@@ -122,7 +129,7 @@ impl Offered {
     }
 }
 
-fn check(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<StoredType, CheckpointError> {
+fn check(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<TensorType, CheckpointError> {
     let (file, tensor) = (file.to_owned(), name.to_owned());
     let Some(tensor_type) = entry.stored_type() else {
         return Err(CheckpointError::WrongType { file, tensor, got: entry.type_name.clone() });

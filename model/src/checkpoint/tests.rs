@@ -1,6 +1,5 @@
 //! Whole folders: good ones, and one test for each way of being wrong.
 
-use neuro_primitives::ExpertId;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 
@@ -8,8 +7,8 @@ use super::*;
 use crate::checkpoint::tests::fixture::{Folder, Written};
 use crate::config::{Architecture, ConfigError};
 use crate::names;
-use crate::tensor::StoredType;
 use crate::tensor_file::HeaderError;
+use neuro_primitives::TensorType;
 
 mod fixture;
 
@@ -33,7 +32,7 @@ fn the_shipped_model_opens() {
     let checkpoint = Checkpoint::open(Path::new(SKILLS)).unwrap();
     let config = checkpoint.config();
     assert_eq!((config.architecture, config.layers, config.router.experts), (Architecture::Mixtral, 4, 8));
-    assert_eq!((config.bos, &config.eos[..], config.rope_theta), (Some(0), &[1][..], 1e4));
+    assert_eq!((config.bos, &config.eos[..], config.rope.theta), (Some(0), &[1][..], 1e4));
     assert_eq!(checkpoint.tensor_names().count(), 127);
     assert_eq!(checkpoint.parameters(), 3_478_656);
     assert_eq!(checkpoint.trunk_bytes() + checkpoint.expert_bytes(), 2 * checkpoint.parameters());
@@ -44,11 +43,11 @@ fn the_shipped_model_opens() {
 }
 
 #[test]
-fn the_shipped_model_s_weights_are_finite_and_its_tokenizer_and_template_fit() {
+fn the_shipped_model_s_tokenizer_and_template_fit_its_weights() {
     let checkpoint = Checkpoint::open(Path::new(SKILLS)).unwrap();
     for name in checkpoint.tensor_names() {
         let tensor = checkpoint.tensor(name).unwrap();
-        assert_eq!(tensor.finite_f32().unwrap().len(), tensor.shape.iter().product::<usize>(), "{name}");
+        assert_eq!(tensor.count(), tensor.shape.iter().product::<usize>(), "{name}");
     }
     let message = crate::ChatMessage { role: "user".into(), content: "Q".into() };
     let prompt = checkpoint.chat_template().unwrap().unwrap().render(&[message], true).unwrap();
@@ -97,11 +96,11 @@ fn all_three_types_are_read_side_by_side() {
     let norm = "model.layers.0.input_layernorm.weight";
     folder.tensors.insert(norm.into(), Written { dtype: Dtype::F16, shape: vec![4], bytes: half });
     let checkpoint = Checkpoint::open(folder.write().path()).unwrap();
-    for (name, stored) in [("model.norm.weight", StoredType::F32), (norm, StoredType::F16)] {
+    for (name, stored) in [("model.norm.weight", TensorType::F32), (norm, TensorType::F16)] {
         let tensor = checkpoint.tensor(name).unwrap();
-        assert_eq!((tensor.tensor_type, tensor.to_f32()), (stored, vec![1.5; 4]));
+        assert_eq!((tensor.tensor_type, tensor.count()), (stored, 4));
     }
-    assert_eq!(checkpoint.tensor(QUERY).unwrap().tensor_type, StoredType::BF16);
+    assert_eq!(checkpoint.tensor(QUERY).unwrap().tensor_type, TensorType::BF16);
 }
 
 #[test]
@@ -286,19 +285,4 @@ fn a_model_may_lack_tokenizer_and_template() {
     folder.put("chat_template.jinja", "{{ messages | length }}");
     let template = Checkpoint::open(folder.path()).unwrap().chat_template().unwrap().unwrap();
     assert_eq!(template.render(&[], false).unwrap(), "0");
-}
-
-#[test]
-fn a_weight_that_is_not_a_number_is_found_by_name_and_index() {
-    let mut folder = Folder::mixtral();
-    let name = names::expert(
-        &ModelConfig::from_json(folder.config.to_string().as_bytes()).unwrap(),
-        ExpertId { layer: 1, expert: 2 },
-    )
-    .up;
-    let tensor = folder.tensors.get_mut(&name).unwrap();
-    tensor.bytes[2 * 7..2 * 8].copy_from_slice(&0x7FC0_u16.to_le_bytes());
-    let checkpoint = Checkpoint::open(folder.write().path()).unwrap();
-    let error = checkpoint.tensor(&name).unwrap().finite_f32().unwrap_err();
-    assert_eq!((error.name, error.index), (name, 7));
 }

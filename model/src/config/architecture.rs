@@ -29,10 +29,17 @@ impl std::fmt::Display for Architecture {
 }
 
 /// The activation of a feed-forward network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum HiddenActivation {
-    /// x · sigmoid(x).
+    /// `gate · sigmoid(gate) · up`.
     Silu,
+    /// gpt-oss: `gate · sigmoid(alpha · gate) · (up + 1)`, with the gate clamped to at most `limit` and up to `±limit`.
+    ClampedSwiglu {
+        /// Steepness of the sigmoid; 1.702 in the released models.
+        alpha: f32,
+        /// Where gate and up are clamped; 7 in the released models.
+        limit: f32,
+    },
 }
 
 /// RMS norm on queries and keys, after projection and before the rotary embedding.
@@ -46,15 +53,66 @@ pub enum QueryKeyNorm {
     FullWidth,
 }
 
-/// How a row chooses its experts: softmax over all of them, the best `top_k`, ties to the lowest id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a row chooses its experts: logits to scores, the best `top_k` by score (plus selection bias), ties to the lowest
+/// id, and scores to gates.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RouterRule {
     /// Experts in a layer.
     pub experts: usize,
     /// Experts that a row goes to.
     pub top_k: usize,
+    /// From logits to scores.
+    pub scores: ScoreFunction,
     /// The chosen gates are divided by their sum.
     pub renormalise: bool,
+    /// What the gates are multiplied by at the end (`routed_scaling_factor`); 1 where models have none.
+    pub scale: f32,
+    /// Only experts of the best groups may be chosen.
+    pub groups: Option<GroupRule>,
+    /// The router has a bias that is added to the logits (gpt-oss).
+    pub bias: bool,
+    /// There is a bias that is added to the scores for the choice alone, not for the gates (DeepSeek-V3).
+    pub selection_bias: bool,
+}
+
+impl RouterRule {
+    /// Softmax over all `experts`, the best `top_k`.
+    #[must_use]
+    pub const fn softmax(experts: usize, top_k: usize, renormalise: bool) -> Self {
+        let scores = ScoreFunction::Softmax;
+        Self { experts, top_k, scores, renormalise, scale: 1.0, groups: None, bias: false, selection_bias: false }
+    }
+}
+
+/// From a router's logits to scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreFunction {
+    /// Softmax over all experts.
+    Softmax,
+    /// The choice by logits, then softmax over the chosen alone (gpt-oss).
+    SoftmaxOfChosen,
+    /// The sigmoid of each (DeepSeek-V3).
+    Sigmoid,
+}
+
+/// Experts lie in equal groups, neighbours together; only the best groups take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupRule {
+    /// Groups of a layer; divides the experts.
+    pub groups: usize,
+    /// Groups that take part.
+    pub kept: usize,
+    /// What makes a group good.
+    pub score: GroupScore,
+}
+
+/// The score of a group of experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupScore {
+    /// Its best expert's (DeepSeek-V2).
+    Best,
+    /// The sum of its two best experts' (DeepSeek-V3).
+    BestTwo,
 }
 
 /// What `transformers` assumes for fields that a file leaves out.
@@ -136,7 +194,7 @@ impl Architecture {
         }
         let top_k = fields.count("num_experts_per_tok", defaults.top_k, 1..=MAX_EXPERTS)?;
         let renormalise = self == Self::Mixtral || fields.flag("norm_topk_prob", false)?;
-        Ok(RouterRule { experts, top_k, renormalise })
+        Ok(RouterRule::softmax(experts, top_k, renormalise))
     }
 
     /// Qwen3-MoE has two widths: its experts' own one, and `intermediate_size` for dense layers.

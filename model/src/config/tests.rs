@@ -59,36 +59,36 @@ fn the_released_qwen3_30b_reads_as_documented() {
         "torch_dtype": "bfloat16", "use_sliding_window": false, "vocab_size": 151_936
     });
     let config = read(&config).unwrap();
-    assert_eq!(config.router, RouterRule { experts: 128, top_k: 8, renormalise: true });
+    assert_eq!(config.router, RouterRule::softmax(128, 8, true));
     assert_eq!((config.query_width(), config.key_width(), config.d_model), (4096, 512, 2048));
-    assert_eq!((config.rope_theta, config.d_expert, config.qk_norm), (1e6, 768, QueryKeyNorm::PerHead));
-    assert_eq!((config.eos, config.dense_layers, config.sliding_window), (vec![151_645], vec![], None));
+    assert_eq!((config.rope.theta, config.d_expert, config.qk_norm), (1e6, 768, QueryKeyNorm::PerHead));
+    assert_eq!((config.eos, config.dense_layers, config.windows), (vec![151_645], vec![], vec![None; 48]));
 }
 
 #[test]
 fn fields_left_out_have_the_defaults_of_their_architecture() {
     let mixtral = read(&json!({"model_type": "mixtral"})).unwrap();
-    assert_eq!((mixtral.rope_theta, mixtral.kv_heads, mixtral.head_dim, mixtral.d_expert), (1e6, 8, 128, 14_336));
+    assert_eq!((mixtral.rope.theta, mixtral.kv_heads, mixtral.head_dim, mixtral.d_expert), (1e6, 8, 128, 14_336));
     assert_eq!((mixtral.bos, mixtral.eos, mixtral.router.renormalise), (Some(1), vec![2], true));
 
     let qwen = read(&json!({"model_type": "qwen3_moe"})).unwrap();
-    assert_eq!((qwen.rope_theta, qwen.kv_heads, qwen.head_dim, qwen.d_expert), (1e4, 4, 64, 768));
-    assert_eq!(qwen.router, RouterRule { experts: 128, top_k: 8, renormalise: false });
+    assert_eq!((qwen.rope.theta, qwen.kv_heads, qwen.head_dim, qwen.d_expert), (1e4, 4, 64, 768));
+    assert_eq!(qwen.router, RouterRule::softmax(128, 8, false));
     assert_eq!((qwen.bos, qwen.eos, qwen.rms_eps), (None, vec![], 1e-6));
 
     let olmoe = read(&json!({"model_type": "olmoe"})).unwrap();
     assert_eq!((olmoe.kv_heads, olmoe.qk_norm, olmoe.clip_qkv), (16, QueryKeyNorm::FullWidth, None));
-    assert_eq!(olmoe.router, RouterRule { experts: 64, top_k: 8, renormalise: false });
+    assert_eq!(olmoe.router, RouterRule::softmax(64, 8, false));
     assert_eq!(olmoe.eos, [50_279]);
 }
 
 #[test]
 fn the_rotary_base_is_read_in_its_old_and_its_new_place() {
-    assert_eq!(read(&mixtral(json!({"rope_theta": 500.0}))).unwrap().rope_theta, 500.0);
+    assert_eq!(read(&mixtral(json!({"rope_theta": 500.0}))).unwrap().rope.theta, 500.0);
     let new = json!({"rope_theta": "-", "rope_parameters": {"rope_type": "default", "rope_theta": 700}});
-    assert_eq!(read(&mixtral(new)).unwrap().rope_theta, 700.0);
+    assert_eq!(read(&mixtral(new)).unwrap().rope.theta, 700.0);
     let both = json!({"rope_theta": 500.0, "rope_parameters": {"rope_type": "default"}});
-    assert_eq!(read(&mixtral(both)).unwrap().rope_theta, 500.0);
+    assert_eq!(read(&mixtral(both)).unwrap().rope.theta, 500.0);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn generation_config_names_end_tokens_or_none() {
 
 #[test]
 fn a_sliding_window_counts_only_where_it_is_in_force() {
-    let window = |config: Value| read(&config).unwrap().sliding_window;
+    let window = |config: Value| read(&config).unwrap().windows[0];
     assert_eq!(window(mixtral(json!({"sliding_window": 16}))), Some(16));
     assert_eq!(window(mixtral(json!({"sliding_window": 64}))), None, "as long as the context");
     assert_eq!(window(mixtral(json!({"sliding_window": null}))), None);

@@ -1,5 +1,6 @@
 //! The control services of an orchestrator: who may join, and the standing conversation with each worker.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -82,7 +83,7 @@ impl ControlService for OrchestratorControl {
         let Some(name) = self.shared.publication.name_of(&hash) else {
             return Err(ControlError::new(ControlErrorKind::NotFound, format!("no tensor has the hash {hash}")));
         };
-        chunks(StoredTensor { shared: Arc::clone(&self.shared), name }, request.offset)
+        chunks(StoredTensor::new(Arc::clone(&self.shared), name), request.offset)
     }
 
     async fn status(&self, peer: NodeId) -> Result<Status, ControlError> {
@@ -97,15 +98,30 @@ impl ControlService for OrchestratorControl {
     }
 }
 
-/// A tensor's bytes in the mapped checkpoint: read as they leave.
+/// A tensor's bytes: in the mapped checkpoint, read as they leave, or put together where the file has another form.
 struct StoredTensor {
     shared: Arc<Shared>,
     name: String,
+    assembled: Option<Vec<u8>>,
+}
+
+impl StoredTensor {
+    fn new(shared: Arc<Shared>, name: String) -> Self {
+        let assembled = match shared.publication.checkpoint().tensor(&name).map(|tensor| tensor.bytes) {
+            Ok(Cow::Owned(bytes)) => Some(bytes),
+            Ok(Cow::Borrowed(_)) | Err(_) => None,
+        };
+        Self { shared, name, assembled }
+    }
 }
 
 impl AsRef<[u8]> for StoredTensor {
     fn as_ref(&self) -> &[u8] {
-        self.shared.publication.checkpoint().tensor(&self.name).map_or(&[], |tensor| tensor.bytes)
+        match (&self.assembled, self.shared.publication.checkpoint().tensor(&self.name).map(|tensor| tensor.bytes)) {
+            (Some(bytes), _) => bytes,
+            (None, Ok(Cow::Borrowed(bytes))) => bytes,
+            (None, _) => &[],
+        }
     }
 }
 

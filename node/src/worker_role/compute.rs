@@ -125,7 +125,7 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
         let text = format!("it waited longer than its {} ms", task.deadline_left_ms);
         return answer(&outbox, &failure(task.task, FailureCode::Expired, text));
     }
-    let outcome = pool.run(task.layer, &task.hidden, &task.routes);
+    let outcome = pool.run(task.layer, &task.hidden.into(), &task.routes);
     let spent = started.elapsed();
     let frame = match outcome {
         Ok(sums) => {

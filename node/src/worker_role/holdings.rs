@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use neuro_expert_runtime::{EngineError, ExpertPool, expert_weights};
-use neuro_model::{ModelConfig, StoredType, TensorData, names};
+use neuro_expert_runtime::{EngineError, ExpertPool, ExpertTensors, expert_weights};
+use neuro_model::{ModelConfig, TensorData, names};
 use neuro_network::control::{ControlClient, ControlError};
 use neuro_primitives::{ExpertId, Hash, Untrusted};
 use neuro_protocol::control::FetchRequest;
-use neuro_protocol::manifest::{Manifest, TensorEntry, TensorType};
+use neuro_protocol::manifest::{Manifest, TensorEntry};
 
 use super::cache::TensorCache;
 
@@ -95,8 +95,9 @@ impl Holdings {
         let (config, pool) = (Arc::clone(&self.config), Arc::clone(&self.pool));
         // Conversion takes milliseconds: not on a network thread.
         let converted = tokio::task::spawn_blocking(move || {
-            let weights = expert_weights(&config, parts.each_ref().map(view))?;
-            Ok(pool.insert(expert, weights)?)
+            let [gate, up, down] = parts.each_ref().map(view);
+            let weights = expert_weights(&config, ExpertTensors { gate, up, down, biases: None })?;
+            Ok(pool.insert(expert, &weights)?)
         });
         converted.await.unwrap_or_else(|error| Err(LoadExpertError::Stopped(error.to_string())))
     }
@@ -146,12 +147,8 @@ fn verified(received: Untrusted<Vec<u8>>, entry: &TensorEntry) -> Option<Vec<u8>
 fn view((entry, bytes): &(TensorEntry, Vec<u8>)) -> TensorData<'_> {
     TensorData {
         name: &entry.name,
-        tensor_type: match entry.tensor_type {
-            TensorType::F32 => StoredType::F32,
-            TensorType::F16 => StoredType::F16,
-            TensorType::BF16 => StoredType::BF16,
-        },
+        tensor_type: entry.tensor_type,
         shape: entry.shape.iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX)).collect(),
-        bytes,
+        bytes: bytes.into(),
     }
 }

@@ -1,35 +1,11 @@
 //! The task: rows of one layer, and the experts that each of them goes to.
 
+pub use neuro_primitives::ActivationFormat;
 use neuro_primitives::{Hash, ModelId, Route, Routes, Rows, TaskId};
 
 use super::{DecodeError, sized};
 use crate::codec::{Reader, Writer};
 use crate::limits::{MAX_D_MODEL, MAX_ROUTES_PER_ROW, MAX_ROWS_PER_TASK};
-
-/// In what form hidden states travel. A layer's form is what its local kernel takes, so sending it loses nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u16)]
-pub enum ActivationFormat {
-    /// f32, little-endian: float experts.
-    F32 = 1,
-}
-
-impl ActivationFormat {
-    /// The number on the wire and in the manifest.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        self as u16
-    }
-
-    /// The format with this number, if this version has it.
-    #[must_use]
-    pub const fn from_code(code: u16) -> Option<Self> {
-        match code {
-            1 => Some(Self::F32),
-            _ => None,
-        }
-    }
-}
 
 /// One message of work to one worker: up to 512 rows of one layer, each with the experts that this worker hosts.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use neuro_primitives::Rows;
 use rayon::prelude::*;
 
-use crate::engine::{EngineError, Matrix, check_width};
+use crate::engine::{EngineError, check_width};
 use crate::threads::threads;
 
 /// Inputs of one panel. `gemm` never cuts a chain of at most 512 products; with more, the bits of a row would depend
@@ -40,6 +40,16 @@ const LANE: usize = 8;
 
 /// Multiply-adds below which a call stays on its thread: waking another takes about as long as these.
 const PARALLEL_WORK: usize = 1 << 18;
+
+/// A weight as f32, row after row.
+pub(super) struct Matrix {
+    /// Rows: what the layer puts out.
+    pub(super) rows: usize,
+    /// Columns: what the layer takes in.
+    pub(super) columns: usize,
+    /// `[rows, columns]`.
+    pub(super) values: Vec<f32>,
+}
 
 /// A weight `[outputs, inputs]`, f32, cut into strips of outputs.
 pub(super) struct StripedMatrix {
@@ -173,7 +183,7 @@ pub(super) struct DepthChunks {
 impl DepthChunks {
     /// Cuts `rows` for `matrix`.
     pub(super) fn new(rows: &Rows, matrix: &StripedMatrix, device: &Device) -> Result<Self, EngineError> {
-        check_width(rows, matrix.inputs)?;
+        check_width(rows.width(), matrix.inputs)?;
         let froms = if rows.count() == 0 { 0 } else { matrix.inputs };
         let chunks = (0..froms).step_by(PANEL_INPUTS).map(|from| depth_chunk(rows, from, device)).collect();
         Ok(Self { rows: rows.count(), chunks })

@@ -6,17 +6,25 @@ use neuro_primitives::Rows;
 use super::*;
 use crate::conformance::check;
 
-fn matrix(rows: usize, columns: usize, seed: u32) -> Matrix {
+fn values(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let values = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / 16_777_216.0 - 0.5
     });
-    Matrix { rows, columns, values: values.take(rows * columns).collect() }
+    values.take(count).collect()
+}
+
+fn matrix(rows: usize, columns: usize, seed: u32) -> Weight<'static> {
+    Weight::from_f32("w", rows, columns, &values(rows * columns, seed))
+}
+
+fn expert(gate: Weight<'static>, up: Weight<'static>, down: Weight<'static>) -> ExpertWeights<'static> {
+    ExpertWeights { gate, up, down, biases: None, activation: HiddenActivation::Silu }
 }
 
 fn rows(count: usize, width: usize) -> Rows {
-    Rows::new(width, matrix(count, width, 77).values)
+    Rows::new(width, values(count * width, 77))
 }
 
 #[test]
@@ -33,8 +41,7 @@ fn it_conforms() {
 #[test]
 fn a_one_in_each_row_selects_a_column_of_the_weight() -> Result<(), EngineError> {
     // 530 inputs and 245 outputs: two panels, two strips, padding in both directions.
-    let weight = matrix(245, 530, 1);
-    let linear = BurnFlexEngine::new().linear(weight.clone())?;
+    let linear = BurnFlexEngine::new().linear(&matrix(245, 530, 1))?;
     let selected = [0, 7, 511, 512, 529];
     let mut input = Rows::zeros(selected.len(), 530);
     for (row, &column) in selected.iter().enumerate() {
@@ -42,7 +49,7 @@ fn a_one_in_each_row_selects_a_column_of_the_weight() -> Result<(), EngineError>
     }
     let output = linear.apply(&input)?;
     for (row, &column) in selected.iter().enumerate() {
-        let expected: Vec<f32> = weight.values.iter().skip(column).step_by(530).copied().collect();
+        let expected: Vec<f32> = values(245 * 530, 1).into_iter().skip(column).step_by(530).collect();
         assert_eq!(output.row(row), expected, "column {column}");
     }
     Ok(())
@@ -50,7 +57,7 @@ fn a_one_in_each_row_selects_a_column_of_the_weight() -> Result<(), EngineError>
 
 #[test]
 fn no_rows_in_no_rows_out() -> Result<(), EngineError> {
-    let linear = BurnFlexEngine::new().linear(matrix(3, 4, 1))?;
+    let linear = BurnFlexEngine::new().linear(&matrix(3, 4, 1))?;
     let output = linear.apply(&Rows::zeros(0, 4))?;
     assert_eq!((output.count(), output.width()), (0, 3));
     Ok(())
@@ -59,21 +66,19 @@ fn no_rows_in_no_rows_out() -> Result<(), EngineError> {
 #[test]
 fn wrong_shapes_are_refused() -> Result<(), EngineError> {
     let engine = BurnFlexEngine::new();
-    let linear = engine.linear(matrix(3, 4, 1))?;
+    let linear = engine.linear(&matrix(3, 4, 1))?;
     assert_eq!(linear.apply(&Rows::zeros(2, 3)), Err(EngineError::Width { expected: 4, got: 3 }));
-    assert!(engine.linear(Matrix { rows: 2, columns: 2, values: vec![0.0; 3] }).is_err());
+    assert!(engine.linear(&Weight::from_f32("w", 2, 2, &[0.0; 3])).is_err());
     let (gate, up, down) = (matrix(5, 4, 1), matrix(5, 4, 2), matrix(4, 5, 3));
-    let swapped =
-        ExpertWeights { gate: gate.clone(), up: up.clone(), down: up.clone(), activation: HiddenActivation::Silu };
-    assert!(engine.expert(swapped).is_err());
-    let expert = engine.expert(ExpertWeights { gate, up, down, activation: HiddenActivation::Silu })?;
-    assert_eq!(expert.forward(&Rows::zeros(1, 5)), Err(EngineError::Width { expected: 4, got: 5 }));
+    assert!(engine.expert(&expert(gate.clone(), up.clone(), up.clone())).is_err());
+    let expert = engine.expert(&expert(gate, up, down))?;
+    assert_eq!(expert.forward(&Rows::zeros(1, 5).into()), Err(EngineError::Width { expected: 4, got: 5 }));
     Ok(())
 }
 
 #[test]
 fn a_call_large_enough_for_many_threads_gives_the_bits_of_one() -> Result<(), Box<dyn std::error::Error>> {
-    let linear = BurnFlexEngine::new().linear(matrix(900, 700, 4))?;
+    let linear = BurnFlexEngine::new().linear(&matrix(900, 700, 4))?;
     let input = rows(33, 700);
     let on = |threads| -> Result<Rows, Box<dyn std::error::Error>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -88,7 +93,7 @@ fn a_call_large_enough_for_many_threads_gives_the_bits_of_one() -> Result<(), Bo
 
 #[test]
 fn what_is_not_a_number_stays_in_its_row() -> Result<(), EngineError> {
-    let linear = BurnFlexEngine::new().linear(matrix(60, 20, 5))?;
+    let linear = BurnFlexEngine::new().linear(&matrix(60, 20, 5))?;
     let clean = linear.apply(&rows(3, 20))?;
     let mut input = rows(3, 20);
     input.row_mut(1)[4] = f32::NAN;
@@ -101,15 +106,10 @@ fn what_is_not_a_number_stays_in_its_row() -> Result<(), EngineError> {
 /// The largest model of the conformance suite is far below a real one: one expert of a real size against f64 sums.
 #[test]
 fn an_expert_of_a_real_size_stays_within_the_tolerance() -> Result<(), EngineError> {
-    let weights = ExpertWeights {
-        gate: matrix(1024, 2048, 1),
-        up: matrix(1024, 2048, 2),
-        down: matrix(2048, 1024, 3),
-        activation: HiddenActivation::Silu,
-    };
-    let input = rows(2, 2048);
-    let got = BurnFlexEngine::new().expert(weights.clone())?.forward(&input)?;
-    let expected = crate::engines::ReferenceEngine.expert(weights)?.forward(&input)?;
+    let weights = expert(matrix(1024, 2048, 1), matrix(1024, 2048, 2), matrix(2048, 1024, 3));
+    let input = rows(2, 2048).into();
+    let got = BurnFlexEngine::new().expert(&weights)?.forward(&input)?;
+    let expected = crate::engines::ReferenceEngine.expert(&weights)?.forward(&input)?;
     let scale = expected.values().iter().fold(0.0_f32, |scale, value| scale.max(value.abs()));
     for (got, expected) in got.values().iter().zip(expected.values()) {
         assert!((got - expected).abs() <= 1e-5 * scale, "{got} is far from {expected} at scale {scale}");
