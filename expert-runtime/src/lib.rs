@@ -13,6 +13,7 @@ pub mod blocks;
 pub mod conformance;
 pub mod engine;
 pub mod engines;
+pub mod kernels;
 pub mod pool;
 pub mod threads;
 pub mod weights;
