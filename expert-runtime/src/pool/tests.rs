@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::Weight;
-use crate::engines::{BurnFlexEngine, ReferenceEngine};
+use crate::engines::ReferenceEngine;
 
 const D_MODEL: usize = 24;
 const EXPERTS: u16 = 8;
@@ -39,8 +39,8 @@ fn pool(engine: Arc<dyn Engine>, experts: impl IntoIterator<Item = u16>) -> Expe
     pool
 }
 
-fn flex(experts: impl IntoIterator<Item = u16>) -> ExpertPool {
-    pool(Arc::new(BurnFlexEngine::new()), experts)
+fn reference(experts: impl IntoIterator<Item = u16>) -> ExpertPool {
+    pool(Arc::new(ReferenceEngine), experts)
 }
 
 fn routes(rows: &[&[(u16, f32)]]) -> Routes {
@@ -56,7 +56,7 @@ fn total(pools: &[ExpertPool], hidden: &Rows, routes: &Routes) -> Result<FixedSu
     let mut total = FixedSum::zeros(hidden.count(), D_MODEL);
     for pool in pools {
         let (rows, part) = routes.restrict(|expert| pool.holds(id(expert)));
-        for (&row, sum) in rows.iter().zip(pool.run(LAYER, &hidden.gather(&rows), &part)?) {
+        for (&row, sum) in rows.iter().zip(pool.run(LAYER, &hidden.gather(&rows).into(), &part)?) {
             total.add(row, &sum).expect("the sums are small");
         }
     }
@@ -83,11 +83,11 @@ proptest! {
         seed in 0..1000_u32,
     ) {
         let hidden = Rows::new(D_MODEL, values(routes.count() * D_MODEL, seed));
-        let whole = total(&[flex(0..EXPERTS)], &hidden, &routes)?;
+        let whole = total(&[reference(0..EXPERTS)], &hidden, &routes)?;
         for pools in [1, 2, 4] {
             let owner = |expert: u16| owners[usize::from(expert)];
             let split: Vec<ExpertPool> = (0..pools)
-                .map(|pool| flex((0..EXPERTS).filter(|&expert| owner(expert) % pools == pool)))
+                .map(|pool| reference((0..EXPERTS).filter(|&expert| owner(expert) % pools == pool)))
                 .collect();
             prop_assert_eq!(&total(&split, &hidden, &routes)?, &whole, "{} pools", pools);
         }
@@ -98,12 +98,12 @@ proptest! {
 fn a_sum_is_the_gated_sum_of_the_experts() -> Result<(), PoolError> {
     let hidden = Rows::new(D_MODEL, values(3 * D_MODEL, 5));
     let routes = routes(&[&[(1, 0.75), (4, -0.5)], &[(4, 0.3)], &[(0, 1.0), (1, 2.0), (4, 0.1)]]);
-    let sums = pool(Arc::new(ReferenceEngine), [0, 1, 4]).run(LAYER, &hidden, &routes)?;
+    let sums = pool(Arc::new(ReferenceEngine), [0, 1, 4]).run(LAYER, &hidden.clone().into(), &routes)?;
     for (row, routes) in routes.iter().enumerate() {
         let mut expected = vec![0.0_f64; D_MODEL];
         for route in routes {
-            let expert = ReferenceEngine.expert(weights(u32::from(route.expert)))?;
-            let output = expert.forward(&hidden.slice(row, row + 1))?;
+            let expert = ReferenceEngine.expert(&weights(u32::from(route.expert)))?;
+            let output = expert.forward(&hidden.slice(row, row + 1).into())?;
             for (sum, value) in expected.iter_mut().zip(output.values()) {
                 *sum += f64::from(route.gate * value);
             }
@@ -120,7 +120,8 @@ fn a_sum_is_the_gated_sum_of_the_experts() -> Result<(), PoolError> {
 #[test]
 fn a_row_travels_as_f32_only_with_one_route() -> Result<(), PoolError> {
     let hidden = Rows::new(D_MODEL, values(3 * D_MODEL, 6));
-    let sums = flex([2, 5]).run(LAYER, &hidden, &routes(&[&[(2, 0.5)], &[], &[(2, 0.5), (5, 0.5)]]))?;
+    let sums =
+        reference([2, 5]).run(LAYER, &hidden.clone().into(), &routes(&[&[(2, 0.5)], &[], &[(2, 0.5), (5, 0.5)]]))?;
     assert!(matches!(&sums[0], RowSum::One(values) if values.len() == D_MODEL));
     assert_eq!(sums[1], RowSum::Many(vec![0; D_MODEL]), "a row without routes gets nothing added");
     assert!(matches!(&sums[2], RowSum::Many(values) if values.iter().any(|&value| value != 0)));
@@ -129,14 +130,14 @@ fn a_row_travels_as_f32_only_with_one_route() -> Result<(), PoolError> {
 
 #[test]
 fn no_rows_are_answered_with_no_sums() {
-    assert_eq!(flex([]).run(LAYER, &Rows::zeros(0, D_MODEL), &Routes::new()), Ok(vec![]));
-    assert_eq!(flex([]).run(LAYER, &Rows::default(), &Routes::new()), Ok(vec![]));
+    assert_eq!(reference([]).run(LAYER, &Rows::zeros(0, D_MODEL).into(), &Routes::new()), Ok(vec![]));
+    assert_eq!(reference([]).run(LAYER, &Rows::default().into(), &Routes::new()), Ok(vec![]));
 }
 
 #[test]
 fn an_expert_that_is_not_held_is_named() {
-    let pool = flex([1, 2]);
-    let run = |layer, expert| pool.run(layer, &Rows::zeros(1, D_MODEL), &routes(&[&[(expert, 1.0)]]));
+    let pool = reference([1, 2]);
+    let run = |layer, expert| pool.run(layer, &Rows::zeros(1, D_MODEL).into(), &routes(&[&[(expert, 1.0)]]));
     assert!(run(LAYER, 1).is_ok());
     let missing = run(LAYER, 7).expect_err("expert 7 is not held");
     assert_eq!(missing, PoolError::NotHeld(id(7)));
@@ -147,11 +148,11 @@ fn an_expert_that_is_not_held_is_named() {
 
 #[test]
 fn a_contribution_out_of_range_names_expert_and_row() {
-    let pool = flex([1, 2]);
+    let pool = reference([1, 2]);
     let hidden = Rows::new(D_MODEL, values(3 * D_MODEL, 8));
     for gate in [f32::NAN, f32::INFINITY, 1e30] {
         let routes = routes(&[&[(1, 1.0)], &[(1, 1.0), (2, gate)], &[(1, gate)]]);
-        let error = pool.run(LAYER, &hidden, &routes).expect_err("the gate makes it leave the range");
+        let error = pool.run(LAYER, &hidden.clone().into(), &routes).expect_err("the gate makes it leave the range");
         let PoolError::OutOfRange { expert, row, source: ContributionError::OutOfRange { .. } } = error else {
             panic!("{error}");
         };
@@ -164,28 +165,28 @@ fn a_contribution_out_of_range_names_expert_and_row() {
 fn a_row_that_is_not_a_number_is_refused() {
     let mut hidden = Rows::new(D_MODEL, values(2 * D_MODEL, 9));
     hidden.row_mut(1)[0] = f32::NAN;
-    let error = flex([1]).run(LAYER, &hidden, &routes(&[&[(1, 1.0)], &[(1, 1.0)]]));
+    let error = reference([1]).run(LAYER, &hidden.clone().into(), &routes(&[&[(1, 1.0)], &[(1, 1.0)]]));
     assert!(matches!(error, Err(PoolError::OutOfRange { row: 1, .. })), "{error:?}");
 }
 
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
-    let pool = flex([1]);
+    let pool = reference([1]);
     let one = routes(&[&[(1, 1.0)]]);
-    let wide = pool.run(LAYER, &Rows::zeros(1, D_MODEL + 1), &one);
+    let wide = pool.run(LAYER, &Rows::zeros(1, D_MODEL + 1).into(), &one);
     assert_eq!(wide, Err(EngineError::Width { expected: D_MODEL, got: D_MODEL + 1 }.into()));
-    let more_rows = pool.run(LAYER, &Rows::zeros(2, D_MODEL), &one);
+    let more_rows = pool.run(LAYER, &Rows::zeros(2, D_MODEL).into(), &one);
     assert_eq!(more_rows, Err(PoolError::RouteCount { expected: 2, got: 1 }));
     let many: Vec<&[(u16, f32)]> = vec![&[]; MAX_ROWS + 1];
-    let too_many = pool.run(LAYER, &Rows::zeros(MAX_ROWS + 1, D_MODEL), &routes(&many));
+    let too_many = pool.run(LAYER, &Rows::zeros(MAX_ROWS + 1, D_MODEL).into(), &routes(&many));
     assert_eq!(too_many, Err(PoolError::TooManyRows { limit: MAX_ROWS, got: MAX_ROWS + 1 }));
-    let most = pool.run(LAYER, &Rows::zeros(MAX_ROWS, D_MODEL), &routes(&many[1..]));
+    let most = pool.run(LAYER, &Rows::zeros(MAX_ROWS, D_MODEL).into(), &routes(&many[1..]));
     assert_eq!(most.map(|sums| sums.len()), Ok(MAX_ROWS));
 }
 
 #[test]
 fn experts_come_and_go() -> Result<(), EngineError> {
-    let pool = flex([4, 1]);
+    let pool = reference([4, 1]);
     assert_eq!(pool.held(), [id(1), id(4)]);
     let both = pool.resident_bytes();
     assert!(both >= 2 * 3 * 17 * 24 * 4, "{both} bytes do not hold two experts");
@@ -193,7 +194,7 @@ fn experts_come_and_go() -> Result<(), EngineError> {
     assert!(!pool.remove(id(4)), "it is gone");
     assert!(!pool.holds(id(4)) && pool.holds(id(1)));
     assert_eq!(pool.resident_bytes(), both / 2);
-    pool.insert(id(1), weights(4))?;
+    pool.insert(id(1), &weights(4))?;
     assert_eq!(pool.held(), [id(1)], "new weights take the place of the old");
     Ok(())
 }
@@ -201,7 +202,7 @@ fn experts_come_and_go() -> Result<(), EngineError> {
 #[test]
 fn an_expert_of_another_width_is_refused() {
     let pool = ExpertPool::new(Arc::new(ReferenceEngine), D_MODEL + 1);
-    let refused = pool.insert(id(1), weights(1));
+    let refused = pool.insert(id(1), &weights(1));
     assert_eq!(refused, Err(EngineError::Width { expected: D_MODEL + 1, got: D_MODEL }));
     assert!(pool.held().is_empty());
 }
@@ -214,20 +215,23 @@ impl Engine for Meddler {
         crate::engine::EngineId { class: "meddler", spec: 0 }
     }
 
-    fn linear(&self, weight: Matrix) -> Result<Box<dyn crate::engine::Linear>, EngineError> {
+    fn linear(&self, weight: &Weight<'_>) -> Result<Box<dyn crate::engine::Linear>, EngineError> {
         ReferenceEngine.linear(weight)
     }
 
-    fn expert(&self, _: ExpertWeights) -> Result<Box<dyn Expert>, EngineError> {
+    fn expert(&self, _: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         Ok(Box::new(Self(self.0.clone())))
     }
 }
 
 impl Expert for Meddler {
-    fn forward(&self, hidden: &Rows) -> Result<Rows, EngineError> {
+    fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
         let removed = self.0.upgrade().is_some_and(|pool| pool.remove(id(1)));
         assert!(removed, "the expert removes itself");
-        Ok(hidden.clone())
+        match hidden {
+            Activations::F32(rows) => Ok(rows.clone()),
+            Activations::Q8(_) => unreachable!("the caller sends f32"),
+        }
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -238,9 +242,9 @@ impl Expert for Meddler {
 #[test]
 fn a_change_during_a_run_neither_waits_nor_disturbs_it() -> Result<(), PoolError> {
     let pool = Arc::new_cyclic(|pool| ExpertPool::new(Arc::new(Meddler(pool.clone())), D_MODEL));
-    pool.insert(id(1), weights(1))?;
+    pool.insert(id(1), &weights(1))?;
     let hidden = Rows::new(D_MODEL, values(D_MODEL, 2));
-    let sums = pool.run(LAYER, &hidden, &routes(&[&[(1, 1.0)]]))?;
+    let sums = pool.run(LAYER, &hidden.clone().into(), &routes(&[&[(1, 1.0)]]))?;
     assert_eq!(sums, [RowSum::One(hidden.into_values())]);
     assert!(pool.held().is_empty());
     Ok(())
