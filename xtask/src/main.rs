@@ -3,17 +3,20 @@
 //! A rule that only a page states is soon broken; what this program checks stays true. It needs nothing but cargo and
 //! git, builds in seconds and is a step of the continuous integration.
 
+mod compare;
 mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy    check layers, licences, sizes, names, documents";
+const USAGE: &str = "usage: cargo xtask tidy            check layers, licences, sizes, names, documents
+       cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => run_tidy(),
+        ["compare", "decode", ..] => run_compare(&arguments[2..]),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -30,6 +33,17 @@ fn run_tidy() -> ExitCode {
         }
         Err(error) => {
             eprintln!("tidy could not look: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_compare(arguments: &[String]) -> ExitCode {
+    let compared = compare::Comparison::from_arguments(arguments).and_then(|these| these.run(&repository_root()));
+    match compared {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot compare: {error:#}");
             ExitCode::FAILURE
         }
     }

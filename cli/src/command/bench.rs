@@ -2,6 +2,8 @@
 
 mod checkpoint;
 mod decode;
+mod experts;
+mod single;
 
 pub use decode::rate_of;
 
@@ -17,6 +19,11 @@ use crate::output::Output;
 pub enum BenchCommand {
     /// Tokens per second in one process and over worker processes, the round trip of a micro-task, and memory
     Decode(decode::DecodeArgs),
+    /// One expert of each weight type, beside a plain read of memory
+    Experts(experts::ExpertsArgs),
+    /// One model in this process alone, as JSON: what `decode` starts
+    #[command(hide = true)]
+    Single(single::SingleArgs),
 }
 
 /// One figure. The peer's fields are filled by a comparison that runs the peer at the same time.
@@ -69,6 +76,8 @@ struct Machine {
 pub fn run(_global: &GlobalArgs, command: &BenchCommand, output: Output) -> CommandResult {
     let (bench, results) = match command {
         BenchCommand::Decode(args) => ("decode", decode::run(args)?),
+        BenchCommand::Experts(args) => ("experts", experts::run(args)?),
+        BenchCommand::Single(args) => return single::run(args, output),
     };
     if output.json {
         return output.object(&serde_json::json!({"bench": bench, "machine": machine(), "results": results}));

@@ -14,6 +14,12 @@ pub fn anonymous_bytes_of(process: u32) -> Option<u64> {
     kilobytes(&format!("/proc/{process}/status"), "RssAnon:")
 }
 
+/// The most memory that this process has held, mapped files included, in bytes (`VmHWM`).
+#[must_use]
+pub fn peak_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM:")
+}
+
 /// Memory that programs can still get without swapping, in bytes (`MemAvailable`).
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
@@ -35,6 +41,7 @@ mod tests {
     #[test]
     fn linux_tells() {
         assert!(anonymous_bytes().is_some_and(|bytes| bytes > 4096));
+        assert!(peak_bytes() >= anonymous_bytes());
         assert!(available_bytes().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -4,19 +4,16 @@
 //! operating system's figures, the round trip by the orchestrator's own status.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
-use neuro_inference::{GenerateRequest, SamplingParams};
 use neuro_model::{Checkpoint, ModelConfig, names};
-use neuro_node::completer::{Completer, JobEvent};
 use neuro_node::data_dir::DataDir;
-use neuro_node::local::{LocalCompleter, LocalOptions};
 use neuro_node::os::memory;
 
 use super::Measurement;
 use super::checkpoint::{self, Shape};
+use super::single::SingleReport;
 use crate::api_client::ApiClient;
 use crate::exit_code::Outcome;
 use crate::failure::Failure;
@@ -44,9 +41,12 @@ const MEMORY_ALLOWANCE_BYTES: u64 = 100 << 20;
 /// Options of `neuro bench decode`.
 #[derive(Debug, ClapArgs)]
 pub struct DecodeArgs {
-    /// Measure with this checkpoint instead of a random one
-    #[arg(long, value_name = "DIR")]
+    /// Measure with this model, a Hugging Face folder or a GGUF file, instead of a random one
+    #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
+    /// Lengths of the prompts to measure, in tokens
+    #[arg(long, value_delimiter = ',', default_values_t = [128], value_name = "TOKENS")]
+    pub prompts: Vec<usize>,
     /// Worker processes
     #[arg(long, default_value_t = 4)]
     pub workers: usize,
@@ -98,13 +98,63 @@ async fn measure(
     let mut results = round_trip(&root.join("network-1"), small).await?;
     bar.set_message(format!("decoding over {} workers", args.workers));
     let over_workers = over_workers(args, &root.join("network-2"), model).await?;
-    bar.set_message("decoding in one process");
-    let single = single_process(model, args.tokens).await?;
-    let case = format!("decode_f32_{}workers", args.workers);
-    results.push(Measurement::new("decode_f32_single", single, "tokens/s"));
-    results.push(Measurement::new(&case, over_workers.tokens_per_second, "tokens/s").beside("single process", single));
+    let kind = weights_kind(model)?;
+    let mut fastest = 0.0_f64;
+    for threads in thread_counts() {
+        bar.set_message(format!("decoding in one process with {threads} threads"));
+        let report = in_one_process(args, model, threads).await?;
+        fastest = report.prompts.iter().fold(fastest, |fastest, prompt| fastest.max(prompt.decode_per_second));
+        results.extend(of_one_process(&report, &kind, threads));
+    }
+    let case = format!("decode_{kind}_{}workers", args.workers);
+    let over = Measurement::new(&case, over_workers.tokens_per_second, "tokens/s");
+    results.push(over.beside("single process", fastest));
     results.extend(over_workers.memory);
     Ok(results)
+}
+
+/// The type that most of the model's bytes have: that of its experts.
+fn weights_kind(model: &Path) -> Result<String, Failure> {
+    let checkpoint = Checkpoint::open(model)?;
+    let first = names::experts(checkpoint.config()).next();
+    let tensor = first.map(|id| checkpoint.tensor(&names::expert(checkpoint.config(), id).gate)).transpose()?;
+    Ok(tensor.map_or_else(|| "none".to_owned(), |tensor| tensor.tensor_type.to_string()))
+}
+
+/// One thread, and as many as the machine has.
+fn thread_counts() -> Vec<usize> {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    if all == 1 { vec![1] } else { vec![1, all] }
+}
+
+/// Runs `neuro bench single` as a process of its own.
+async fn in_one_process(args: &DecodeArgs, model: &Path, threads: usize) -> Result<SingleReport, Failure> {
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.args(["--json", "bench", "single", "--model"]).arg(model);
+    command.args(["--threads", &threads.to_string(), "--tokens", &args.tokens.to_string()]);
+    command.args(["--prompts", &args.prompts.iter().map(usize::to_string).collect::<Vec<_>>().join(",")]);
+    let output = command.kill_on_drop(true).output().await?;
+    if !output.status.success() {
+        return Err(Failure::message(Outcome::Failed, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The figures of one process under their names: `decode_q8_0_t2`, `prompt128_q8_0_t2`, …
+fn of_one_process(report: &SingleReport, kind: &str, threads: usize) -> Vec<Measurement> {
+    let mut results = Vec::new();
+    for (index, prompt) in report.prompts.iter().enumerate() {
+        if index == 0 {
+            let case = format!("decode_{kind}_t{threads}");
+            results.push(Measurement::new(&case, prompt.decode_per_second, "tokens/s"));
+        }
+        let case = format!("prompt{}_{kind}_t{threads}", prompt.tokens);
+        results.push(Measurement::new(&case, prompt.prompt_per_second, "tokens/s"));
+    }
+    results.push(Measurement::new(&format!("first_token_{kind}_t{threads}"), report.load_ms, "ms"));
+    let peak = report.peak_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20));
+    results.extend(peak.map(|peak| Measurement::new(&format!("peak_memory_{kind}_t{threads}"), peak, "MiB")));
+    results
 }
 
 /// The median time from a micro-task's departure to its answer, as the orchestrator's status has it, and the same
@@ -166,35 +216,6 @@ fn plan(root: &Path, model: &Path, workers: usize) -> NetworkPlan {
     let threads = (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1);
     let (root, model) = (root.to_owned(), model.to_owned());
     NetworkPlan { root, model, workers, threads, api: "127.0.0.1:0".to_owned(), reachable: false }
-}
-
-/// Tokens per second of this process alone, after the first token.
-async fn single_process(model: &Path, tokens: usize) -> Result<f64, Failure> {
-    let completer = Arc::new(LocalCompleter::load(model, LocalOptions::default(), &mut |_| {})?);
-    local_rate(&completer, 8).await?;
-    local_rate(&completer, tokens).await
-}
-
-async fn local_rate(completer: &LocalCompleter, tokens: usize) -> Result<f64, Failure> {
-    let sampling = SamplingParams { temperature: 0.0, top_p: 1.0, seed: 0, choice: 0, top_logprobs: None };
-    let request = GenerateRequest {
-        prompt: PROMPT.to_vec(),
-        max_tokens: tokens,
-        sampling,
-        stop: Vec::new(),
-        stop_ids: Vec::new(),
-        skip_special: true,
-    };
-    let mut job = completer.submit(request, "bench")?;
-    let mut arrivals = Vec::with_capacity(tokens);
-    while let Some(event) = job.events.recv().await {
-        match event {
-            JobEvent::Token(_) => arrivals.push(Instant::now()),
-            JobEvent::Done(_) => break,
-            JobEvent::Failed { message, .. } => return Err(Failure::message(Outcome::Failed, message)),
-        }
-    }
-    Ok(rate_of(&arrivals))
 }
 
 /// Tokens per second after the first token.
