@@ -51,9 +51,7 @@ fn read_floats(reader: &mut Reader<'_>, rows: usize, width: usize) -> Result<Row
     let values = reader.f32s(rows * width)?;
     match first_bad(&values, |value| value.is_finite()) {
         None => Ok(Rows::new(width, values)),
-        Some(place) => {
-            Err(DecodeError::Hidden { row: place / width, column: place % width, value: values[place] })
-        }
+        Some(place) => Err(DecodeError::Hidden { row: place / width, column: place % width, value: values[place] }),
     }
 }
 
