@@ -104,6 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn the_figures_of_the_specification_are_these() {
+        let both_ways = |traffic: LayerTraffic| (traffic.task_bytes, traffic.answer_bytes);
+        let floats = LayerTraffic::of_token(2048, ActivationFormat::F32, 8, 4);
+        let blocks = LayerTraffic::of_token(2048, ActivationFormat::Q8, 8, 4);
+        let bf16 = LayerTraffic::of_token_in_bf16(2048, 8, 4);
+        assert_eq!([floats, blocks, bf16].map(both_ways), [(33_076, 65_632), (9_524, 65_632), (16_692, 16_480)]);
+    }
+
+    #[test]
     fn blocks_take_little_more_than_half_of_bf16_on_the_way_out() {
         let blocks = LayerTraffic::of_token(4096, ActivationFormat::Q8, 8, 4);
         let bf16 = LayerTraffic::of_token_in_bf16(4096, 8, 4);

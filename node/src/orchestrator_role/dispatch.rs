@@ -1,9 +1,10 @@
 //! Carries the orchestrator core's effects out: it owns the tensors of running calls and the way to each worker.
 //!
 //! A decode thread calls [`Dispatch::call`] and blocks. Its rows are brought into the layer's activation format once,
-//! before the lock is taken. The core says which worker gets which experts; the rows go out on the workers' links; answers come in on the links' tasks, are checked against what was asked, and are added by
-//! the contribution rule when the core accepts them. All state sits behind one mutex, which is held for microseconds
-//! (for a full chunk of 512 rows: as long as its rows take to copy) and never across a wait.
+//! before the lock is taken. The core says which worker gets which experts; the rows go out on the workers' links;
+//! answers come in on the links' tasks, are checked against what was asked, and are added by the contribution rule when
+//! the core accepts them. All state sits behind one mutex, which is held for microseconds (for a full chunk of 512 rows:
+//! as long as its rows take to copy) and never across a wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
