@@ -118,7 +118,7 @@ fn a_second_answer_breaks_the_protocol_and_changes_nothing() {
 
 #[test]
 fn a_wrong_shape_is_blamed_and_the_task_goes_to_another() {
-    [ActivationFormat::F32, ActivationFormat::Q8].map(wrong_shape_is_blamed);
+    [ActivationFormat::F32, ActivationFormat::Q8].into_iter().for_each(wrong_shape_is_blamed);
 }
 
 fn wrong_shape_is_blamed(format: ActivationFormat) {
