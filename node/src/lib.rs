@@ -2,6 +2,7 @@
 
 pub mod completer;
 pub mod data_dir;
+mod gguf_files;
 pub mod http;
 pub mod jobs;
 pub mod local;

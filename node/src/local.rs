@@ -162,8 +162,11 @@ fn hash_part(hasher: &mut blake3::Hasher, part: &[u8]) {
     hasher.update(part);
 }
 
-/// The folder's name, or its parent's where the folder is only called `checkpoint`.
+/// The folder's name, or its parent's where the folder is only called `checkpoint`; of a GGUF file, its own.
 pub(crate) fn folder_name(dir: &Path) -> String {
+    if let Some(name) = crate::gguf_files::model_name(dir) {
+        return name;
+    }
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match name(&dir) {

@@ -260,7 +260,8 @@ impl Node {
             call_patience: config.call_patience.unwrap_or(usual.call_patience),
             ..usual
         };
-        let dispatch = Arc::new(Dispatch::new(manifest.model_id(), settings));
+        let dispatch =
+            Arc::new(Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings));
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
         let text =
             |what| move |error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use neuro_model::{Checkpoint, CheckpointError, names};
 use neuro_primitives::{Hash, NodeKey, Untrusted};
-use neuro_protocol::frame::ActivationFormat;
 use neuro_protocol::manifest::{AssetEntry, Manifest, SignedManifest, TensorEntry, TensorPlace, VerifiedManifest};
 use neuro_protocol::version::ENGINE_SPEC;
 
 use crate::data_dir::{DataDir, DataDirError};
+use crate::gguf_files;
 use crate::local::folder_name;
 use crate::os::private_file;
+
+mod activation_formats;
 
 /// A checkpoint with its signed manifest: what an orchestrator serves to workers.
 pub struct Publication {
@@ -35,7 +38,7 @@ pub enum PublishError {
     /// Our own manifest does not verify.
     #[error("the manifest made from {folder} does not verify: {reason}")]
     Manifest {
-        /// The checkpoint's folder.
+        /// The checkpoint's folder or file.
         folder: String,
         /// What is wrong with it.
         reason: String,
@@ -92,20 +95,29 @@ impl Publication {
     }
 }
 
-/// Names a checkpoint's state by the paths, sizes and modification times of its files.
+/// Names a checkpoint's state: by the paths, sizes and modification times of its files, and by what was read or made of
+/// them, because another build may make another configuration or other names of the same GGUF file.
 fn fingerprint(checkpoint: &Checkpoint) -> Hash {
-    let mut lines: Vec<String> = fs::read_dir(checkpoint.dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let facts = entry.metadata().ok()?;
-            let changed = facts.modified().ok()?;
-            Some(format!("{} {} {changed:?}\n", entry.path().display(), facts.len()))
-        })
-        .collect();
-    lines.sort();
-    Hash::of(format!("spec {ENGINE_SPEC}\n{}", lines.concat()).as_bytes())
+    let mut lines = vec![format!("spec {ENGINE_SPEC}\n")];
+    lines.extend(files(checkpoint.dir()).iter().filter_map(|file| facts(file)));
+    lines.extend(checkpoint.assets().iter().map(|asset| format!("{} {}\n", asset.name, Hash::of(&asset.bytes))));
+    lines.extend(checkpoint.tensor_names().map(|name| format!("{name}\n")));
+    Hash::of(lines.concat().as_bytes())
+}
+
+/// The files of the folder, or those that belong to the file, at `path`. Ascending.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return gguf_files::parts(path) };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// Where a file lies, how long it is and when it was changed: of a link, what it leads to.
+fn facts(file: &Path) -> Option<String> {
+    let facts = fs::metadata(file).ok()?;
+    let changed = facts.modified().ok()?;
+    Some(format!("{} {} {changed:?}\n", file.display(), facts.len()))
 }
 
 /// The manifest of `checkpoint`, hashing its tensors on all cores.
@@ -129,7 +141,7 @@ fn describe(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<
         engine_spec: ENGINE_SPEC,
         config: checkpoint.config_bytes().to_vec(),
         assets,
-        activation_formats: vec![ActivationFormat::F32; config.layers],
+        activation_formats: activation_formats::of_layers(config, &tensors),
         tensors,
     })
 }
@@ -171,4 +183,33 @@ fn entry_of(checkpoint: &Checkpoint, name: &str) -> Result<TensorEntry, Checkpoi
         length: tensor.bytes.len() as u64,
         hash: Hash::of(&tensor.bytes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_folder_are_all_and_those_of_a_file_are_its_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["b-00002-of-00002.gguf", "a.gguf", "b-00001-of-00002.gguf"] {
+            fs::write(path(name), name).unwrap();
+        }
+        assert_eq!(files(&path("a.gguf")), [path("a.gguf")]);
+        let parts = [path("b-00001-of-00002.gguf"), path("b-00002-of-00002.gguf")];
+        assert_eq!(files(&parts[1]), parts);
+        assert_eq!(files(dir.path()), [path("a.gguf"), parts[0].clone(), parts[1].clone()]);
+    }
+
+    #[test]
+    fn a_file_that_grows_has_other_facts_and_one_that_is_gone_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.gguf");
+        assert_eq!(facts(&file), None);
+        fs::write(&file, "short").unwrap();
+        let before = facts(&file);
+        fs::write(&file, "longer").unwrap();
+        assert!(before.is_some() && before != facts(&file));
+    }
 }

@@ -104,6 +104,11 @@ impl Writer {
         self.chunks(values, |value| value.to_le_bytes());
     }
 
+    /// `values` (i8, any length), one byte each in two's complement, without a count.
+    pub fn i8s(&mut self, values: &[i8]) {
+        self.bytes.extend(values.iter().map(|value| value.cast_unsigned()));
+    }
+
     /// Bytes as they are, without a length: for fields of fixed size.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

@@ -18,13 +18,14 @@
 
 use std::ops::RangeInclusive;
 
-use neuro_primitives::TaskId;
+use neuro_primitives::{ACTIVATION_BLOCK, TaskId};
 
 use crate::codec::{CodecError, Reader, Writer};
 
 mod answer;
 mod failure;
 mod hello;
+mod hidden;
 mod task;
 
 pub use answer::{Answer, AnswerError};
@@ -55,7 +56,7 @@ pub enum DecodeError {
     /// The bytes do not hold the fields.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// A kind of frame that version 1 does not have.
+    /// A kind of frame that version 2 does not have.
     #[error("expected a frame of kind 1 to 6, got {got}")]
     Kind {
         /// The byte.
@@ -67,8 +68,8 @@ pub enum DecodeError {
         /// As it came.
         got: RangeInclusive<u16>,
     },
-    /// An activation format that version 1 does not have.
-    #[error("expected an activation format of version 1, got {got}")]
+    /// An activation format that version 2 does not have.
+    #[error("expected an activation format of version 2, got {got}")]
     Activation {
         /// The code.
         got: u16,
@@ -112,6 +113,30 @@ pub enum DecodeError {
         column: usize,
         /// The value.
         value: f32,
+    },
+    /// Hidden states in blocks whose rows are no whole number of them.
+    #[error("expected hidden states of a multiple of {ACTIVATION_BLOCK} values, got {width}")]
+    Blocks {
+        /// Values of a row.
+        width: usize,
+    },
+    /// A block whose scale is NaN, infinite or has a sign.
+    #[error("row {row}: the scale of block {block} is {scale}, expected a finite number without a sign")]
+    Scale {
+        /// The row within the task.
+        row: usize,
+        /// The block within the row.
+        block: usize,
+        /// The scale.
+        scale: f32,
+    },
+    /// A block with -128, which no rounding makes: the largest value of a block becomes 127 or -127.
+    #[error("row {row}: value {column} of the hidden state is -128, expected -127 to 127")]
+    Quantised {
+        /// The row within the task.
+        row: usize,
+        /// The place within the row.
+        column: usize,
     },
     /// A row of an answer that is neither one contribution nor a sum of many.
     #[error("row {row}: expected 1 or 2 as the kind of row, got {got}")]

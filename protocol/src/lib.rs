@@ -10,6 +10,7 @@ pub mod frame;
 pub mod limits;
 pub mod manifest;
 pub mod ticket;
+pub mod traffic;
 pub mod version;
 
 pub use frame::{

@@ -2,7 +2,9 @@
 //!
 //! Both sides must agree on the bounds that shape a frame: a change of one of those is a new wire version.
 
-/// Rows of one task. A prompt is cut into chunks of this many rows: at `d_model` 4,096 a chunk is 8 MiB, which a
+use neuro_primitives::ActivationFormat;
+
+/// Rows of one task. A prompt is cut into chunks of this many rows: at `d_model` 4,096 a chunk of f32 is 8 MiB, which a
 /// worker's queue can hold a few of. Doubling it doubles every worker's buffers and gains nothing: a chunk of 512 rows
 /// already keeps an expert's matrices busy.
 pub const MAX_ROWS_PER_TASK: usize = 512;
@@ -17,7 +19,7 @@ pub const MAX_D_MODEL: usize = 32_768;
 pub const MAX_ERROR_TEXT_BYTES: usize = 512;
 
 /// The first frame of a caller. It comes from a peer about whom nothing is known yet, so it gets no more room than
-/// the hello has (45 bytes in version 1) and a little for later versions.
+/// the hello has (45 bytes) and a little for later versions.
 pub const MAX_HELLO_BYTES: usize = 64;
 
 /// The first frame of a worker: a welcome, or a failure with its text.
@@ -27,7 +29,7 @@ pub const MAX_WELCOME_BYTES: usize = MAX_FAILURE_BYTES;
 pub const MAX_FAILURE_BYTES: usize = 1 + (1 + 8) + 2 + (4 + MAX_ERROR_TEXT_BYTES);
 
 /// A manifest's canonical bytes. An entry takes about 130 bytes: a model of 60 layers with 384 experts each has 69,000
-/// tensors and 9 MB of manifest. The manifest travels in one message and is held in memory by every node.
+/// tensors and 9 MB of manifest, whether its file keeps experts apart or stacked. The manifest travels in one message and is held in memory by every node.
 pub const MAX_MANIFEST_BYTES: usize = 32 << 20;
 
 /// A manifest with its publisher, signature and length.
@@ -48,7 +50,8 @@ pub const MAX_ASSETS: usize = 32;
 /// Bytes of one such file, which is read into memory. The largest public tokenizer has 35 MB.
 pub const MAX_ASSET_BYTES: u64 = 128 << 20;
 
-/// Bytes of a model's `config.json`, which travels inside the manifest. Real ones have a few KB.
+/// Bytes of a model's `config.json`, which travels inside the manifest. Real ones have a few KB, and so have those made
+/// from the metadata of a GGUF file: its vocabulary, most of that metadata, goes to the tokenizer.
 pub const MAX_CONFIG_BYTES: usize = 1 << 20;
 
 /// Bytes of a tensor's name.
@@ -71,16 +74,17 @@ pub const MAX_ADDRESS_BYTES: usize = 280;
 pub const MAX_TICKET_TEXT_BYTES: usize = 8 << 10;
 
 /// Bytes of a task's payload before its rows: kind, task, model, engine, layer, deadline, format, rows, width.
-const TASK_HEAD_BYTES: usize = 1 + 8 + 32 + 4 + 2 + 4 + 2 + 2 + 4;
+pub(crate) const TASK_HEAD_BYTES: usize = 1 + 8 + 32 + 4 + 2 + 4 + 2 + 2 + 4;
 
 /// Bytes of an answer's payload before its rows: kind, task, compute time, rows, width.
-const ANSWER_HEAD_BYTES: usize = 1 + 8 + 4 + 2 + 4;
+pub(crate) const ANSWER_HEAD_BYTES: usize = 1 + 8 + 4 + 2 + 4;
 
-/// The largest payload that a worker of a model of this width need accept: a full task.
+/// The largest payload that a worker of a model of this width need accept: a full task. One limit for all of a model's
+/// layers: that of f32, the format with the longest rows.
 #[must_use]
 pub const fn task_frame_limit(d_model: usize) -> usize {
-    let routes = 2 + MAX_ROUTES_PER_ROW * (2 + 4);
-    TASK_HEAD_BYTES + MAX_ROWS_PER_TASK * (routes + 4 * bounded_width(d_model))
+    let row = row_routes_bytes(MAX_ROUTES_PER_ROW) + ActivationFormat::F32.row_bytes(bounded_width(d_model));
+    TASK_HEAD_BYTES + MAX_ROWS_PER_TASK * row
 }
 
 /// The largest payload that a caller of a model of this width need accept: an answer of 512 fixed-point rows.
@@ -88,6 +92,11 @@ pub const fn task_frame_limit(d_model: usize) -> usize {
 pub const fn answer_frame_limit(d_model: usize) -> usize {
     let answer = ANSWER_HEAD_BYTES + MAX_ROWS_PER_TASK * (1 + 8 * bounded_width(d_model));
     if answer > MAX_FAILURE_BYTES { answer } else { MAX_FAILURE_BYTES }
+}
+
+/// Bytes of a row's routes in a task: their count, then expert and gate of each.
+pub(crate) const fn row_routes_bytes(routes: usize) -> usize {
+    2 + routes * (2 + 4)
 }
 
 /// A width that cannot make the limits above overflow.

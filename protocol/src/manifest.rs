@@ -37,9 +37,9 @@ pub struct TensorEntry {
     pub place: TensorPlace,
     /// The type of its elements.
     pub tensor_type: TensorType,
-    /// Its dimensions, outermost first; 0 to 4 of them, none zero.
+    /// Its dimensions, outermost first; 0 to 4 of them, none zero, the last a whole number of the type's blocks.
     pub shape: Vec<u64>,
-    /// Its size in bytes: elements × the type's size.
+    /// Its size in bytes: that of a row of the last dimension × the other dimensions.
     pub length: u64,
     /// The hash of those bytes.
     pub hash: Hash,
@@ -69,18 +69,26 @@ pub struct Manifest {
     pub config: Vec<u8>,
     /// The files beside the tensors, ascending by name.
     pub assets: Vec<AssetEntry>,
-    /// In what form hidden states travel to the experts of each layer. `[layers]`.
+    /// In what form hidden states travel to the experts of each layer: what the local kernel of their weights takes.
+    /// `[layers]`.
     pub activation_formats: Vec<ActivationFormat>,
     /// The tensors, ascending by name.
     pub tensors: Vec<TensorEntry>,
 }
 
 impl TensorEntry {
-    /// The size in bytes that the shape and the type give, or none when it exceeds 64 bits.
+    /// The size in bytes that the shape and the type give, or none when it exceeds 64 bits or the rows are no whole
+    /// number of blocks.
     #[must_use]
     pub fn shape_bytes(&self) -> Option<u64> {
-        let elements = self.shape.iter().try_fold(1_u64, |product, &dimension| product.checked_mul(dimension))?;
-        self.tensor_type.bytes_of(elements)
+        let row = self.tensor_type.bytes_of(self.row_elements())?;
+        let outer = self.shape.split_last().map_or(&[][..], |(_, outer)| outer);
+        outer.iter().try_fold(row, |bytes, &dimension| bytes.checked_mul(dimension))
+    }
+
+    /// The elements that lie in one row: the last dimension. Blocks never reach from one row into the next.
+    fn row_elements(&self) -> u64 {
+        self.shape.last().copied().unwrap_or(1)
     }
 }
 

@@ -2,17 +2,21 @@
 
 use std::ops::RangeInclusive;
 
-/// The oldest version of the frames that this build speaks.
-pub const WIRE_MIN: u16 = 1;
+/// The oldest version of the frames that this build speaks. Version 1 knew hidden states of f32 alone; nothing that
+/// speaks it was ever released, so nobody carries its decoder on.
+pub const WIRE_MIN: u16 = 2;
 
 /// The newest version of the frames that this build speaks.
-pub const WIRE_MAX: u16 = 1;
+pub const WIRE_MAX: u16 = 2;
 
-/// The arithmetic that results are exact in: float experts, contribution rule. Two sides with different numbers would
-/// add numbers that no quorum can compare, so there is nothing to negotiate: they must be equal.
-pub const ENGINE_SPEC: u32 = 1;
+/// The arithmetic that results are exact in: blocks of activations, the native engine's products, the contribution
+/// rule (`docs/spec/native-engine.md`, `docs/spec/wire.md` section 7). It is the number of the native engine. Two sides
+/// with different numbers would add numbers that no quorum can compare, so there is nothing to negotiate: they must be
+/// equal.
+pub const ENGINE_SPEC: u32 = 2;
 
-/// Name of the stream protocol that carries tasks and answers.
+/// Name of the stream protocol that carries tasks and answers. Its number is that of the greetings, whose layout never
+/// changes; the version of all other frames is agreed on in them.
 pub const DATA_PROTOCOL: &str = "/neuro/experts/1";
 
 /// Name of the stream protocol that carries the control services.
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn a_refusal_names_both_ranges() {
         let refusal = negotiate(supported(), 7..=9).unwrap_err();
-        assert_eq!(refusal.to_string(), "expected a wire version between 1 and 1, got 7 to 9");
+        assert_eq!(refusal.to_string(), "expected a wire version between 2 and 2, got 7 to 9");
         assert!(!refusal.is_retryable());
     }
 }

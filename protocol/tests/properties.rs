@@ -1,6 +1,9 @@
 //! Whatever can be said comes back as it was said, and an encoder's output is always accepted.
 
-use neuro_primitives::{ExpertId, Hash, ModelId, NodeKey, Route, Routes, RowSum, Rows, TaskId, UnixMillis};
+use neuro_primitives::{
+    ACTIVATION_BLOCK, Activations, ExpertId, Hash, ModelId, NodeKey, QuantisedRows, Route, Routes, RowSum, Rows,
+    TaskId, UnixMillis,
+};
 use neuro_protocol::limits::{answer_frame_limit, task_frame_limit};
 use neuro_protocol::{
     ActivationFormat, Answer, AssetEntry, Failure, FailureCode, Frame, Hello, Manifest, MicroTask, SignedTicket,
@@ -35,14 +38,25 @@ fn routes(rows: usize) -> impl Strategy<Value = Routes> {
     })
 }
 
+fn floats(rows: usize, width: usize) -> impl Strategy<Value = Activations> {
+    vec(finite(), rows * width).prop_map(move |values| Rows::new(width, values).into())
+}
+
+fn blocks(rows: usize, blocks: usize) -> impl Strategy<Value = Activations> {
+    let (width, scales) = (blocks * ACTIVATION_BLOCK, POSITIVE | NORMAL | SUBNORMAL | ZERO);
+    let scales = vec(scales.prop_map(f32::abs), rows * blocks);
+    (vec(-127..=127_i8, rows * width), scales)
+        .prop_map(move |(values, scales)| Activations::Q8(QuantisedRows::new(width, values, scales)))
+}
+
 fn task() -> impl Strategy<Value = Frame> {
     let rows = (1..=9_usize, 1..=33_usize).prop_flat_map(|(rows, width)| {
-        (routes(rows), vec(finite(), rows * width).prop_map(move |values| Rows::new(width, values)))
+        (routes(rows), prop_oneof![floats(rows, width), blocks(rows, width.div_ceil(ACTIVATION_BLOCK) + rows % 2)])
     });
     (any::<u64>(), model(), any::<u32>(), any::<u16>(), any::<u32>(), rows).prop_map(
         |(task, model, engine_spec, layer, deadline_left_ms, (routes, hidden))| {
-            let (task, activation) = (TaskId(task), ActivationFormat::F32);
-            Frame::Task(MicroTask { task, model, engine_spec, layer, deadline_left_ms, activation, routes, hidden })
+            let task = TaskId(task);
+            Frame::Task(MicroTask { task, model, engine_spec, layer, deadline_left_ms, routes, hidden })
         },
     )
 }
@@ -78,9 +92,10 @@ fn tensor(name: String) -> impl Strategy<Value = TensorEntry> {
         Just(TensorPlace::Trunk),
         (0..4_u16, any::<u16>()).prop_map(|(layer, expert)| TensorPlace::Expert(ExpertId { layer, expert }))
     ];
-    let types = prop_oneof![Just(TensorType::F32), Just(TensorType::F16), Just(TensorType::BF16)];
-    (place, types, vec(1..5_000_u64, 0..=4), any::<[u8; 32]>()).prop_map(move |(place, tensor_type, shape, hash)| {
+    (place, select(&TensorType::ALL), vec(1..5_000_u64, 1..=4), any::<[u8; 32]>()).prop_map(move |parts| {
+        let (place, tensor_type, mut shape, hash) = parts;
         let (name, hash) = (name.clone(), Hash(hash));
+        shape.iter_mut().next_back().into_iter().for_each(|row| *row *= tensor_type.block_elements() as u64);
         let mut tensor = TensorEntry { name, place, tensor_type, shape, length: 0, hash };
         tensor.length = tensor.shape_bytes().unwrap_or(0);
         tensor
@@ -102,10 +117,16 @@ fn manifest() -> impl Strategy<Value = Manifest> {
         };
         assets.into_iter().map(entry).collect()
     });
-    (word(), word(), any::<u32>(), vec(any::<u8>(), 1..90), assets, 4..9_usize, tensors).prop_map(
-        |(name, architecture, engine_spec, config, assets, layers, tensors)| {
-            let activation_formats = vec![ActivationFormat::F32; layers];
-            Manifest { name, architecture, engine_spec, config, assets, activation_formats, tensors }
+    let formats = vec(select(vec![ActivationFormat::F32, ActivationFormat::Q8]), 4..9);
+    (word(), word(), any::<u32>(), vec(any::<u8>(), 1..90), assets, formats, tensors).prop_map(
+        |(name, architecture, engine_spec, config, assets, activation_formats, tensors)| Manifest {
+            name,
+            architecture,
+            engine_spec,
+            config,
+            assets,
+            activation_formats,
+            tensors,
         },
     )
 }

@@ -27,10 +27,13 @@ fn vectors() -> Vec<Vector> {
     let (manifest, signed) = (samples::manifest(), samples::signed_manifest());
     let ticket = samples::ticket().to_text();
     let about_manifest = format!("model {}", manifest.model_id());
+    let blocks = samples::manifest_in_blocks();
+    let about_blocks = format!("model {}", blocks.model_id());
     let about_signed = format!("manifest.hex, signed by {}", signed.publisher);
     frames
         .chain([
             vector("manifest", &about_manifest, manifest.to_canonical()),
+            vector("manifest-blocks", &about_blocks, blocks.to_canonical()),
             vector("signed-manifest", &about_signed, signed.encode()),
             vector("ticket", &format!("text {ticket}"), samples::ticket_bytes(&ticket).unwrap_or_default()),
         ])
@@ -97,6 +100,16 @@ fn the_committed_manifest_is_its_sample_and_names_the_model() {
     let verified = signed.and_then(SignedManifest::verify).unwrap();
     assert_eq!(verified.model_id(), ModelId(Hash::of(&bytes)));
     assert_eq!(verified.publisher(), samples::key().node_id());
+}
+
+#[test]
+fn the_committed_manifest_in_blocks_is_its_sample_and_names_the_model_of_its_task() {
+    let bytes = committed("manifest-blocks").unwrap();
+    let manifest = Manifest::from_canonical(&bytes).unwrap();
+    assert_eq!(manifest, samples::manifest_in_blocks());
+    let Ok(Frame::Task(task)) = Frame::decode(&committed("task-blocks").unwrap()) else { panic!("another kind") };
+    assert_eq!(task.model, ModelId(Hash::of(&bytes)));
+    assert_eq!(task.hidden.format(), manifest.activation_formats[usize::from(task.layer)]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Carries the orchestrator core's effects out: it owns the tensors of running calls and the way to each worker.
 //!
-//! A decode thread calls [`Dispatch::call`] and blocks. The core says which worker gets which experts; the rows go out
-//! on the workers' links; answers come in on the links' tasks, are checked against what was asked, and are added by
-//! the contribution rule when the core accepts them. All state sits behind one mutex, which is held for microseconds
-//! (for a full chunk of 512 rows: as long as its rows take to copy) and never across a wait.
+//! A decode thread calls [`Dispatch::call`] and blocks. Its rows are brought into the layer's activation format once,
+//! before the lock is taken. The core says which worker gets which experts; the rows go out on the workers' links;
+//! answers come in on the links' tasks, are checked against what was asked, and are added by the contribution rule when
+//! the core accepts them. All state sits behind one mutex, which is held for microseconds (for a full chunk of 512 rows:
+//! as long as its rows take to copy) and never across a wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,14 +13,18 @@ use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
 use neuro_orchestrator::{CallError, Effect, ExpertLoad, Input, Orchestrator, Settings};
-use neuro_primitives::{CallId, FixedSum, ModelId, Moment, NodeId, Routes, Rows, TaskId};
-use neuro_protocol::frame::{ActivationFormat, Answer, Failure, Frame, MicroTask};
+use neuro_primitives::{
+    ActivationFormat, Activations, CallId, FixedSum, ModelId, Moment, NodeId, Routes, Rows, TaskId,
+};
+use neuro_protocol::frame::{Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
 use tokio::sync::{Notify, mpsc};
 
 use super::faults;
 use super::ledger::Ledger;
 use super::tally::JobTally;
+
+mod encoding;
 
 /// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
 pub const LINK_QUEUE_FRAMES: usize = 256;
@@ -67,6 +72,8 @@ pub struct Dispatch {
     /// Tells the timer that an earlier wake-up is wanted.
     rearm: Notify,
     model: ModelId,
+    /// In what form each layer's experts take rows. `[layers]`.
+    formats: Vec<ActivationFormat>,
 }
 
 struct State {
@@ -92,7 +99,8 @@ struct Connection {
 /// A call whose decode thread is waiting.
 struct Call {
     layer: u16,
-    hidden: Rows,
+    /// As it travels: every worker is sent rows of the same encoding.
+    hidden: Activations,
     routes: Routes,
     sum: FixedSum,
     tally: Arc<JobTally>,
@@ -109,9 +117,9 @@ struct SentTask {
 }
 
 impl Dispatch {
-    /// A dispatcher for one model.
+    /// A dispatcher for one model, whose layers' experts take rows in `formats` (`[layers]`), as its manifest says.
     #[must_use]
-    pub fn new(model: ModelId, settings: Settings) -> Self {
+    pub fn new(model: ModelId, formats: Vec<ActivationFormat>, settings: Settings) -> Self {
         let state = State {
             core: Orchestrator::new(settings),
             calls: BTreeMap::new(),
@@ -123,14 +131,15 @@ impl Dispatch {
             next_call: 0,
             stopped: false,
         };
-        Self { state: Mutex::new(state), started: Instant::now(), rearm: Notify::new(), model }
+        Self { state: Mutex::new(state), started: Instant::now(), rearm: Notify::new(), model, formats }
     }
 
     /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
     /// the same shape.
     ///
     /// # Errors
-    /// When an expert has no holder in time, workers fail too often, or the node stops.
+    /// When an expert has no holder in time, workers fail too often, the node stops, or, not to be retried, when rows or
+    /// gates are not finite.
     pub fn call(
         &self,
         layer: u16,
@@ -141,7 +150,7 @@ impl Dispatch {
         let (done, outcome) = sync_channel(1);
         let call = Call {
             layer,
-            hidden: hidden.clone(),
+            hidden: encoding::encode(&self.formats, layer, hidden, routes)?,
             routes: routes.clone(),
             sum: FixedSum::zeros(hidden.count(), hidden.width()),
             tally: Arc::clone(tally),
@@ -391,7 +400,6 @@ impl State {
             engine_spec: ENGINE_SPEC,
             layer: call.layer,
             deadline_left_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
-            activation: ActivationFormat::F32,
             hidden: call.hidden.gather(&rows),
             routes: routes.clone(),
         });

@@ -125,7 +125,7 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
         let text = format!("it waited longer than its {} ms", task.deadline_left_ms);
         return answer(&outbox, &failure(task.task, FailureCode::Expired, text));
     }
-    let outcome = pool.run(task.layer, &task.hidden.into(), &task.routes);
+    let outcome = pool.run(task.layer, &task.hidden, &task.routes);
     let spent = started.elapsed();
     let frame = match outcome {
         Ok(sums) => {
@@ -159,7 +159,7 @@ fn answer(outbox: &Outbox, frame: &Frame) {
 mod tests {
     use super::*;
     use neuro_primitives::{Hash, ModelId, Route, Routes, Rows};
-    use neuro_protocol::frame::ActivationFormat;
+    use neuro_protocol::version::ENGINE_SPEC;
 
     fn compute() -> Compute {
         let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), 4);
@@ -173,12 +173,11 @@ mod tests {
         MicroTask {
             task: TaskId(number),
             model: ModelId(Hash([0; 32])),
-            engine_spec: 1,
+            engine_spec: ENGINE_SPEC,
             layer: 0,
             deadline_left_ms,
-            activation: ActivationFormat::F32,
             routes,
-            hidden: Rows::zeros(1, 4),
+            hidden: Rows::zeros(1, 4).into(),
         }
     }
 

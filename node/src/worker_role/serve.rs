@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neuro_network::frames::{FrameError, FrameReader, FrameWriter};
 use neuro_network::peer_to_peer::PeerStream;
-use neuro_primitives::{ModelId, NodeId};
+use neuro_primitives::{ActivationFormat, ModelId, NodeId};
 use neuro_protocol::frame::{DecodeError, Failure, FailureCode, Frame, Hello, MicroTask, Welcome};
 use neuro_protocol::limits;
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
@@ -34,6 +34,8 @@ pub struct Serving {
     pub model: ModelId,
     /// Values in a row.
     pub d_model: usize,
+    /// In what form each layer's experts take rows, as the manifest says. `[layers]`.
+    pub formats: Arc<[ActivationFormat]>,
     /// Where tasks go.
     pub compute: Compute,
 }
@@ -202,7 +204,20 @@ fn unfit(task: &MicroTask, serving: &Serving) -> Option<(FailureCode, String)> {
         return Some((FailureCode::WrongEngine, text));
     }
     let (expected, got) = (serving.d_model, task.hidden.width());
-    (got != expected).then(|| (FailureCode::BadTask, format!("expected rows of {expected} values, got {got}")))
+    if got != expected {
+        return Some((FailureCode::BadTask, format!("expected rows of {expected} values, got {got}")));
+    }
+    unfit_format(task, &serving.formats).map(|text| (FailureCode::BadTask, text))
+}
+
+/// A layer's rows travel in one form: in another one its experts would compute other sums than everyone else's.
+fn unfit_format(task: &MicroTask, formats: &[ActivationFormat]) -> Option<String> {
+    let (layer, got) = (task.layer, task.hidden.format());
+    match formats.get(usize::from(layer)) {
+        None => Some(format!("expected a layer below {}, got {layer}", formats.len())),
+        Some(expected) if *expected != got => Some(format!("layer {layer} takes rows as {expected:?}, got {got:?}")),
+        Some(_) => None,
+    }
 }
 
 async fn send_answers<W: AsyncWrite + Unpin>(
@@ -220,5 +235,97 @@ async fn refuse<W: AsyncWrite + Unpin>(writer: &mut FrameWriter<W>, code: Failur
     let failure = Frame::Failure(Failure::new(None, code, text));
     if writer.write(&failure.encode()).await.is_ok() {
         let _ = writer.finish().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker_role::meter::Meter;
+    use neuro_expert_runtime::{ExpertPool, activations, default_engine};
+    use neuro_primitives::{Activations, Hash, Route, Routes, Rows, TaskId};
+
+    const D_MODEL: usize = 32;
+
+    /// A model of two layers: floats, then blocks.
+    fn serving() -> Serving {
+        let pool = Arc::new(ExpertPool::new(default_engine(), D_MODEL));
+        Serving {
+            orchestrator: NodeId([1; 32]),
+            model: ModelId(Hash([2; 32])),
+            d_model: D_MODEL,
+            formats: Arc::new([ActivationFormat::F32, ActivationFormat::Q8]),
+            compute: Compute::start(pool, Arc::<Meter>::default()).unwrap(),
+        }
+    }
+
+    fn task(layer: u16, hidden: Activations) -> MicroTask {
+        let mut routes = Routes::new();
+        routes.push_row([Route { expert: 0, gate: 1.0 }]);
+        let (task, model) = (TaskId(1), ModelId(Hash([2; 32])));
+        MicroTask { task, model, engine_spec: ENGINE_SPEC, layer, deadline_left_ms: 60_000, routes, hidden }
+    }
+
+    fn floats() -> Activations {
+        Rows::zeros(1, D_MODEL).into()
+    }
+
+    fn blocks() -> Activations {
+        activations::encode(&Rows::zeros(1, D_MODEL), ActivationFormat::Q8).unwrap()
+    }
+
+    #[test]
+    fn a_layer_takes_rows_in_its_own_form_alone() {
+        let serving = serving();
+        assert_eq!(unfit(&task(0, floats()), &serving), None);
+        assert_eq!(unfit(&task(1, blocks()), &serving), None);
+        for (layer, hidden, text) in [
+            (0, blocks(), "layer 0 takes rows as F32, got Q8"),
+            (1, floats(), "layer 1 takes rows as Q8, got F32"),
+            (2, floats(), "expected a layer below 2, got 2"),
+            (u16::MAX, blocks(), "expected a layer below 2, got 65535"),
+        ] {
+            assert_eq!(unfit(&task(layer, hidden), &serving), Some((FailureCode::BadTask, text.to_owned())));
+        }
+    }
+
+    /// The reply to `frame` on a stream of its own.
+    async fn reply_to(frame: Frame) -> Option<Frame> {
+        let (caller, worker) = tokio::io::duplex(1 << 16);
+        let (reading, writing) = tokio::io::split(worker);
+        let serving = serving();
+        let serve = tokio::spawn(async move {
+            let mut reader = FrameReader::new(reading, limits::MAX_HELLO_BYTES);
+            let mut writer = FrameWriter::new(writing, limits::MAX_WELCOME_BYTES);
+            converse(&serving, &mut reader, &mut writer).await
+        });
+        let (reading, writing) = tokio::io::split(caller);
+        let mut reader = FrameReader::new(reading, limits::answer_frame_limit(D_MODEL));
+        let mut writer = FrameWriter::new(writing, limits::task_frame_limit(D_MODEL));
+        let d_model = u32::try_from(D_MODEL).unwrap();
+        let (versions, model) = (supported(), ModelId(Hash([2; 32])));
+        let hello = Hello { versions, model, engine_spec: ENGINE_SPEC, d_model };
+        writer.write(&Frame::Hello(hello).encode()).await.unwrap();
+        let welcome = reader.read().await.unwrap().unwrap();
+        assert!(matches!(Frame::decode(&welcome), Ok(Frame::Welcome(_))));
+        writer.write(&frame.encode()).await.unwrap();
+        let reply = reader.read().await.unwrap().map(|payload| Frame::decode(&payload).unwrap());
+        serve.abort();
+        reply
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_sends_the_wrong_form_is_told_and_the_right_form_reaches_the_experts() {
+        for (layer, hidden, code) in [
+            (1, floats(), FailureCode::BadTask),
+            (0, blocks(), FailureCode::BadTask),
+            // Nobody is held here: the task went through to the pool.
+            (1, blocks(), FailureCode::NotHeld),
+        ] {
+            let Some(Frame::Failure(failure)) = reply_to(Frame::Task(task(layer, hidden))).await else {
+                panic!("no failure")
+            };
+            assert_eq!((failure.task, failure.code), (Some(TaskId(1)), code), "{}", failure.text);
+        }
     }
 }

@@ -155,6 +155,7 @@ impl Session {
             orchestrator: self.orchestrator(),
             model: model.id,
             d_model: model.holdings.config.d_model,
+            formats: model.holdings.manifest.activation_formats.as_slice().into(),
             compute: model.compute.clone(),
         });
         self.model = Some(model);

@@ -52,7 +52,7 @@ mod tests {
         let manifest = Manifest {
             name: name.to_owned(),
             architecture: "mixtral".to_owned(),
-            engine_spec: 1,
+            engine_spec: 2,
             config: b"{}".to_vec(),
             assets: Vec::new(),
             activation_formats: vec![ActivationFormat::F32],

@@ -4,6 +4,7 @@
 use neuro_network::control::ControlErrorKind;
 use neuro_primitives::{NodeKey, TaskId};
 use neuro_protocol::frame::{Answer, Failure, FailureCode, Frame, Hello, MicroTask, Welcome};
+use neuro_protocol::version::{ENGINE_SPEC, WIRE_MAX, supported};
 
 use crate::network::{Network, holds_all, is_gone, of, within};
 use crate::twin_worker::{Conduct, End, Reply, framed, join_request};
@@ -11,7 +12,7 @@ use crate::twin_worker::{Conduct, End, Reply, framed, join_request};
 type Lie = fn(&MicroTask, Answer) -> Vec<Reply>;
 
 fn hello(task: &MicroTask) -> Frame {
-    Frame::Hello(Hello { versions: 1..=1, model: task.model, engine_spec: 1, d_model: 128 })
+    Frame::Hello(Hello { versions: supported(), model: task.model, engine_spec: ENGINE_SPEC, d_model: 128 })
 }
 
 fn never_sent(mut answer: Answer) -> Vec<Reply> {
@@ -33,7 +34,7 @@ const VIOLATIONS: [(&str, Lie); 9] = [
     ("over the limit", |_, _| vec![Reply::Raw(vec![0xff; 64])]),
     ("hello", |task, _| vec![Reply::Frame(hello(task))]),
     ("task", |task, _| vec![Reply::Frame(Frame::Task(task.clone()))]),
-    ("welcome again", |_, _| vec![Reply::Frame(Frame::Welcome(Welcome { version: 1 }))]),
+    ("welcome again", |_, _| vec![Reply::Frame(Frame::Welcome(Welcome { version: WIRE_MAX }))]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +71,7 @@ async fn a_greeting_that_is_none_keeps_a_worker_out() {
         (
             "another version",
             |_| framed(&Frame::Welcome(Welcome { version: 9 }).encode()),
-            "version 9, this node 1 to 1",
+            "version 9, this node 2 to 2",
         ),
         ("noise", |_| framed(&[0xee; 40]), "kind 1 to 6, got 238"),
         ("over the limit", |_| vec![0xff; 64], "at most"),

@@ -1,10 +1,12 @@
 //! A worker among callers that speak wrongly: each is told why, and none disturbs the others.
 
+use neuro_expert_runtime::activations;
 use neuro_network::peer_to_peer::{PeerStream, PeerToPeer, StreamKind};
 use neuro_node::data_dir::DataDir;
 use neuro_primitives::{ExpertId, Hash, ModelId, NodeKey, Route, Routes, Rows, TaskId};
 use neuro_protocol::control::worker_report::Report;
 use neuro_protocol::frame::{ActivationFormat, Failure, FailureCode, Frame, Hello, MicroTask};
+use neuro_protocol::version::ENGINE_SPEC;
 use tokio::io::AsyncWriteExt;
 
 use crate::network::{TCP, within};
@@ -37,18 +39,21 @@ async fn sends(stream: &mut PeerStream, frame: &Frame) {
     stream.flush().await.unwrap();
 }
 
+fn hidden(rows: usize) -> Rows {
+    Rows::new(128, (0..rows * 128).map(|value| (value % 7) as f32 / 8.0).collect())
+}
+
 fn task(twin: &Twin, number: u64, rows: usize) -> MicroTask {
     let mut routes = Routes::new();
     (0..rows).for_each(|_| routes.push_row([Route { expert: HELD.expert, gate: 0.5 }]));
     MicroTask {
         task: TaskId(number),
         model: twin.model,
-        engine_spec: 1,
+        engine_spec: ENGINE_SPEC,
         layer: HELD.layer,
         deadline_left_ms: 60_000,
-        activation: ActivationFormat::F32,
         routes,
-        hidden: Rows::new(128, (0..rows * 128).map(|value| (value % 7) as f32 / 8.0).collect()),
+        hidden: hidden(rows).into(),
     }
 }
 
@@ -69,8 +74,8 @@ async fn greetings_that_do_not_fit_are_refused_with_both_sides_named() {
     let hello = twin.hello();
     let cases = [
         (Hello { model: other, ..hello.clone() }, FailureCode::WrongModel, [other.to_string(), ours]),
-        (Hello { versions: 7..=9, ..hello.clone() }, FailureCode::WrongVersion, ["7 to 9".into(), "1 and 1".into()]),
-        (Hello { engine_spec: 3, ..hello.clone() }, FailureCode::WrongEngine, ["rules 1".into(), "got 3".into()]),
+        (Hello { versions: 7..=9, ..hello.clone() }, FailureCode::WrongVersion, ["7 to 9".into(), "2 and 2".into()]),
+        (Hello { engine_spec: 3, ..hello.clone() }, FailureCode::WrongEngine, ["rules 2".into(), "got 3".into()]),
         (Hello { d_model: 64, ..hello }, FailureCode::WrongModel, ["of 128".into(), "got 64".into()]),
     ];
     for (hello, code, words) in cases {
@@ -108,14 +113,16 @@ async fn a_task_that_does_not_fit_is_refused_and_the_next_one_computed() {
     let (twin, _worker, node) = holding().await;
     let mut stream = twin.greets(node).await;
     let good = task(&twin, 0, 2);
-    let narrow = MicroTask { hidden: Rows::zeros(2, 64), ..good.clone() };
+    let narrow = MicroTask { hidden: Rows::zeros(2, 64).into(), ..good.clone() };
+    let blocks = activations::encode(&hidden(2), ActivationFormat::Q8).unwrap();
     let cases = [
         (narrow, FailureCode::BadTask),
+        (MicroTask { hidden: blocks, ..good.clone() }, FailureCode::BadTask),
         (MicroTask { layer: 2, ..good.clone() }, FailureCode::NotHeld),
-        (MicroTask { layer: 400, ..good.clone() }, FailureCode::NotHeld),
+        (MicroTask { layer: 400, ..good.clone() }, FailureCode::BadTask),
         (MicroTask { deadline_left_ms: 0, ..good.clone() }, FailureCode::Expired),
         (MicroTask { model: ModelId(Hash([9; 32])), ..good.clone() }, FailureCode::WrongModel),
-        (MicroTask { engine_spec: 2, ..good.clone() }, FailureCode::WrongEngine),
+        (MicroTask { engine_spec: ENGINE_SPEC + 1, ..good.clone() }, FailureCode::WrongEngine),
     ];
     for (number, (case, code)) in (1..).zip(cases) {
         let case = MicroTask { task: TaskId(number), ..case };

@@ -17,6 +17,7 @@ use neuro_protocol::control::{
     FetchRequest, HoldExperts, Instruction, JoinReply, JoinRequest, Status, StopReply, instruction, worker_report,
 };
 use neuro_protocol::frame::{Frame, Hello};
+use neuro_protocol::version::{ENGINE_SPEC, supported};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -151,7 +152,7 @@ impl Twin {
     }
 
     pub fn hello(&self) -> Hello {
-        Hello { versions: 1..=1, model: self.model, engine_spec: 1, d_model: 128 }
+        Hello { versions: supported(), model: self.model, engine_spec: ENGINE_SPEC, d_model: 128 }
     }
 
     /// A stream on which these bytes went out first.

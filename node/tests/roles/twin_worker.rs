@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
-use neuro_expert_runtime::{ExpertPool, default_engine, expert_weights};
+use neuro_expert_runtime::{ExpertPool, ExpertTensors, default_engine, expert_weights};
 use neuro_model::{Checkpoint, names};
 use neuro_network::control::{ControlClient, ControlError, InstructionStream};
 use neuro_network::peer_to_peer::{PeerStream, PeerToPeer, StreamKind};
@@ -108,8 +108,10 @@ pub fn honest_pool() -> Arc<ExpertPool> {
             for expert in 0..u16::try_from(config.router.experts).unwrap() {
                 let id = ExpertId { layer, expert };
                 let names = names::expert(config, id);
-                let tensors = [&names.gate, &names.up, &names.down].map(|name| checkpoint.tensor(name).unwrap());
-                pool.insert(id, expert_weights(config, tensors).unwrap()).unwrap();
+                let [gate, up, down] =
+                    [&names.gate, &names.up, &names.down].map(|name| checkpoint.tensor(name).unwrap());
+                let tensors = ExpertTensors { gate, up, down, biases: None };
+                pool.insert(id, &expert_weights(config, tensors).unwrap()).unwrap();
             }
         }
         Arc::new(pool)

@@ -14,6 +14,7 @@ fn every_field_has_the_documented_form() {
     writer.text("né");
     writer.f32s(&[1.0]);
     writer.i64s(&[-2]);
+    writer.i8s(&[-2, 127]);
     let bytes = writer.finish();
     let expected = [
         &[0xab, 1, 2, 1, 6, 5, 4, 3, 0xe, 0xd, 0xc, 0xb, 0xa, 9, 8, 7][..],
@@ -21,6 +22,7 @@ fn every_field_has_the_documented_form() {
         &[3, 0, 0, 0, b'n', 0xc3, 0xa9],
         &[0, 0, 0x80, 0x3f],
         &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[0xfe, 0x7f],
     ];
     assert_eq!(bytes, expected.concat());
 
@@ -34,6 +36,7 @@ fn every_field_has_the_documented_form() {
     assert_eq!(reader.text("letters", 3), Ok("né"));
     assert_eq!(reader.f32s(1), Ok(vec![1.0]));
     assert_eq!(reader.i64s(1), Ok(vec![-2]));
+    assert_eq!(reader.raw(2), Ok(&[0xfe, 0x7f][..]));
     assert_eq!(reader.finish(), Ok(()));
 }
 

@@ -1,11 +1,11 @@
 //! The task: rows of one layer, and the experts that each of them goes to.
 
 pub use neuro_primitives::ActivationFormat;
-use neuro_primitives::{Hash, ModelId, Route, Routes, Rows, TaskId};
+use neuro_primitives::{Activations, Hash, ModelId, Route, Routes, TaskId};
 
-use super::{DecodeError, sized};
+use super::{DecodeError, hidden, sized};
 use crate::codec::{Reader, Writer};
-use crate::limits::{MAX_D_MODEL, MAX_ROUTES_PER_ROW, MAX_ROWS_PER_TASK};
+use crate::limits::{MAX_ROUTES_PER_ROW, MAX_ROWS_PER_TASK};
 
 /// One message of work to one worker: up to 512 rows of one layer, each with the experts that this worker hosts.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,12 +20,10 @@ pub struct MicroTask {
     pub layer: u16,
     /// Time until the caller gives the task up, measured when it was sent: no clocks need agree.
     pub deadline_left_ms: u32,
-    /// In what form `hidden` travels.
-    pub activation: ActivationFormat,
     /// The experts and gates of each row, as many rows as `hidden` has; each row has 1 to 64, gates finite.
     pub routes: Routes,
-    /// The hidden states. `[rows, d_model]`, f32, finite.
-    pub hidden: Rows,
+    /// The hidden states. `[rows, d_model]`, in the format that the manifest names for the layer, finite.
+    pub hidden: Activations,
 }
 
 impl MicroTask {
@@ -33,7 +31,7 @@ impl MicroTask {
         HEAD_BYTES
             + 2 * self.routes.count()
             + ROUTE_BYTES * self.routes.entries().len()
-            + 4 * self.hidden.values().len()
+            + hidden::encoded_len(&self.hidden)
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
@@ -43,13 +41,13 @@ impl MicroTask {
         writer.u32(self.engine_spec);
         writer.u16(self.layer);
         writer.u32(self.deadline_left_ms);
-        writer.u16(self.activation.code());
+        writer.u16(self.hidden.format().code());
         writer.u16(u16::try_from(self.hidden.count()).unwrap_or(u16::MAX));
         writer.count(self.hidden.width());
         for row in self.routes.iter() {
             write_routes(writer, row);
         }
-        writer.f32s(self.hidden.values());
+        hidden::write(writer, &self.hidden);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -59,12 +57,12 @@ impl MicroTask {
         let layer = reader.u16()?;
         let deadline_left_ms = reader.u32()?;
         let code = reader.u16()?;
-        let activation = ActivationFormat::from_code(code).ok_or(DecodeError::Activation { got: code })?;
+        let format = ActivationFormat::from_code(code).ok_or(DecodeError::Activation { got: code })?;
         let rows = sized("rows", MAX_ROWS_PER_TASK, reader.u16()?.into())?;
-        let width = sized("values of a hidden state", MAX_D_MODEL, reader.u32()? as usize)?;
+        let width = hidden::read_width(reader, format)?;
         let routes = read_routes(reader, rows)?;
-        let hidden = read_hidden(reader, rows, width)?;
-        Ok(Self { task, model, engine_spec, layer, deadline_left_ms, activation, routes, hidden })
+        let hidden = hidden::read(reader, format, rows, width)?;
+        Ok(Self { task, model, engine_spec, layer, deadline_left_ms, routes, hidden })
     }
 }
 
@@ -101,16 +99,6 @@ fn read_row(reader: &mut Reader<'_>, row: usize, routes: &mut [Route]) -> Result
         *route = Route { expert, gate };
     }
     Ok(())
-}
-
-fn read_hidden(reader: &mut Reader<'_>, rows: usize, width: usize) -> Result<Rows, DecodeError> {
-    let values = reader.f32s(rows * width)?;
-    // Without a way out of the loop: the compiler makes it as fast as the copy.
-    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
-        return Ok(Rows::new(width, values));
-    }
-    let place = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
-    Err(DecodeError::Hidden { row: place / width, column: place % width, value: values[place] })
 }
 
 /// Task, model, engine, layer, deadline, format, rows, width.

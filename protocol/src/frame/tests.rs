@@ -1,6 +1,6 @@
 //! Forms of frames by hand, and everything that a decoder must refuse.
 
-use neuro_primitives::{Hash, ModelId, Route, Routes, RowSum, Rows};
+use neuro_primitives::{ActivationFormat, Activations, Hash, ModelId, QuantisedRows, Route, Routes, RowSum, Rows};
 
 use super::*;
 use crate::limits::{
@@ -16,22 +16,33 @@ fn routes(rows: &[&[(u16, f32)]]) -> Routes {
     routes
 }
 
-fn task(routes: Routes, width: usize) -> MicroTask {
-    let hidden = Rows::zeros(routes.count(), width);
+fn task(routes: Routes, hidden: impl Into<Activations>) -> MicroTask {
     MicroTask {
         task: TaskId(7),
         model: ModelId(Hash([9; 32])),
-        engine_spec: 1,
+        engine_spec: 2,
         layer: 3,
         deadline_left_ms: 250,
-        activation: ActivationFormat::F32,
         routes,
-        hidden,
+        hidden: hidden.into(),
     }
 }
 
+/// Two rows of 3 values, the last of which is `last`.
+fn task_ending_in(last: f32) -> MicroTask {
+    let hidden = Rows::new(3, vec![0.0, 0.0, 0.0, 0.0, 0.0, last]);
+    task(routes(&[&[(1, 0.5), (4, 0.25)], &[(2, 1.0)]]), hidden)
+}
+
 fn small_task() -> MicroTask {
-    task(routes(&[&[(1, 0.5), (4, 0.25)], &[(2, 1.0)]]), 3)
+    task_ending_in(0.0)
+}
+
+/// Two rows of 64 values in blocks: scales 1.0, 0.5, 0.25, 0.0; the values of a row count down from 127.
+fn task_in_blocks() -> MicroTask {
+    let values = (0..128_u8).map(|place| 127 - (place % 64).cast_signed()).collect();
+    let hidden = QuantisedRows::new(64, values, vec![1.0, 0.5, 0.25, 0.0]);
+    task(routes(&[&[(1, 0.5), (4, 0.25)], &[(2, 1.0)]]), Activations::Q8(hidden))
 }
 
 fn answer(sums: Vec<RowSum>) -> Answer {
@@ -43,7 +54,7 @@ fn small_answer() -> Answer {
 }
 
 fn hello() -> Hello {
-    Hello { versions: 1..=2, model: ModelId(Hash([9; 32])), engine_spec: 1, d_model: 64 }
+    Hello { versions: 1..=2, model: ModelId(Hash([9; 32])), engine_spec: 2, d_model: 64 }
 }
 
 /// The payload of `frame` with `bytes` in place of those at `at`.
@@ -63,20 +74,42 @@ const ROWS_AT: usize = FORMAT_AT + 2;
 const WIDTH_AT: usize = ROWS_AT + 2;
 const ROUTES_AT: usize = WIDTH_AT + 4;
 
+/// Where the hidden states of the tasks above begin, which have rows with two routes and with one.
+const HIDDEN_AT: usize = ROUTES_AT + (2 + 2 * 6) + (2 + 6);
+
+/// A row of 64 values in blocks: two scales and the values.
+const ROW_BYTES: usize = 2 * 4 + 64;
+
 #[test]
 fn a_task_lies_on_the_wire_as_specified() {
-    let mut task = small_task();
-    task.hidden.row_mut(1)[2] = 1.0;
+    let task = task_ending_in(1.0);
     let expected = [
         &[3, 7, 0, 0, 0, 0, 0, 0, 0][..],
         &[9; 32],
-        &[1, 0, 0, 0, 3, 0, 250, 0, 0, 0, 1, 0, 2, 0, 3, 0, 0, 0],
+        &[2, 0, 0, 0, 3, 0, 250, 0, 0, 0, 1, 0, 2, 0, 3, 0, 0, 0],
         &[2, 0, 1, 0, 0, 0, 0, 0x3f, 4, 0, 0, 0, 0x80, 0x3e],
         &[1, 0, 2, 0, 0, 0, 0x80, 0x3f],
         &[0; 20],
         &[0, 0, 0x80, 0x3f],
     ];
     assert_eq!(Frame::Task(task).encode(), expected.concat());
+}
+
+#[test]
+fn a_task_in_blocks_lies_on_the_wire_as_specified() {
+    let values: Vec<u8> = (64..=127).rev().collect();
+    let expected = [
+        &[3, 7, 0, 0, 0, 0, 0, 0, 0][..],
+        &[9; 32],
+        &[2, 0, 0, 0, 3, 0, 250, 0, 0, 0, 2, 0, 2, 0, 64, 0, 0, 0],
+        &[2, 0, 1, 0, 0, 0, 0, 0x3f, 4, 0, 0, 0, 0x80, 0x3e],
+        &[1, 0, 2, 0, 0, 0, 0x80, 0x3f],
+        &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x3f],
+        &values,
+        &[0, 0, 0x80, 0x3e, 0, 0, 0, 0],
+        &values,
+    ];
+    assert_eq!(Frame::Task(task_in_blocks()).encode(), expected.concat());
 }
 
 #[test]
@@ -96,7 +129,7 @@ fn small_frames_lie_on_the_wire_as_specified() {
     assert_eq!(Frame::Cancel(TaskId(0x0102)).encode(), [5, 2, 1, 0, 0, 0, 0, 0, 0]);
     let failure = Failure::new(None, FailureCode::Overloaded, "full");
     assert_eq!(Frame::Failure(failure).encode(), b"\x06\0\x07\0\x04\0\0\0full");
-    let expected = [&[1, 1, 0, 2, 0][..], &[9; 32], &[1, 0, 0, 0, 64, 0, 0, 0]].concat();
+    let expected = [&[1, 1, 0, 2, 0][..], &[9; 32], &[2, 0, 0, 0, 64, 0, 0, 0]].concat();
     assert_eq!(Frame::Hello(hello()).encode(), expected);
 }
 
@@ -106,6 +139,7 @@ fn every_frame_comes_back() {
         Frame::Hello(hello()),
         Frame::Welcome(Welcome { version: u16::MAX }),
         Frame::Task(small_task()),
+        Frame::Task(task_in_blocks()),
         Frame::Answer(small_answer()),
         Frame::Cancel(TaskId(u64::MAX)),
         Frame::Failure(Failure::new(Some(TaskId(1)), FailureCode::BadTask, "layer 9 of 4")),
@@ -117,7 +151,8 @@ fn every_frame_comes_back() {
 
 #[test]
 fn no_frame_can_be_cut_or_followed() {
-    for frame in [Frame::Hello(hello()), Frame::Task(small_task()), Frame::Answer(small_answer())] {
+    let tasks = [small_task(), task_in_blocks()].map(Frame::Task);
+    for frame in [Frame::Hello(hello()), Frame::Answer(small_answer())].into_iter().chain(tasks) {
         let payload = frame.encode();
         for length in 0..payload.len() {
             assert!(
@@ -135,7 +170,9 @@ fn kinds_and_formats_of_other_versions_are_refused() {
     assert_eq!(refused(&[0]), DecodeError::Kind { got: 0 });
     assert_eq!(refused(&[7, 0, 0]), DecodeError::Kind { got: 7 });
     let task = Frame::Task(small_task());
-    assert_eq!(refused(&patched(&task, FORMAT_AT, &[9, 0])), DecodeError::Activation { got: 9 });
+    for got in [0, 3, 9, u16::MAX] {
+        assert_eq!(refused(&patched(&task, FORMAT_AT, &got.to_le_bytes())), DecodeError::Activation { got });
+    }
     let answer = Frame::Answer(small_answer());
     assert_eq!(refused(&patched(&answer, 19, &[3])), DecodeError::RowKind { row: 0, got: 3 });
     assert!(!DecodeError::Kind { got: 0 }.is_retryable());
@@ -175,6 +212,8 @@ fn a_count_within_its_limit_but_without_its_bytes_is_refused() {
     for payload in [patched(&frame, ROWS_AT, &[0, 2]), patched(&frame, WIDTH_AT, &[0, 0x80, 0, 0])] {
         assert!(Frame::decode(&payload).is_err());
     }
+    let frame = Frame::Task(task_in_blocks());
+    assert!(Frame::decode(&patched(&frame, WIDTH_AT, &[0, 0x80, 0, 0])).is_err());
     let frame = Frame::Answer(small_answer());
     for payload in [patched(&frame, 13, &[0, 2]), patched(&frame, 15, &[0, 0x80, 0, 0])] {
         assert!(Frame::decode(&payload).is_err());
@@ -195,10 +234,54 @@ fn gates_and_hidden_states_are_finite() {
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let gate = patched(&Frame::Task(small_task()), ROUTES_AT + 10, &value.to_le_bytes());
         assert!(matches!(refused(&gate), DecodeError::Gate { row: 0, expert: 4, .. }), "{value}");
-        let mut task = small_task();
-        task.hidden.row_mut(1)[2] = value;
-        let hidden = Frame::Task(task).encode();
+        let hidden = Frame::Task(task_ending_in(value)).encode();
         assert!(matches!(refused(&hidden), DecodeError::Hidden { row: 1, column: 2, .. }), "{value}");
+    }
+}
+
+#[test]
+fn scales_are_finite_and_without_a_sign() {
+    let frame = Frame::Task(task_in_blocks());
+    for scale in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, -0.0, -f32::from_bits(1)] {
+        let got = refused(&patched(&frame, HIDDEN_AT + ROW_BYTES + 4, &scale.to_le_bytes()));
+        assert!(matches!(got, DecodeError::Scale { row: 1, block: 1, .. }), "{scale}: {got}");
+    }
+    for scale in [0.0, f32::from_bits(1), f32::MAX] {
+        let payload = patched(&frame, HIDDEN_AT + ROW_BYTES + 4, &scale.to_le_bytes());
+        assert!(Frame::decode(&payload).is_ok_and(|frame| frame.encode() == payload), "{scale}");
+    }
+}
+
+#[test]
+fn values_in_blocks_are_those_that_rounding_makes() {
+    let frame = Frame::Task(task_in_blocks());
+    let at = |row: usize, column: usize| HIDDEN_AT + row * ROW_BYTES + 8 + column;
+    for (row, column) in [(0, 0), (0, 63), (1, 31), (1, 63)] {
+        assert_eq!(refused(&patched(&frame, at(row, column), &[0x80])), DecodeError::Quantised { row, column });
+        let least = Frame::decode(&patched(&frame, at(row, column), &[0x81])).unwrap();
+        let Frame::Task(MicroTask { hidden: Activations::Q8(hidden), .. }) = least else { panic!("no blocks") };
+        assert_eq!(hidden.row(row)[column], -127);
+    }
+}
+
+#[test]
+fn rows_in_blocks_are_whole_blocks() {
+    let frame = Frame::Task(task_in_blocks());
+    for width in [1_u32, 31, 33, 63, 65, 32_767] {
+        let got = refused(&patched(&frame, WIDTH_AT, &width.to_le_bytes()));
+        assert_eq!(got, DecodeError::Blocks { width: width as usize });
+    }
+    for width in [0, 32_800, u32::MAX - 31] {
+        let got = refused(&patched(&frame, WIDTH_AT, &width.to_le_bytes()));
+        assert!(matches!(got, DecodeError::Size { .. }), "{width}: {got}");
+    }
+}
+
+#[test]
+fn one_format_is_not_read_as_the_other() {
+    for (task, code) in [(task_in_blocks(), ActivationFormat::F32), (small_task(), ActivationFormat::Q8)] {
+        let payload = patched(&Frame::Task(task), FORMAT_AT, &code.code().to_le_bytes());
+        assert!(Frame::decode(&payload).is_err(), "as {code:?}");
     }
 }
 
@@ -227,7 +310,7 @@ fn failure_codes_come_back_whatever_the_number() {
 #[test]
 fn limits_are_exactly_what_the_largest_frames_take() {
     let row: Vec<(u16, f32)> = (0..MAX_ROUTES_PER_ROW as u16).map(|expert| (expert, 0.5)).collect();
-    let full = task(routes(&vec![row.as_slice(); MAX_ROWS_PER_TASK]), 4);
+    let full = task(routes(&vec![row.as_slice(); MAX_ROWS_PER_TASK]), Rows::zeros(MAX_ROWS_PER_TASK, 4));
     let payload = Frame::Task(full.clone()).encode();
     assert_eq!(payload.len(), task_frame_limit(4));
     assert_eq!(Frame::decode(&payload), Ok(Frame::Task(full)));
@@ -242,7 +325,7 @@ fn limits_are_exactly_what_the_largest_frames_take() {
 
 #[test]
 fn more_rows_than_a_task_may_have_are_not_accepted() {
-    let over = task(routes(&[[(0, 1.0)].as_slice(); 513]), 1);
+    let over = task(routes(&[[(0, 1.0)].as_slice(); 513]), Rows::zeros(513, 1));
     assert!(matches!(refused(&Frame::Task(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));
     let over = answer(vec![RowSum::One(vec![0.0]); 513]);
     assert!(matches!(refused(&Frame::Answer(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));

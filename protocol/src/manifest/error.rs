@@ -1,6 +1,6 @@
 //! What can be wrong with a manifest.
 
-use neuro_primitives::{ExpertId, NodeId};
+use neuro_primitives::{ExpertId, NodeId, TensorType};
 
 use crate::codec::CodecError;
 
@@ -64,6 +64,16 @@ pub enum ManifestError {
         name: String,
         /// Its shape.
         shape: Vec<u64>,
+    },
+    /// Rows that are no whole number of the type's blocks.
+    #[error("{name:?}: expected rows of a multiple of {} elements for {tensor_type}, got {row}", .tensor_type.block_elements())]
+    Blocks {
+        /// The tensor.
+        name: String,
+        /// The type of its elements.
+        tensor_type: TensorType,
+        /// The elements of a row: its last dimension, 1 when it has none.
+        row: u64,
     },
     /// A length that disagrees with what is known.
     #[error("{name:?}: expected {expected} bytes, got {got}")]

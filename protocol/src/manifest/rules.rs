@@ -67,16 +67,27 @@ fn check_asset(asset: &AssetEntry, config: &[u8]) -> Result<(), ManifestError> {
 fn check_tensor(tensor: &TensorEntry, layers: usize) -> Result<(), ManifestError> {
     name("a tensor", &tensor.name, MAX_TENSOR_NAME_BYTES, |c| c.is_ascii_graphic())?;
     count("dimensions", 0, MAX_RANK, tensor.shape.len())?;
-    let bytes = tensor.shape_bytes().filter(|_| !tensor.shape.contains(&0));
-    let Some(expected) = bytes else {
-        return Err(ManifestError::Shape { name: tensor.name.clone(), shape: tensor.shape.clone() });
-    };
-    if tensor.length != expected {
-        return Err(ManifestError::Length { name: tensor.name.clone(), expected, got: tensor.length });
-    }
+    check_size(tensor)?;
     match tensor.place.expert().filter(|expert| usize::from(expert.layer) >= layers) {
         Some(expert) => Err(ManifestError::Layer { expert, layers }),
         None => Ok(()),
+    }
+}
+
+fn check_size(tensor: &TensorEntry) -> Result<(), ManifestError> {
+    let (name, row, tensor_type) = (|| tensor.name.clone(), tensor.row_elements(), tensor.tensor_type);
+    if tensor.shape.contains(&0) {
+        return Err(ManifestError::Shape { name: name(), shape: tensor.shape.clone() });
+    }
+    if !row.is_multiple_of(tensor_type.block_elements() as u64) {
+        return Err(ManifestError::Blocks { name: name(), tensor_type, row });
+    }
+    match tensor.shape_bytes() {
+        None => Err(ManifestError::Shape { name: name(), shape: tensor.shape.clone() }),
+        Some(expected) if expected != tensor.length => {
+            Err(ManifestError::Length { name: name(), expected, got: tensor.length })
+        }
+        Some(_) => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use neuro_primitives::{NodeKey, Untrusted};
 
 use super::*;
 use crate::codec::CodecError;
-use crate::limits::{MAX_ASSET_BYTES, MAX_LAYERS};
+use crate::limits::{MAX_ASSET_BYTES, MAX_LAYERS, MAX_MANIFEST_BYTES};
 
 fn tensor(name: &str, place: TensorPlace, shape: &[u64]) -> TensorEntry {
     let shape = shape.to_vec();
@@ -29,7 +29,7 @@ fn manifest() -> Manifest {
     Manifest {
         name: "Tiny MoE".to_owned(),
         architecture: "olmoe".to_owned(),
-        engine_spec: 1,
+        engine_spec: 2,
         assets: vec![asset("config.json", &config), asset("tokenizer.json", b"{}")],
         config,
         activation_formats: vec![ActivationFormat::F32; 2],
@@ -113,7 +113,7 @@ fn unknown_numbers_are_refused() {
         bytes[at..at + code.len()].copy_from_slice(code);
         Manifest::from_canonical(&bytes).unwrap_err()
     };
-    assert_eq!(code_after_name(b"embed", 1, &[8, 0]), ManifestError::Code { what: "tensor type", got: 8 });
+    assert_eq!(code_after_name(b"embed", 1, &[3, 0]), ManifestError::Code { what: "tensor type", got: 3 });
     assert_eq!(code_after_name(b"embed", 0, &[2]), ManifestError::Code { what: "place of a tensor", got: 2 });
     let formats = |code: &[u8]| {
         let mut bytes = bytes.clone();
@@ -123,6 +123,8 @@ fn unknown_numbers_are_refused() {
         Manifest::from_canonical(&bytes)
     };
     assert_eq!(formats(&[1, 0]), Ok(manifest()));
+    let quantised = vec![ActivationFormat::Q8, ActivationFormat::F32];
+    assert_eq!(formats(&[2, 0]), Ok(Manifest { activation_formats: quantised, ..manifest() }));
     assert_eq!(formats(&[7, 0]), Err(ManifestError::Code { what: "activation format", got: 7 }));
 }
 
@@ -142,6 +144,66 @@ fn lengths_agree_with_shape_and_type() {
     assert_eq!(error, ManifestError::Length { name: "embed".to_owned(), expected: 80, got: 81 });
     let error = broken(|manifest| manifest.tensors[0].tensor_type = TensorType::F32);
     assert_eq!(error, ManifestError::Length { name: "embed".to_owned(), expected: 160, got: 80 });
+}
+
+#[test]
+fn a_tensor_of_blocks_has_whole_blocks_in_every_row() {
+    for tensor_type in TensorType::ALL {
+        let columns = 2 * tensor_type.block_elements() as u64;
+        let expected = 2 * 5 * tensor_type.block_bytes() as u64;
+        let mut good = manifest();
+        good.tensors[0] = TensorEntry { tensor_type, ..tensor("embed", TensorPlace::Trunk, &[5, columns]) };
+        good.tensors[0].length = expected;
+        assert_eq!(Manifest::from_canonical(&good.to_canonical()), Ok(good.clone()), "{tensor_type}");
+        let got = expected + 1;
+        good.tensors[0].length = got;
+        let error = ManifestError::Length { name: "embed".to_owned(), expected, got };
+        assert_eq!(good.check(), Err(error), "{tensor_type}");
+    }
+}
+
+#[test]
+fn blocks_do_not_reach_from_one_row_into_the_next() {
+    // Each has a whole number of blocks in all, but not in a row.
+    for (tensor_type, shape) in [
+        (TensorType::Q8_0, &[2, 16][..]),
+        (TensorType::Mxfp4, &[32, 1]),
+        (TensorType::Q4K, &[4, 2, 128]),
+        (TensorType::Q6K, &[256, 255]),
+        (TensorType::Q4_0, &[]),
+        (TensorType::Q5K, &[u64::MAX]),
+    ] {
+        let row = shape.last().copied().unwrap_or(1);
+        let error = broken(|manifest| {
+            manifest.tensors[0].tensor_type = tensor_type;
+            manifest.tensors[0].shape = shape.to_vec();
+        });
+        assert_eq!(error, ManifestError::Blocks { name: "embed".to_owned(), tensor_type, row });
+    }
+    let error = ManifestError::Blocks { name: "w".to_owned(), tensor_type: TensorType::Q4K, row: 128 };
+    assert_eq!(error.to_string(), "\"w\": expected rows of a multiple of 256 elements for q4_k, got 128");
+}
+
+#[test]
+fn the_largest_models_and_their_files_fit() {
+    let mut large = manifest();
+    let asset = AssetEntry { name: "tokenizer.json".to_owned(), length: 35_000_000, hash: Hash([1; 32]) };
+    large.assets = vec![asset];
+    // 60 layers of 384 experts with three matrices and three biases each.
+    let entry = |layer, index, part: &str| {
+        let name = format!("model.layers.{layer}.mlp.experts.{index}.{part}_proj.weight");
+        let shape = vec![2048, 7168];
+        let (tensor_type, length) = (TensorType::Q4K, 2048 * 7168 / 256 * 144);
+        TensorEntry { name, place: expert(layer, index), tensor_type, shape, length, hash: Hash([0; 32]) }
+    };
+    let parts = ["gate", "up", "down", "gate_bias", "up_bias", "down_bias"];
+    let experts = (0..60).flat_map(|layer| (0..384).map(move |index| (layer, index)));
+    large.tensors = experts.flat_map(|(layer, index)| parts.map(|part| entry(layer, index, part))).collect();
+    large.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    large.activation_formats = vec![ActivationFormat::Q8; 60];
+    assert_eq!(large.check(), Ok(()));
+    let bytes = large.to_canonical().len();
+    assert!(bytes < MAX_MANIFEST_BYTES, "{bytes} bytes");
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! The values behind the vectors. They are part of the specification: change none, add new ones.
+//! The values behind the vectors. They are part of the specification: change none within a wire version, add new ones.
 
-use neuro_primitives::{ExpertId, Hash, NodeKey, Route, Routes, RowSum, Rows, TaskId, UnixMillis};
+use neuro_primitives::{
+    Activations, ExpertId, Hash, NodeKey, QuantisedRows, Route, Routes, RowSum, Rows, TaskId, UnixMillis,
+};
 use neuro_protocol::{
     ActivationFormat, Answer, AssetEntry, Failure, FailureCode, Frame, Hello, Manifest, MicroTask, SignedManifest,
     SignedTicket, TensorEntry, TensorPlace, TensorType, Ticket, Welcome,
@@ -10,11 +12,16 @@ use neuro_protocol::{
 pub fn frames() -> Vec<(&'static str, &'static str, Frame)> {
     let of_task = Failure::new(Some(TaskId(2)), FailureCode::NotHeld, "L3/E17 is not held");
     let of_stream =
-        Failure::new(None, FailureCode::WrongVersion, "expected a wire version between 1 and 1, got 2 to 3");
+        Failure::new(None, FailureCode::WrongVersion, "expected a wire version between 2 and 2, got 3 to 4");
     vec![
-        ("hello", "versions 1 to 1, model of manifest.hex, engine 1, width 8", Frame::Hello(hello())),
-        ("welcome", "version 1", Frame::Welcome(Welcome { version: 1 })),
+        ("hello", "versions 2 to 2, model of manifest.hex, engine 2, width 8", Frame::Hello(hello())),
+        ("welcome", "version 2", Frame::Welcome(Welcome { version: 2 })),
         ("task", "task 1, layer 3, 3 rows of width 8 with 2, 1 and 3 routes", Frame::Task(task())),
+        (
+            "task-blocks",
+            "task 3, model of manifest-blocks.hex, layer 1, 2 rows of width 64 in blocks with 1 and 2 routes",
+            Frame::Task(task_in_blocks()),
+        ),
         ("answer", "the sums of task.hex: rows of kind many, one, many", Frame::Answer(answer())),
         ("cancel", "task 1", Frame::Cancel(TaskId(1))),
         ("failure-task", "task 2 is not answered: an expert is not held", Frame::Failure(of_task)),
@@ -23,7 +30,7 @@ pub fn frames() -> Vec<(&'static str, &'static str, Frame)> {
 }
 
 fn hello() -> Hello {
-    Hello { versions: 1..=1, model: manifest().model_id(), engine_spec: 1, d_model: 8 }
+    Hello { versions: 2..=2, model: manifest().model_id(), engine_spec: 2, d_model: 8 }
 }
 
 fn task() -> MicroTask {
@@ -37,12 +44,30 @@ fn task() -> MicroTask {
     MicroTask {
         task: TaskId(1),
         model: manifest().model_id(),
-        engine_spec: 1,
+        engine_spec: 2,
         layer: 3,
         deadline_left_ms: 1_500,
-        activation: ActivationFormat::F32,
         routes,
-        hidden: Rows::new(8, hidden),
+        hidden: Rows::new(8, hidden).into(),
+    }
+}
+
+/// The extremes of a block: both ends of the values, no scale, the least and the largest one.
+fn task_in_blocks() -> MicroTask {
+    let mut routes = Routes::new();
+    routes.push_row([Route { expert: 1, gate: 1.0 }]);
+    routes.push_row([Route { expert: 0, gate: 0.625 }, Route { expert: 1, gate: 0.375 }]);
+    let mut values: Vec<i8> = (0..128_i16).map(|place| (place * 2 - 127) as i8).collect();
+    values[64..96].fill(0);
+    let scales = vec![1.0 / 127.0, f32::MAX, 0.0, f32::from_bits(1)];
+    MicroTask {
+        task: TaskId(3),
+        model: manifest_in_blocks().model_id(),
+        engine_spec: 2,
+        layer: 1,
+        deadline_left_ms: 250,
+        routes,
+        hidden: Activations::Q8(QuantisedRows::new(64, values, scales)),
     }
 }
 
@@ -79,10 +104,47 @@ pub fn manifest() -> Manifest {
     Manifest {
         name: "sample-moe".to_owned(),
         architecture: "mixtral".to_owned(),
-        engine_spec: 1,
+        engine_spec: 2,
         config,
         assets,
         activation_formats: vec![ActivationFormat::F32; 2],
+        tensors,
+    }
+}
+
+/// A model of two layers: a dense one, and one with two experts of block types, of which one has a float down
+/// projection. Every type occurs.
+pub fn manifest_in_blocks() -> Manifest {
+    use TensorType::{BF16, F16, F32, Iq4Nl, Mxfp4, Q4_0, Q4K, Q5K, Q6K, Q8_0};
+    let trunk = [
+        ("lm_head.weight", Q6K, [3, 256]),
+        ("model.embed_tokens.weight", Q8_0, [3, 64]),
+        ("model.layers.0.mlp.down_proj.weight", Q5K, [64, 512]),
+        ("model.layers.0.mlp.gate_proj.weight", Q4_0, [512, 64]),
+        ("model.layers.0.mlp.up_proj.weight", BF16, [512, 64]),
+        ("model.layers.1.mlp.gate.weight", F32, [2, 64]),
+    ]
+    .map(|(name, tensor_type, shape)| (name, TensorPlace::Trunk, tensor_type, shape));
+    let place = |expert| TensorPlace::Expert(ExpertId { layer: 1, expert });
+    let experts = [
+        ("model.layers.1.mlp.experts.0.down_proj.weight", place(0), Q4K, [64, 256]),
+        ("model.layers.1.mlp.experts.0.gate_proj.weight", place(0), Mxfp4, [256, 64]),
+        ("model.layers.1.mlp.experts.0.up_proj.weight", place(0), Iq4Nl, [256, 64]),
+        ("model.layers.1.mlp.experts.1.down_proj.weight", place(1), F16, [64, 256]),
+        ("model.layers.1.mlp.experts.1.gate_proj.weight", place(1), Q8_0, [256, 64]),
+        ("model.layers.1.mlp.experts.1.up_proj.weight", place(1), Q8_0, [256, 64]),
+    ];
+    let entry =
+        |(name, place, tensor_type, shape): (&str, _, _, [u64; 2])| tensor(name.to_owned(), place, tensor_type, &shape);
+    let mut tensors: Vec<TensorEntry> = trunk.into_iter().chain(experts).map(entry).collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Manifest {
+        name: "sample-moe-blocks".to_owned(),
+        architecture: "qwen3_moe".to_owned(),
+        engine_spec: 2,
+        config: b"{\"model_type\":\"qwen3_moe\",\"num_hidden_layers\":2}".to_vec(),
+        assets: vec![],
+        activation_formats: vec![ActivationFormat::F32, ActivationFormat::Q8],
         tensors,
     }
 }

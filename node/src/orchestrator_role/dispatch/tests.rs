@@ -1,22 +1,28 @@
 //! Calls over scripted links: what workers say, and what the caller gets.
 
 use super::*;
+use neuro_expert_runtime::activations;
 use neuro_orchestrator::ExpertSpec;
 use neuro_primitives::{ExpertId, Hash, Route, RowSum};
 use neuro_protocol::frame::FailureCode;
 
-const WIDTH: usize = 4;
+/// One block.
+const WIDTH: usize = 32;
 
 /// What stops a test that waits in vain.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Outcome = std::thread::JoinHandle<Result<Rows, ExpertsError>>;
 
-/// One layer of two experts.
+/// One layer of two experts that take f32.
 fn dispatch(replicas: usize) -> Arc<Dispatch> {
+    dispatch_as(ActivationFormat::F32, replicas)
+}
+
+fn dispatch_as(format: ActivationFormat, replicas: usize) -> Arc<Dispatch> {
     let experts = (0..2).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
     let settings = Settings { replicas, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
-    Arc::new(Dispatch::new(ModelId(Hash([7; 32])), settings))
+    Arc::new(Dispatch::new(ModelId(Hash([7; 32])), vec![format], settings))
 }
 
 /// A worker whose every frame the test reads and answers.
@@ -53,15 +59,22 @@ impl Scripted {
 }
 
 /// Two rows: one for expert 0 alone, one for both.
+fn routes() -> Routes {
+    let (first, second) = (Route { expert: 0, gate: 1.0 }, Route { expert: 1, gate: 1.0 });
+    let mut routes = Routes::new();
+    routes.push_row([first]);
+    routes.push_row([first, second]);
+    routes
+}
+
+/// Hidden states that no block holds exactly.
+fn hidden() -> Rows {
+    Rows::new(WIDTH, (0..2 * WIDTH).map(|place| (place as f32).sin()).collect())
+}
+
 fn call(dispatch: &Arc<Dispatch>) -> Outcome {
     let dispatch = Arc::clone(dispatch);
-    std::thread::spawn(move || {
-        let (first, second) = (Route { expert: 0, gate: 1.0 }, Route { expert: 1, gate: 1.0 });
-        let mut routes = Routes::new();
-        routes.push_row([first]);
-        routes.push_row([first, second]);
-        dispatch.call(0, &Rows::zeros(2, WIDTH), &routes, &Arc::default())
-    })
+    std::thread::spawn(move || dispatch.call(0, &hidden(), &routes(), &Arc::default()))
 }
 
 /// An answer in which every expert contributes `value`.
@@ -105,7 +118,11 @@ fn a_second_answer_breaks_the_protocol_and_changes_nothing() {
 
 #[test]
 fn a_wrong_shape_is_blamed_and_the_task_goes_to_another() {
-    let dispatch = dispatch(2);
+    [ActivationFormat::F32, ActivationFormat::Q8].into_iter().for_each(wrong_shape_is_blamed);
+}
+
+fn wrong_shape_is_blamed(format: ActivationFormat) {
+    let dispatch = dispatch_as(format, 2);
     let mut workers = [Scripted::join(&dispatch, 1, 1), Scripted::join(&dispatch, 2, 2)];
     let outcome = call(&dispatch);
     // Whoever is asked first lies; every task that follows is answered right by whoever gets it.
@@ -179,4 +196,57 @@ fn stopping_ends_waiting_calls_and_takes_no_more() {
     assert!(error.retryable && error.message.contains("stopping"), "{}", error.message);
     assert!(call(&dispatch).join().unwrap().is_err());
     assert!(worker.frames.blocking_recv().is_none(), "the link is closed");
+}
+
+#[test]
+fn rows_travel_in_the_form_of_their_layer_and_in_the_same_bytes_after_a_failover() {
+    let blocks = Activations::Q8(activations::quantise(&hidden()).unwrap());
+    for (format, expected) in [(ActivationFormat::F32, hidden().into()), (ActivationFormat::Q8, blocks)] {
+        let dispatch = dispatch_as(format, 1);
+        let mut worker = Scripted::join(&dispatch, 1, 1);
+        let outcome = call(&dispatch);
+        let lost = worker.task();
+        assert_eq!(lost.hidden, expected);
+        dispatch.left(worker.id, 1);
+        let mut again = Scripted::join(&dispatch, 2, 2);
+        let task = again.task();
+        assert_eq!((task.hidden.clone(), task.routes.clone()), (expected, routes()));
+        again.answers(&dispatch, answer(&task, 1.0)).unwrap();
+        assert_eq!(outcome.join().unwrap().unwrap().values(), rows(1.0));
+    }
+}
+
+#[test]
+fn what_no_worker_would_take_is_sent_to_none() {
+    let spoilt = |value| {
+        let mut rows = hidden();
+        rows.row_mut(1)[3] = value;
+        rows
+    };
+    let mut no_gate = Routes::new();
+    no_gate.push_row([Route { expert: 0, gate: 1.0 }]);
+    no_gate.push_row([Route { expert: 1, gate: f32::NAN }]);
+    for format in [ActivationFormat::F32, ActivationFormat::Q8] {
+        let dispatch = dispatch_as(format, 1);
+        let mut worker = Scripted::join(&dispatch, 1, 1);
+        for (layer, rows, routes, words) in [
+            (0, spoilt(f32::NAN), routes(), "row 1 has the value NaN at index 3"),
+            (0, spoilt(f32::NEG_INFINITY), routes(), "row 1 has the value -inf at index 3"),
+            (0, hidden(), no_gate.clone(), "the gate of expert 1 is NaN"),
+            (1, hidden(), routes(), "layer 1: the model has 1 layers"),
+        ] {
+            let error = dispatch.call(layer, &rows, &routes, &Arc::default()).unwrap_err();
+            assert!(!error.retryable && error.message.contains(words), "{}", error.message);
+        }
+        assert!(worker.frames.try_recv().is_err(), "nothing was sent");
+        assert_eq!(dispatch.faults(worker.id), 0);
+    }
+}
+
+#[test]
+fn rows_that_no_block_divides_are_refused_as_blocks_alone() {
+    let narrow = Rows::zeros(2, 33);
+    let error = encoding::encode(&[ActivationFormat::Q8], 0, &narrow, &routes()).unwrap_err();
+    assert!(!error.retryable && error.message.contains("multiple of 32"), "{}", error.message);
+    assert!(encoding::encode(&[ActivationFormat::F32], 0, &narrow, &routes()).is_ok());
 }
