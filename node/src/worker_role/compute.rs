@@ -133,15 +133,30 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
             let compute_us = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
             Frame::Answer(Answer { task: task.task, compute_us, sums })
         }
-        Err(error) => failure(task.task, code_of(&error), error.to_string()),
+        Err(error) => {
+            forget_lost(pool, &error);
+            failure(task.task, code_of(&error), error.to_string())
+        }
     };
     answer(&outbox, &frame);
+}
+
+/// An expert whose stored weights are lost is held no more: the answer says so, and the orchestrator, told that it is
+/// not held, orders it again, which fetches it.
+fn forget_lost(pool: &ExpertPool, error: &PoolError) {
+    if let PoolError::Load { expert, source } = error
+        && source.is_retryable()
+    {
+        tracing::warn!(%error, "an expert was lost");
+        pool.remove(*expert);
+    }
 }
 
 const fn code_of(error: &PoolError) -> FailureCode {
     match error {
         PoolError::NotHeld(_) => FailureCode::NotHeld,
-        PoolError::OutOfRange { .. } => FailureCode::Internal,
+        PoolError::Load { source, .. } if source.is_retryable() => FailureCode::NotHeld,
+        PoolError::OutOfRange { .. } | PoolError::Load { .. } => FailureCode::Internal,
         PoolError::TooManyRows { .. } | PoolError::RouteCount { .. } | PoolError::Engine(_) => FailureCode::BadTask,
     }
 }
