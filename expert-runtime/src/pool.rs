@@ -335,7 +335,7 @@ struct Group<'a> {
 impl Drop for Group<'_> {
     fn drop(&mut self) {
         let mut residency = self.pool.residency();
-        for taken in &self.taken {
+        for taken in self.taken.drain(..) {
             residency.release(taken);
         }
         drop(residency);

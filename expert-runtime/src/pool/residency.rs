@@ -237,9 +237,10 @@ impl Residency {
         self.shrink(0);
     }
 
-    /// Gives an expert back, whether its load succeeded or not.
-    pub(super) fn release(&mut self, taken: &Taken) {
-        self.end_load(taken);
+    /// Gives an expert back, whether its load succeeded or not. Takes it by value: a reference that outlived this would
+    /// keep memory that is counted as free.
+    pub(super) fn release(&mut self, taken: Taken) {
+        self.end_load(&taken);
         self.in_use -= 1;
         if let Some(entry) = self.experts.get_mut(&taken.id).filter(|entry| entry.number == taken.number) {
             entry.pins -= 1;
@@ -302,9 +303,8 @@ impl Residency {
 
     /// Of the experts that may go, that of the least use.
     fn victim(&self) -> Option<ExpertId> {
-        let order = |(id, entry): &(&ExpertId, &Entry)| {
-            (entry.used.at(self.calls), Reverse(entry.used.at_call), Reverse(**id))
-        };
+        let order =
+            |(id, entry): &(&ExpertId, &Entry)| (entry.used.at(self.calls), Reverse(entry.used.at_call), Reverse(**id));
         self.experts.iter().filter(|(_, entry)| entry.may_go()).min_by_key(order).map(|(&id, _)| id)
     }
 
