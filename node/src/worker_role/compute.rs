@@ -173,7 +173,8 @@ fn answer(outbox: &Outbox, frame: &Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neuro_primitives::{Hash, ModelId, Route, Routes, Rows};
+    use neuro_expert_runtime::{ExpertSource, SourceError, StoredExpert, TakeWeights};
+    use neuro_primitives::{ExpertId, Hash, ModelId, Route, Routes, Rows};
     use neuro_protocol::frame::ActivationFormat;
 
     fn compute() -> Compute {
@@ -249,6 +250,28 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(failure_in(&answers.blocking_recv().unwrap()), (Some(TaskId(600)), FailureCode::NotHeld));
+    }
+
+    /// Weights whose file is gone.
+    struct Lost;
+
+    impl ExpertSource for Lost {
+        fn load(&self, _: ExpertId, _: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+            Err(SourceError::Unreadable { reason: "no such file".to_owned(), retryable: true })
+        }
+    }
+
+    #[test]
+    fn an_expert_that_was_lost_on_disk_is_held_no_more() {
+        let pool = Arc::new(ExpertPool::new(neuro_expert_runtime::default_engine(), 4));
+        let stored = StoredExpert { stored_bytes: 1, input_format: ActivationFormat::F32 };
+        pool.register(ExpertId { layer: 0, expert: 0 }, stored, Arc::new(Lost));
+        let compute = Compute::start(Arc::clone(&pool), Arc::default()).unwrap();
+        let (outbox, mut answers) = mpsc::channel(1);
+        compute.submit(task(1, 60_000), outbox).unwrap();
+        let refused = failure_in(&answers.blocking_recv().unwrap());
+        assert_eq!(refused, (Some(TaskId(1)), FailureCode::NotHeld), "another holder computes it");
+        assert!(pool.held().is_empty(), "the orchestrator orders it again");
     }
 
     #[test]

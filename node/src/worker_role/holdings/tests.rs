@@ -57,7 +57,7 @@ impl TensorServer for Server {
         self.asked.lock().unwrap().push((hash, request.offset));
         let all = (0..4).flat_map(|expert| (0..3).map(move |part| content(expert, part)));
         let stream = chunks(all.into_iter().find(|bytes| Hash::of(bytes) == hash).unwrap(), request.offset)?;
-        let broken = futures::stream::iter([Err(ControlError::new(ControlErrorKind::Unreachable, "the link is gone"))]);
+        let broken = futures::stream::iter([Err(ControlError::new(ControlErrorKind::Unavailable, "the link is gone"))]);
         Ok(match self.breaks.lock().unwrap().pop() {
             Some(chunks) => Box::pin(stream.take(chunks).chain(broken)),
             None => stream,
