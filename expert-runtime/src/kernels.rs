@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod attention;
 mod format;
 pub mod functions;
 pub mod instruction_set;
@@ -21,6 +22,7 @@ pub(crate) mod panels;
 mod product;
 mod quantise;
 mod shared;
+mod vectors;
 pub(crate) mod workers;
 
 pub use instruction_set::InstructionSet;

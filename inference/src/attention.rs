@@ -6,13 +6,14 @@
 //! or was decoded alone.
 
 use neuro_expert_runtime::EngineError;
+use neuro_expert_runtime::kernels::InstructionSet;
+use neuro_expert_runtime::kernels::attention::{Queries, attend};
 use neuro_primitives::Rows;
 
 use crate::kv_cache::{HeadShape, LayerCache};
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
 use crate::rope::Rotation;
-use crate::sums;
 
 /// The sizes of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +106,13 @@ impl Attention {
         scores: &mut Vec<f32>,
         out: &mut [f32],
     ) {
-        let (width, group) = (self.shape.kv.head_dim, self.shape.group());
-        for (head, (query, out)) in query.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-            let kv_head = head / group;
-            attend(query, cache.keys(kv_head, from, to), cache.values(kv_head, from, to), scores, out);
+        let (kv, heads) = (self.shape.kv, self.shape.group());
+        let scale = 1.0 / (kv.key_dim as f32).sqrt();
+        let groups = query.chunks_exact(heads * kv.key_dim).zip(out.chunks_exact_mut(heads * kv.value_dim));
+        for (head, (values, out)) in groups.enumerate() {
+            let queries = Queries { values, heads, scale, sinks: None };
+            let (keys, values) = (cache.keys(head, from, to), cache.values(head, from, to));
+            attend(InstructionSet::current(), &queries, keys, values, scores, out);
         }
     }
 }
@@ -119,40 +123,6 @@ impl AttentionShape {
     pub const fn group(&self) -> usize {
         self.heads / self.kv.kv_heads
     }
-}
-
-/// `softmax(q·Kᵀ / √head_dim)·V` of one query (`[head_dim]`, f32) into `out` (`[head_dim]`, f32, zeroed).
-///
-/// `keys` and `values` come in runs of whole positions (`[positions, head_dim]`, f32), oldest first. Scores are dot
-/// products in the order of [`sums`]; the largest is subtracted before exp; the weights are summed in that order too;
-/// the weighted values are added position by position, and divided by the weights' sum at the end. `scores` is scratch.
-pub fn attend<'a>(
-    query: &[f32],
-    keys: impl Iterator<Item = &'a [f32]>,
-    values: impl Iterator<Item = &'a [f32]>,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    let width = query.len();
-    let scale = 1.0 / (width as f32).sqrt();
-    scores.clear();
-    scores.extend(keys.flat_map(|run| run.chunks_exact(width)).map(|key| sums::dot(query, key) * scale));
-    let total = exponentiate(scores);
-    for (value, weight) in values.flat_map(|run| run.chunks_exact(width)).zip(scores.iter()) {
-        sums::add_scaled(out, *weight, value);
-    }
-    for value in out {
-        *value /= total;
-    }
-}
-
-/// Replaces each score by exp(score − largest) and returns their sum: the numerators and the denominator of a softmax.
-pub(crate) fn exponentiate(scores: &mut [f32]) -> f32 {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = libm::expf(*score - largest);
-    }
-    sums::sum(scores)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use neuro_expert_runtime::EngineError;
 use neuro_model::RouterRule;
 use neuro_primitives::{Route, Routes, Rows};
 
-use crate::attention::exponentiate;
 use crate::projection::Projection;
+use crate::sums::exponentiate;
 
 /// One layer's router.
 pub struct Router {

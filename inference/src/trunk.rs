@@ -14,7 +14,7 @@ use crate::dense::Dense;
 use crate::embedding::Embedding;
 use crate::error::{ForwardError, LoadError};
 use crate::experts::{ExpertLayers, ExpertsError};
-use crate::kv_cache::{HeadShape, KvCache};
+use crate::kv_cache::{CacheType, HeadShape, KvCache};
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
 use crate::rope::{Rope, Rotation};
@@ -28,6 +28,7 @@ pub const MAX_CHUNK_ROWS: usize = 512;
 /// Everything of a model but its experts.
 pub struct Trunk {
     config: ModelConfig,
+    cache_type: CacheType,
     embedding: Embedding,
     rope: Rope,
     layers: Vec<Layer>,
@@ -80,6 +81,18 @@ impl Trunk {
         &self.config
     }
 
+    /// An empty cache for one sequence of this model.
+    #[must_use]
+    pub fn new_cache(&self) -> KvCache {
+        KvCache::new(&self.config, self.cache_type)
+    }
+
+    /// How this model's caches keep keys and values.
+    #[must_use]
+    pub const fn cache_type(&self) -> CacheType {
+        self.cache_type
+    }
+
     /// Bytes that the weights take in memory.
     #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
@@ -114,8 +127,7 @@ impl Trunk {
 
     fn check(&self, cache: &KvCache, ids: &[u32]) -> Result<(), ForwardError> {
         let (config, vocab_size) = (&self.config, self.embedding.vocab_size());
-        let shape = HeadShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
-        if !cache.fits(config.layers, shape) {
+        if !cache.fits(config.layers, HeadShape::of(config), self.cache_type) {
             return Err(ForwardError::WrongCache { expected: config.layers, got: cache.layers() });
         }
         if ids.is_empty() {

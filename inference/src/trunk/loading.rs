@@ -14,7 +14,7 @@ use crate::attention::{Attention, AttentionShape};
 use crate::dense::Dense;
 use crate::embedding::Embedding;
 use crate::error::LoadError;
-use crate::kv_cache::HeadShape;
+use crate::kv_cache::{CacheType, HeadShape};
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
@@ -48,6 +48,7 @@ impl<'a> Loader<'a> {
         let lm_head = self.lm_head()?;
         Ok(Trunk {
             config: self.config.clone(),
+            cache_type: CacheType::of(self.checkpoint),
             embedding,
             rope: Rope::new(self.config.head_dim, self.config.rope.theta),
             layers,
@@ -78,13 +79,12 @@ impl<'a> Loader<'a> {
 
     fn attention(&mut self, layer: usize, names: &LayerTensorNames) -> Result<Attention, LoadError> {
         let config = self.config;
-        let kv = HeadShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let query_key_norm = match (&names.query_norm, &names.key_norm) {
             (Some(query), Some(key)) => Some((self.norm(query)?, self.norm(key)?)),
             _ => None,
         };
         Ok(Attention {
-            shape: AttentionShape { heads: config.heads, kv, window: config.windows[layer] },
+            shape: AttentionShape { heads: config.heads, kv: HeadShape::of(config), window: config.windows[layer] },
             query: self.projection(&names.query)?,
             key: self.projection(&names.key)?,
             value: self.projection(&names.value)?,
