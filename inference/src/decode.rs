@@ -8,7 +8,6 @@ use neuro_model::Tokenizer;
 
 use crate::error::ForwardError;
 use crate::experts::ExpertLayers;
-use crate::kv_cache::KvCache;
 use crate::sampler::logprob::{Logprob, logprobs};
 use crate::sampler::{SamplingError, SamplingParams};
 use crate::trunk::Trunk;
@@ -137,7 +136,7 @@ impl Generator<'_> {
     ) -> Result<Generated, GenerateError> {
         request.sampling.check()?;
         let budget = self.budget(request)?;
-        let mut cache = KvCache::new(self.trunk.config());
+        let mut cache = self.trunk.cache();
         let mut completion = Completion::new(request, self.tokenizer, budget);
         let mut next = request.prompt.clone();
         while !completion.is_full() {

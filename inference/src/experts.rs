@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use neuro_expert_runtime::{Engine, ExpertPool, ExpertTensors, PoolError, expert_weights};
-use neuro_model::{Checkpoint, names};
+use neuro_model::names::ExpertTensorNames;
+use neuro_model::{Checkpoint, CheckpointError, names};
 use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, Rows};
 
 use crate::error::LoadError;
@@ -103,11 +104,33 @@ impl ExpertLayers for LocalExperts {
 /// Puts one expert into `pool` and returns the bytes it took in the checkpoint.
 fn load_expert(checkpoint: &Checkpoint, id: ExpertId, pool: &ExpertPool) -> Result<u64, LoadError> {
     let names = names::expert(checkpoint.config(), id);
-    let (gate, up, down) =
-        (checkpoint.tensor(&names.gate)?, checkpoint.tensor(&names.up)?, checkpoint.tensor(&names.down)?);
-    let bytes = [&gate, &up, &down].iter().map(|tensor| tensor.bytes.len() as u64).sum();
-    expert_weights(checkpoint.config(), ExpertTensors { gate, up, down, biases: None })
+    let tensors = expert_tensors(checkpoint, &names)?;
+    let matrices = [&tensors.gate, &tensors.up, &tensors.down].into_iter();
+    let bytes = matrices.chain(tensors.biases.iter().flatten()).map(|tensor| tensor.bytes.len() as u64).sum();
+    expert_weights(checkpoint.config(), tensors)
         .and_then(|weights| pool.insert(id, &weights))
         .map_err(|source| LoadError::Engine { name: id.to_string(), source })?;
     Ok(bytes)
+}
+
+/// One expert's tensors, biases included where the model has them, as they lie in `checkpoint`.
+///
+/// # Errors
+/// When a tensor is missing or unreadable.
+pub fn expert_tensors<'a>(
+    checkpoint: &'a Checkpoint,
+    names: &ExpertTensorNames,
+) -> Result<ExpertTensors<'a>, CheckpointError> {
+    let biases = match &names.biases {
+        Some([gate, up, down]) => {
+            Some([checkpoint.tensor(gate)?, checkpoint.tensor(up)?, checkpoint.tensor(down)?])
+        }
+        None => None,
+    };
+    Ok(ExpertTensors {
+        gate: checkpoint.tensor(&names.gate)?,
+        up: checkpoint.tensor(&names.up)?,
+        down: checkpoint.tensor(&names.down)?,
+        biases,
+    })
 }

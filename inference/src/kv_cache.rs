@@ -23,8 +23,21 @@ pub struct KvCache {
 pub struct HeadShape {
     /// Key/value heads.
     pub kv_heads: usize,
-    /// Elements of a head.
-    pub head_dim: usize,
+    /// Elements of a head's key.
+    pub key_dim: usize,
+    /// Elements of a head's value.
+    pub value_dim: usize,
+    /// A value is the first elements of its key, and is not stored again.
+    pub shared_values: bool,
+}
+
+/// How elements are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheType {
+    /// Halves.
+    F16,
+    /// Floats.
+    F32,
 }
 
 /// Keys and values of one layer.
@@ -44,8 +57,8 @@ struct Block {
 impl KvCache {
     /// An empty cache for a sequence of at most `config.context` positions.
     #[must_use]
-    pub fn new(config: &ModelConfig) -> Self {
-        let shape = HeadShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
+    pub fn new(config: &ModelConfig, _cache_type: CacheType) -> Self {
+        let shape = HeadShape::of(config);
         let layers = (0..config.layers).map(|_| LayerCache::new(shape)).collect();
         Self { shape, context: config.context, len: 0, layers }
     }
@@ -81,7 +94,7 @@ impl KvCache {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let blocks: usize = self.layers.iter().map(|layer| layer.blocks.len()).sum();
-        (blocks * 2 * self.shape.block_elements() * size_of::<f32>()) as u64
+        (blocks * 2 * self.shape.kv_heads * BLOCK_POSITIONS * self.shape.key_dim * size_of::<f32>()) as u64
     }
 
     /// Whether it was made for a model of `layers` layers with such heads.
@@ -114,114 +127,66 @@ impl LayerCache {
         Self { shape, blocks: Vec::new() }
     }
 
-    /// Writes the key and value (`[kv_heads × head_dim]`, f32 each) of `position`, over what was there.
+    /// Writes the key and value (`[kv_heads × key_dim]`, `[kv_heads × value_dim]`, f32) of `position`.
     pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
         let (index, offset) = (position / BLOCK_POSITIONS, position % BLOCK_POSITIONS);
         while self.blocks.len() <= index {
             self.blocks.push(Block::zeros(self.shape));
         }
-        let (block, width) = (&mut self.blocks[index], self.shape.head_dim);
-        for (head, (key, value)) in key.chunks_exact(width).zip(value.chunks_exact(width)).enumerate() {
-            let start = (head * BLOCK_POSITIONS + offset) * width;
-            block.keys[start..start + width].copy_from_slice(key);
-            block.values[start..start + width].copy_from_slice(value);
+        let block = &mut self.blocks[index];
+        let mut put = |rows: &mut [f32], width: usize, row: &[f32]| {
+            for (head, row) in row.chunks_exact(width).enumerate() {
+                let start = (head * BLOCK_POSITIONS + offset) * width;
+                rows[start..start + width].copy_from_slice(row);
+            }
+        };
+        put(&mut block.keys, self.shape.key_dim, key);
+        if !self.shape.shared_values {
+            put(&mut block.values, self.shape.value_dim, value);
         }
     }
 
-    /// The keys of `head` at positions `from..to` in runs that lie side by side: `[positions, head_dim]` each, f32.
-    pub fn keys(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = &[f32]> {
-        self.runs(head, from, to).map(|(block, start, end)| &block.keys[start..end])
-    }
-
-    /// The values of `head` at positions `from..to`, as [`Self::keys`].
-    pub fn values(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = &[f32]> {
-        self.runs(head, from, to).map(|(block, start, end)| &block.values[start..end])
-    }
-
-    /// The blocks that hold `from..to`, with the stretch of elements that belongs to `head` and those positions.
-    fn runs(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = (&Block, usize, usize)> {
-        let width = self.shape.head_dim;
-        let first = from / BLOCK_POSITIONS;
-        self.blocks.iter().enumerate().take(to.div_ceil(BLOCK_POSITIONS)).skip(first).map(move |(index, block)| {
-            let base = index * BLOCK_POSITIONS;
-            let start = head * BLOCK_POSITIONS + from.max(base) - base;
-            let end = head * BLOCK_POSITIONS + to.min(base + BLOCK_POSITIONS) - base;
-            (block, start * width, end * width)
+    /// Keys and values of `head` at positions `from..to`.
+    pub fn positions(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = (&[f32], &[f32])> {
+        let shape = self.shape;
+        (from..to).map(move |position| {
+            let block = &self.blocks[position / BLOCK_POSITIONS];
+            let at = head * BLOCK_POSITIONS + position % BLOCK_POSITIONS;
+            let key = &block.keys[at * shape.key_dim..(at + 1) * shape.key_dim];
+            let value = if shape.shared_values {
+                &key[..shape.value_dim]
+            } else {
+                &block.values[at * shape.value_dim..(at + 1) * shape.value_dim]
+            };
+            (key, value)
         })
     }
 }
 
 impl Block {
     fn zeros(shape: HeadShape) -> Self {
-        Self { keys: vec![0.0; shape.block_elements()], values: vec![0.0; shape.block_elements()] }
+        let values = if shape.shared_values { 0 } else { shape.kv_heads * BLOCK_POSITIONS * shape.value_dim };
+        Self { keys: vec![0.0; shape.kv_heads * BLOCK_POSITIONS * shape.key_dim], values: vec![0.0; values] }
     }
 }
 
 impl HeadShape {
-    const fn block_elements(self) -> usize {
-        self.kv_heads * BLOCK_POSITIONS * self.head_dim
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHAPE: HeadShape = HeadShape { kv_heads: 2, head_dim: 2 };
-
-    fn layer(positions: usize) -> LayerCache {
-        let mut layer = LayerCache::new(SHAPE);
-        for position in 0..positions {
-            let p = position as f32;
-            layer.write(position, &[p, 0.0, p, 1.0], &[-p, 0.0, -p, 1.0]);
+    /// The heads that a model of `config` keeps.
+    #[must_use]
+    pub fn of(config: &ModelConfig) -> Self {
+        match config.latent {
+            Some(latent) => Self {
+                kv_heads: 1,
+                key_dim: latent.kv_rank + latent.rope_dim,
+                value_dim: latent.kv_rank,
+                shared_values: true,
+            },
+            None => Self {
+                kv_heads: config.kv_heads,
+                key_dim: config.head_dim,
+                value_dim: config.head_dim,
+                shared_values: false,
+            },
         }
-        layer
-    }
-
-    fn cache(positions: usize) -> KvCache {
-        KvCache { shape: SHAPE, context: 1000, len: positions, layers: vec![layer(positions); 3] }
-    }
-
-    #[test]
-    fn a_range_across_blocks_comes_back_in_order() {
-        let layer = layer(3 * BLOCK_POSITIONS);
-        let (from, to) = (BLOCK_POSITIONS - 2, 2 * BLOCK_POSITIONS + 5);
-        for head in 0..2 {
-            let keys: Vec<f32> = layer.keys(head, from, to).flatten().copied().collect();
-            let expected: Vec<f32> = (from..to).flat_map(|p| [p as f32, head as f32]).collect();
-            assert_eq!(keys, expected);
-            let values: Vec<f32> = layer.values(head, from, to).flatten().copied().collect();
-            let expected: Vec<f32> = (from..to).flat_map(|p| [-(p as f32), head as f32]).collect();
-            assert_eq!(values, expected);
-        }
-        assert_eq!(layer.keys(0, from, to).count(), 3);
-    }
-
-    #[test]
-    fn truncation_frees_whole_blocks_and_never_lengthens() {
-        let mut cache = cache(BLOCK_POSITIONS + 1);
-        let two_blocks = cache.bytes();
-        cache.truncate(500);
-        assert_eq!((cache.len(), cache.bytes()), (BLOCK_POSITIONS + 1, two_blocks));
-        cache.truncate(BLOCK_POSITIONS);
-        assert_eq!((cache.len(), cache.bytes()), (BLOCK_POSITIONS, two_blocks / 2));
-        cache.truncate(0);
-        assert!(cache.is_empty());
-        assert_eq!(cache.bytes(), 0);
-    }
-
-    #[test]
-    fn a_block_takes_what_it_says() {
-        // 3 layers, keys and values, 2 heads of 2 elements of 4 bytes
-        assert_eq!(cache(1).bytes(), (3 * 2 * BLOCK_POSITIONS * 2 * 2 * 4) as u64);
-        assert_eq!(cache(0).bytes(), 0);
-    }
-
-    #[test]
-    fn a_cache_knows_its_model() {
-        let cache = cache(0);
-        assert!(cache.fits(3, SHAPE));
-        assert!(!cache.fits(2, SHAPE));
-        assert!(!cache.fits(3, HeadShape { kv_heads: 1, ..SHAPE }));
     }
 }

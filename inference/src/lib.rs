@@ -22,6 +22,7 @@ pub mod experts;
 pub mod kv_cache;
 pub mod lm_head;
 pub mod norm;
+mod parallel;
 pub mod projection;
 pub mod rope;
 pub mod router;
@@ -32,7 +33,7 @@ pub mod trunk;
 
 pub use decode::{FinishReason, GenerateError, GenerateRequest, Generated, Generator, TokenEvent, TokenLogprob, Usage};
 pub use error::{ForwardError, LoadError};
-pub use experts::{ExpertLayers, ExpertsError, LocalExperts};
-pub use kv_cache::KvCache;
+pub use experts::{ExpertLayers, ExpertsError, LocalExperts, expert_tensors};
+pub use kv_cache::{CacheType, KvCache};
 pub use sampler::{SamplingError, SamplingParams};
 pub use trunk::Trunk;

@@ -27,7 +27,7 @@ impl LoadedModel {
 
     /// An empty cache.
     pub fn cache(&self) -> KvCache {
-        KvCache::new(self.trunk.config())
+        self.trunk.cache()
     }
 
     /// The logits after `ids`.
