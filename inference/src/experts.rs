@@ -122,9 +122,7 @@ pub fn expert_tensors<'a>(
     names: &ExpertTensorNames,
 ) -> Result<ExpertTensors<'a>, CheckpointError> {
     let biases = match &names.biases {
-        Some([gate, up, down]) => {
-            Some([checkpoint.tensor(gate)?, checkpoint.tensor(up)?, checkpoint.tensor(down)?])
-        }
+        Some([gate, up, down]) => Some([checkpoint.tensor(gate)?, checkpoint.tensor(up)?, checkpoint.tensor(down)?]),
         None => None,
     };
     Ok(ExpertTensors {

@@ -134,7 +134,7 @@ impl LayerCache {
             self.blocks.push(Block::zeros(self.shape));
         }
         let block = &mut self.blocks[index];
-        let mut put = |rows: &mut [f32], width: usize, row: &[f32]| {
+        let put = |rows: &mut [f32], width: usize, row: &[f32]| {
             for (head, row) in row.chunks_exact(width).enumerate() {
                 let start = (head * BLOCK_POSITIONS + offset) * width;
                 rows[start..start + width].copy_from_slice(row);

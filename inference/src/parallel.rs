@@ -13,9 +13,7 @@ pub fn collect<T: Send>(count: usize, work: usize, compute: impl Fn(usize) -> T 
         return (0..count).map(compute).collect();
     }
     let size = count.div_ceil(PORTIONS);
-    let portion = |index: usize| -> Vec<T> {
-        (index * size..((index + 1) * size).min(count)).map(&compute).collect()
-    };
+    let portion = |index: usize| -> Vec<T> { (index * size..((index + 1) * size).min(count)).map(&compute).collect() };
     side_by_side(count.div_ceil(size), portion).into_iter().flatten().collect()
 }
 

@@ -47,9 +47,8 @@ fn one_of_each() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(root).expect("the fixtures are there").map(|entry| entry.expect("an entry").path());
     let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.join("reference.json").exists()).collect();
     folders.sort();
-    let architecture = |folder: &PathBuf| {
-        format!("{:?}", Checkpoint::open(folder).expect("a checkpoint").config().architecture)
-    };
+    let architecture =
+        |folder: &PathBuf| format!("{:?}", Checkpoint::open(folder).expect("a checkpoint").config().architecture);
     let by_architecture: BTreeMap<String, PathBuf> =
         folders.into_iter().map(|folder| (architecture(&folder), folder)).collect();
     by_architecture.into_values().collect()

@@ -28,12 +28,7 @@ pub struct GroupedAttention {
 
 impl GroupedAttention {
     /// As [`super::Attention::apply`].
-    pub(super) fn apply(
-        &self,
-        hidden: &Rows,
-        span: &Span<'_>,
-        cache: &mut LayerCache,
-    ) -> Result<Rows, EngineError> {
+    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, cache: &mut LayerCache) -> Result<Rows, EngineError> {
         let (keys, values) = self.keys_and_values(hidden, span)?;
         for (offset, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
             cache.write(span.first + offset, key, value);

@@ -63,12 +63,7 @@ pub struct HeadProjections {
 
 impl LatentAttention {
     /// As [`super::Attention::apply`].
-    pub(super) fn apply(
-        &self,
-        hidden: &Rows,
-        span: &Span<'_>,
-        cache: &mut LayerCache,
-    ) -> Result<Rows, EngineError> {
+    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, cache: &mut LayerCache) -> Result<Rows, EngineError> {
         let latents = self.latents(hidden, span)?;
         for (offset, latent) in latents.iter().enumerate() {
             cache.write(span.first + offset, latent, &[]);
@@ -112,7 +107,8 @@ impl LatentAttention {
 
     /// Head by head, `latent` (`[rows, heads × kv_rank]`) and then `rotated` (`[rows, heads × rope_dim]`).
     fn joined(&self, latent: &Rows, rotated: &Rows) -> Rows {
-        let heads = latent.values().chunks_exact(self.heads.kv.value_dim).zip(rotated.values().chunks_exact(self.rope_dim));
+        let heads =
+            latent.values().chunks_exact(self.heads.kv.value_dim).zip(rotated.values().chunks_exact(self.rope_dim));
         let values = heads.flat_map(|(latent, rotated)| latent.iter().chain(rotated)).copied().collect();
         Rows::new(self.heads.count * self.heads.kv.key_dim, values)
     }
@@ -120,7 +116,7 @@ impl LatentAttention {
 
 impl LatentQuery {
     /// `hidden` (`[rows, d_model]`, f32) → `[rows, heads × (nope_dim + rope_dim)]`, f32, not rotated.
-    fn apply(&self, hidden: &Rows) -> Result<Rows, EngineError> {
+    pub(super) fn apply(&self, hidden: &Rows) -> Result<Rows, EngineError> {
         match self {
             Self::Direct(projection) => projection.apply(hidden),
             Self::LowRank { down, norm, up } => {

@@ -131,7 +131,8 @@ fn a_ramp_without_length_is_a_step() {
         attention_factor: 1.0,
         score_factor: 1.0,
     };
-    let (plain, stretched) = (Rope::new(16, &settings(100.0)), Rope::new(16, &RopeSettings { scaling, ..settings(100.0) }));
+    let (plain, stretched) =
+        (Rope::new(16, &settings(100.0)), Rope::new(16, &RopeSettings { scaling, ..settings(100.0) }));
     let ratios: Vec<f32> = plain.frequencies.iter().zip(&stretched.frequencies).map(|(p, s)| p / s).collect();
     assert!(ratios.iter().all(|ratio| (ratio - 1.0).abs() < 1e-5 || (ratio - 8.0).abs() < 1e-4), "{ratios:?}");
     assert!(ratios[0] < 2.0 && ratios[7] > 7.0, "{ratios:?}");
@@ -228,4 +229,3 @@ const LINEAR: [f64; 16] = [
     7.90569466e-05,
     4.44569851e-05,
 ];
-

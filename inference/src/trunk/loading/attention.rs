@@ -103,11 +103,12 @@ impl Loader<'_> {
         [input, output]: [usize; 2],
         weight: impl Fn(usize) -> Result<Weight<'w>, EngineError>,
     ) -> Result<HeadProjections, LoadError> {
+        let heads = self.config.heads;
         let linear = |head| {
             let weight = weight(head).map_err(|source| refused("the up projection of a latent vector", source))?;
             self.linear_of(&weight)
         };
-        let linears = (0..self.config.heads).map(linear).collect::<Result<_, _>>()?;
+        let linears = (0..heads).map(linear).collect::<Result<_, _>>()?;
         Ok(HeadProjections { linears, input, output })
     }
 }
