@@ -1,35 +1,15 @@
-//! Activation functions in plain Rust. None of them calls the platform's mathematics library, whose last bits differ
-//! from one system to the next.
+//! Activation functions. None of them calls the platform's mathematics library, whose last bits differ from one system
+//! to the next.
 
 use neuro_model::HiddenActivation;
 
-/// `x · sigmoid(x)` as `x / (1 + e^-x)`, two roundings after the exponential.
-#[must_use]
-pub fn silu(x: f32) -> f32 {
-    x / (1.0 + libm::expf(-x))
-}
+use crate::kernels::{InstructionSet, functions};
 
-/// gpt-oss: `gate · sigmoid(α · gate) · (up + 1)`, the gate at most `limit` and up within `±limit`.
-#[must_use]
-pub fn clamped_swiglu(gate: f32, up: f32, alpha: f32, limit: f32) -> f32 {
-    let gate = gate.min(limit);
-    gate / (1.0 + libm::expf(-(gate * alpha))) * (up.clamp(-limit, limit) + 1.0)
-}
+pub use crate::kernels::functions::{clamped_swiglu, silu};
 
 /// Replaces every gate value by the activation of it and `up`: what the down projection takes. Both `[values]`, f32.
 pub fn gate_into(activation: HiddenActivation, gate: &mut [f32], up: &[f32]) {
-    match activation {
-        HiddenActivation::Silu => {
-            for (gate, up) in gate.iter_mut().zip(up) {
-                *gate = silu(*gate) * up;
-            }
-        }
-        HiddenActivation::ClampedSwiglu { alpha, limit } => {
-            for (gate, up) in gate.iter_mut().zip(up) {
-                *gate = clamped_swiglu(*gate, *up, alpha, limit);
-            }
-        }
-    }
+    functions::gate_into(InstructionSet::current(), activation, gate, up);
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Hidden states from f32 to the form that a layer's experts take.
 //!
 //! A block of 32 values has the scale `amax / 127`, and each value is `x · (127 / amax)` rounded to the nearest integer,
-//! ties to even. The two divisions and the product are each rounded to f32.
+//! ties to even. The two divisions and the product are each rounded to f32. A block whose `amax` is below 1e-30 is zeros
+//! with the scale 0.
 
 use neuro_primitives::{ACTIVATION_BLOCK, ActivationFormat, Activations, QuantisedRows, Rows};
+
+use crate::kernels::{InstructionSet, functions};
 
 /// Hidden states that no block can hold.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -48,10 +51,8 @@ pub fn quantise(hidden: &Rows) -> Result<QuantisedRows, ActivationError> {
     }
     let blocks = hidden.values().len() / ACTIVATION_BLOCK;
     let (mut values, mut scales) = (vec![0; hidden.values().len()], vec![0.0; blocks]);
-    let pairs = hidden.values().chunks_exact(ACTIVATION_BLOCK).zip(values.chunks_exact_mut(ACTIVATION_BLOCK));
-    for (index, ((source, target), scale)) in pairs.zip(&mut scales).enumerate() {
-        *scale = quantise_block(source, target).ok_or_else(|| not_finite(hidden, index * ACTIVATION_BLOCK))?;
-    }
+    functions::quantise(InstructionSet::current(), hidden.values(), &mut values, &mut scales)
+        .map_err(|block| not_finite(hidden, block * ACTIVATION_BLOCK))?;
     Ok(QuantisedRows::new(width, values, scales))
 }
 
@@ -61,26 +62,6 @@ pub fn dequantise(rows: &QuantisedRows) -> Rows {
     let blocks = rows.values().chunks_exact(ACTIVATION_BLOCK).zip(rows.scales());
     let values = blocks.flat_map(|(block, scale)| block.iter().map(move |&value| f32::from(value) * scale));
     Rows::new(rows.width(), values.collect())
-}
-
-/// Below this, a block counts as zeros: `127 / amax` would leave the range of f32.
-const LEAST: f32 = 1e-30;
-
-/// The scale of one block; `None` when a value is not finite.
-fn quantise_block(source: &[f32], target: &mut [i8]) -> Option<f32> {
-    let largest = source.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    if !source.iter().fold(true, |finite, value| finite & value.is_finite()) {
-        return None;
-    }
-    if largest < LEAST {
-        target.fill(0);
-        return Some(0.0);
-    }
-    let inverse = 127.0 / largest;
-    for (target, value) in target.iter_mut().zip(source) {
-        *target = (value * inverse).round_ties_even() as i8;
-    }
-    Some(largest / 127.0)
 }
 
 fn not_finite(hidden: &Rows, from: usize) -> ActivationError {

@@ -5,6 +5,9 @@
 
 #![allow(unsafe_code)]
 
+pub mod attention;
+pub mod functions;
 pub mod instruction_set;
+mod vectors;
 
 pub use instruction_set::InstructionSet;
