@@ -17,6 +17,7 @@ use neuro_primitives::Rows;
 
 use crate::engine::{Engine, EngineError, EngineId, ExpertWeights, Linear, Weight};
 use crate::engines::ReferenceEngine;
+use crate::threads::with_threads;
 
 /// The largest difference on the scale of what was summed. Some 5 times the error that a chain of 1100 f32 additions
 /// is expected to have, and a hundredth of what a lost term of such a sum would make.
@@ -297,7 +298,8 @@ fn same_bits(layer: &Layer) -> Result<(), Mismatch> {
         for threads in THREAD_COUNTS {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.map_err(|error| Mismatch::Threads { threads, message: error.to_string() })?;
-            if bits(&pool.install(compute)?) != first {
+            // Some engines use rayon's threads, others those of this crate.
+            if bits(&pool.install(|| with_threads(threads, compute))?) != first {
                 return Err(differs(format!("on {threads} threads")));
             }
         }

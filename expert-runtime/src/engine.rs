@@ -11,6 +11,9 @@ use crate::blocks::{self, BlockError};
 /// The arithmetic that the float engines of this crate follow. Nodes of different numbers do not share a request.
 pub const FLOAT_SPEC: u32 = 1;
 
+/// The arithmetic that the native engine follows: `docs/spec/native-engine.md`.
+pub const NATIVE_SPEC: u32 = 2;
+
 /// A matrix of weights as the checkpoint stores it, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight<'a> {

@@ -21,6 +21,7 @@ pub mod weights;
 pub use blocks::BlockError;
 pub use engine::{Engine, EngineError, EngineId, Expert, ExpertBiases, ExpertWeights, Linear, Weight, input_format};
 pub use engines::default_engine;
+pub use kernels::InstructionSet;
 pub use pool::{ExpertPool, MAX_ROWS, PoolError};
 pub use threads::{ThreadsError, set_threads, threads};
 pub use weights::{ExpertTensors, expert_weights};

@@ -1,0 +1,180 @@
+//! One row of a weight, from the GGUF layout (`docs/spec/native-engine.md`, "Weights") into its lane of a panel.
+
+use half::{bf16, f16};
+use neuro_primitives::TensorType;
+
+use crate::kernels::lanes::{GROUP, LANES};
+
+/// Puts `source`, a row of `tensor_type`, into lane `lane` of `codes` and `scales`. The column and value of the first
+/// element or block whose float is not finite; the rest of that row is then left out.
+pub(super) fn row(
+    tensor_type: TensorType,
+    source: &[u8],
+    lane: usize,
+    codes: &mut [u8],
+    scales: &mut [u8],
+) -> Option<(usize, f32)> {
+    match tensor_type {
+        TensorType::F32 => floats(source, lane, codes, f32::from_le_bytes),
+        TensorType::F16 => floats(source, lane, codes, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::BF16 => floats(source, lane, codes, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::Q8_0 => {
+            blocks::<34, 512, 32>(32, source, codes, scales, |b, codes, scales| q8_0(b, lane, codes, scales))
+        }
+        TensorType::Q4_0 | TensorType::Iq4Nl => blocks::<18, 256, 32>(32, source, codes, scales, |b, codes, scales| {
+            halves_and_nibbles(b, lane, codes, scales)
+        }),
+        TensorType::Mxfp4 => {
+            blocks::<17, 256, 16>(32, source, codes, scales, |b, codes, scales| mxfp4(b, lane, codes, scales))
+        }
+        TensorType::Q4K => {
+            blocks::<144, 2048, 320>(256, source, codes, scales, |b, codes, scales| q4_k(b, lane, codes, scales))
+        }
+        TensorType::Q5K => {
+            blocks::<176, 2560, 320>(256, source, codes, scales, |b, codes, scales| q5_k(b, lane, codes, scales))
+        }
+        TensorType::Q6K => {
+            blocks::<210, 3072, 288>(256, source, codes, scales, |b, codes, scales| q6_k(b, lane, codes, scales))
+        }
+    }
+}
+
+fn floats<const N: usize>(
+    source: &[u8],
+    lane: usize,
+    target: &mut [u8],
+    value: impl Fn([u8; N]) -> f32,
+) -> Option<(usize, f32)> {
+    let columns = target.chunks_exact_mut(N * LANES);
+    for (column, (bytes, target)) in source.as_chunks::<N>().0.iter().zip(columns).enumerate() {
+        let value = value(*bytes);
+        if !value.is_finite() {
+            return Some((column, value));
+        }
+        target.as_chunks_mut::<N>().0[lane] = *bytes;
+    }
+    None
+}
+
+/// `put` for every block (of `S` bytes) of a row, with its unit's codes (`C` bytes) and scales (`D` bytes).
+fn blocks<const S: usize, const C: usize, const D: usize>(
+    elements: usize,
+    source: &[u8],
+    codes: &mut [u8],
+    scales: &mut [u8],
+    put: impl Fn(&[u8; S], &mut [u8; C], &mut [u8; D]) -> Option<f32>,
+) -> Option<(usize, f32)> {
+    let units = codes.as_chunks_mut().0.iter_mut().zip(scales.as_chunks_mut().0);
+    let mut blocks = source.as_chunks().0.iter().zip(units).enumerate();
+    blocks.find_map(|(index, (block, (codes, scales)))| Some((index * elements, put(block, codes, scales)?)))
+}
+
+/// Puts a f16 into its lane; the value if it is not finite.
+fn half(source: [u8; 2], lane: usize, target: &mut [u8]) -> Option<f32> {
+    target.as_chunks_mut().0[lane] = source;
+    let value = f16::from_le_bytes(source);
+    (!value.is_finite()).then(|| value.to_f32_const())
+}
+
+fn q8_0(source: &[u8; 34], lane: usize, codes: &mut [u8; 512], scales: &mut [u8; 32]) -> Option<f32> {
+    let (scale, values) = source.split_at(2);
+    put_groups(values, lane, codes);
+    half([scale[0], scale[1]], lane, scales)
+}
+
+/// The file has the low nibbles for columns 0 to 15 and the high ones for 16 to 31, as a panel has them.
+fn halves_and_nibbles(source: &[u8; 18], lane: usize, codes: &mut [u8; 256], scales: &mut [u8; 32]) -> Option<f32> {
+    let (scale, values) = source.split_at(2);
+    put_groups(values, lane, codes);
+    half([scale[0], scale[1]], lane, scales)
+}
+
+fn mxfp4(source: &[u8; 17], lane: usize, codes: &mut [u8; 256], scales: &mut [u8; 16]) -> Option<f32> {
+    put_groups(&source[1..], lane, codes);
+    scales[lane] = source[0];
+    (source[0] == u8::MAX).then_some(f32::NAN)
+}
+
+/// Four bytes into each group, in their lane.
+fn put_groups(source: &[u8], lane: usize, codes: &mut [u8]) {
+    let groups = codes.as_chunks_mut::<GROUP>().0;
+    for (bytes, group) in source.as_chunks::<4>().0.iter().zip(groups) {
+        group.as_chunks_mut().0[lane] = *bytes;
+    }
+}
+
+fn q4_k(source: &[u8; 144], lane: usize, codes: &mut [u8; 2048], scales: &mut [u8; 320]) -> Option<f32> {
+    for (sub, codes) in codes.as_chunks_mut::<256>().0.iter_mut().enumerate() {
+        put_nibbles(&source[16 + 32 * (sub / 2)..], 4 * (sub as u32 % 2), lane, codes);
+    }
+    minima_scales(source, lane, scales)
+}
+
+fn q5_k(source: &[u8; 176], lane: usize, codes: &mut [u8; 2560], scales: &mut [u8; 320]) -> Option<f32> {
+    for (sub, codes) in codes.as_chunks_mut::<320>().0.iter_mut().enumerate() {
+        let (nibbles, plane) = codes.split_at_mut(256);
+        put_nibbles(&source[48 + 32 * (sub / 2)..], 4 * (sub as u32 % 2), lane, nibbles);
+        // Byte `c` of the lane gets as bit `g` the fifth bit of column `4g + c`.
+        let fifth = source[16..48].as_chunks::<4>().0;
+        let bits = fifth
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (group, four)| bits | ((u32::from_le_bytes(*four) >> sub) & 0x0101_0101) << group);
+        plane.as_chunks_mut().0[lane] = bits.to_le_bytes();
+    }
+    minima_scales(source, lane, scales)
+}
+
+fn q6_k(source: &[u8; 210], lane: usize, codes: &mut [u8; 3072], scales: &mut [u8; 288]) -> Option<f32> {
+    for (sub, codes) in codes.as_chunks_mut::<384>().0.iter_mut().enumerate() {
+        let (nibbles, planes) = codes.split_at_mut(256);
+        // The file interleaves four sub-blocks: each pair shares bytes of nibbles, all four those of upper bits.
+        let (part, number) = (sub / 4, sub % 4);
+        put_nibbles(&source[64 * part + 32 * (number % 2)..], 4 * (number as u32 / 2), lane, nibbles);
+        let upper = source[128 + 32 * part..].as_chunks::<4>().0;
+        for (half, plane) in planes.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            let bits = (0..4).fold(0, |bits, group| {
+                bits | ((u32::from_le_bytes(upper[4 * half + group]) >> (2 * number)) & 0x0303_0303) << (2 * group)
+            });
+            plane.as_chunks_mut().0[lane] = bits.to_le_bytes();
+        }
+    }
+    let (d, sub_scales) = scales.split_at_mut(2 * LANES);
+    for (half, scales) in sub_scales.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        scales[lane] = source[192 + half];
+    }
+    half([source[208], source[209]], lane, d)
+}
+
+/// The nibbles at bit `shift` of 32 bytes into a sub-block: those of the first 16 below those of the last 16.
+fn put_nibbles(source: &[u8], shift: u32, lane: usize, codes: &mut [u8]) {
+    let fours = source.as_chunks::<4>().0;
+    let nibbles = |four: [u8; 4]| (u32::from_le_bytes(four) >> shift) & 0x0F0F_0F0F;
+    for (index, group) in codes.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        let both = nibbles(fours[index]) | nibbles(fours[index + 4]) << 4;
+        group.as_chunks_mut().0[lane] = both.to_le_bytes();
+    }
+}
+
+/// d, dmin, and the 6-bit scales and minima that both types have at the start of a block.
+fn minima_scales(source: &[u8], lane: usize, scales: &mut [u8; 320]) -> Option<f32> {
+    let (floats, integers) = scales.split_at_mut(4 * LANES);
+    let packed = &source[4..16];
+    for sub in 0..8 {
+        let (scale, minimum) = six_bits(packed, sub);
+        integers[sub * LANES + lane] = scale;
+        integers[(8 + sub) * LANES + lane] = minimum;
+    }
+    let (d, minimum) = floats.split_at_mut(2 * LANES);
+    half([source[0], source[1]], lane, d).or(half([source[2], source[3]], lane, minimum))
+}
+
+/// Scale and minimum of sub-block `sub` from 12 bytes: the first four have 6 bits in a byte of their own, whose upper
+/// two bits belong to the last four.
+fn six_bits(packed: &[u8], sub: usize) -> (u8, u8) {
+    if sub < 4 {
+        return (packed[sub] & 63, packed[sub + 4] & 63);
+    }
+    let lower = packed[sub + 4];
+    ((lower & 15) | (packed[sub - 4] >> 6) << 4, (lower >> 4) | (packed[sub] >> 6) << 4)
+}
