@@ -20,8 +20,6 @@ pub use grouped::GroupedAttention;
 pub use heads::Heads;
 pub use latent::{HeadProjections, LatentAttention, LatentQuery};
 
-pub(crate) use heads::exponentiate;
-
 /// One layer's attention.
 pub enum Attention {
     /// Query heads that share keys and values.

@@ -136,7 +136,7 @@ impl Generator<'_> {
     ) -> Result<Generated, GenerateError> {
         request.sampling.check()?;
         let budget = self.budget(request)?;
-        let mut cache = self.trunk.cache();
+        let mut cache = self.trunk.new_cache();
         let mut completion = Completion::new(request, self.tokenizer, budget);
         let mut next = request.prompt.clone();
         while !completion.is_full() {

@@ -4,11 +4,11 @@
 //! engine computes them as one; but they belong to the trunk, and no router weighs them. Shared experts: "DeepSeekMoE",
 //! arXiv 2401.06066, section 3.2.
 
+use neuro_expert_runtime::kernels::functions::sigmoid;
 use neuro_expert_runtime::{EngineError, Expert};
 use neuro_primitives::Rows;
 
 use crate::projection::Projection;
-use crate::router::sigmoid;
 
 /// A network that every row takes.
 pub struct Dense {

@@ -66,7 +66,7 @@ pub enum ForwardError {
         wanted: usize,
     },
     /// A cache made for another model: a bug of the caller.
-    #[error("the cache has {got} layers, the model {expected}, or their heads differ")]
+    #[error("the cache has {got} layers, the model {expected}, or their heads or number formats differ")]
     WrongCache {
         /// Layers of the model.
         expected: usize,

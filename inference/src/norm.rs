@@ -3,9 +3,8 @@
 //! `y = x / sqrt(mean(x²) + ε) · w`. The mean is a sum in the order of [`crate::sums`]; the root and the division are
 //! those of IEEE 754, which every machine rounds alike.
 
+use neuro_expert_runtime::kernels::{InstructionSet, functions};
 use neuro_primitives::Rows;
-
-use crate::sums;
 
 /// One norm's weight and its ε.
 #[derive(Debug, Clone)]
@@ -33,11 +32,7 @@ impl RmsNorm {
     /// Normalises each stretch of `width` values: rows, or the heads of rows.
     pub fn apply_in_place(&self, values: &mut [f32]) {
         for vector in values.chunks_exact_mut(self.weight.len().max(1)) {
-            let mean = sums::dot(vector, vector) / self.weight.len() as f32;
-            let scale = 1.0 / (mean + self.epsilon).sqrt();
-            for (value, weight) in vector.iter_mut().zip(&self.weight) {
-                *value = *value * scale * weight;
-            }
+            functions::rms_norm(InstructionSet::current(), vector, &self.weight, self.epsilon);
         }
     }
 

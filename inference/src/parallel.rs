@@ -1,5 +1,7 @@
 //! Independent pieces of work, side by side on the compute threads.
 
+use neuro_expert_runtime::threads;
+
 /// Multiplications below which handing pieces over costs more than it saves: some ten microseconds' worth.
 const LEAST_WORK: usize = 1 << 17;
 
@@ -14,11 +16,7 @@ pub fn collect<T: Send>(count: usize, work: usize, compute: impl Fn(usize) -> T 
     }
     let size = count.div_ceil(PORTIONS);
     let portion = |index: usize| -> Vec<T> { (index * size..((index + 1) * size).min(count)).map(&compute).collect() };
-    side_by_side(count.div_ceil(size), portion).into_iter().flatten().collect()
-}
-
-fn side_by_side<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    (0..count).map(compute).collect()
+    threads::collect(count.div_ceil(size), portion).into_iter().flatten().collect()
 }
 
 #[cfg(test)]

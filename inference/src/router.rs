@@ -13,7 +13,6 @@ use neuro_primitives::{Routes, Rows};
 use crate::projection::Projection;
 
 pub use choice::choose;
-pub(crate) use choice::sigmoid;
 
 /// One layer's router.
 pub struct Router {

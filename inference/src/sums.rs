@@ -1,65 +1,37 @@
-//! Float sums in one fixed order.
+//! Float sums in one fixed order: that of [`functions`], under this process's instruction set.
 //!
-//! A slice is summed in [`LANES`] lanes: lane `i` adds the elements `i`, `i + LANES`, `i + 2·LANES`, … in that order.
-//! Then the lanes are halved until one is left: lane `i` gets lane `i + n/2` for `n` = 16, 8, 4, 2. No product is
-//! fused with its addition. The order depends on the length alone, so a result has the same bits on every machine,
-//! whatever the batch and the number of threads; and the lanes are what a vector unit of 4, 8 or 16 floats can keep.
+//! The order depends on the length alone, so a result has the same bits on every machine, whatever the batch and the
+//! number of threads.
 
-/// Lanes of a sum. Enough independent additions to hide their latency; with 32 the small heads of 16 would be padding.
-pub const LANES: usize = 16;
+use neuro_expert_runtime::kernels::{InstructionSet, functions};
+
+pub use neuro_expert_runtime::kernels::functions::LANES;
 
 /// The dot product of `left` and `right` (both `[n]`, f32); of the shorter length when they differ.
 #[must_use]
 pub fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (left_blocks, left_rest) = left.as_chunks::<LANES>();
-    let (right_blocks, right_rest) = right.as_chunks::<LANES>();
-    for (left, right) in left_blocks.iter().zip(right_blocks) {
-        for (lane, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
-            *lane += left * right;
-        }
-    }
-    for (lane, (left, right)) in lanes.iter_mut().zip(left_rest.iter().zip(right_rest)) {
-        *lane += left * right;
-    }
-    fold(lanes)
+    functions::dot(InstructionSet::current(), left, right)
 }
 
 /// The sum of `values` (`[n]`, f32).
 #[must_use]
 pub fn sum(values: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for block in values.chunks(LANES) {
-        for (lane, value) in lanes.iter_mut().zip(block) {
-            *lane += value;
-        }
-    }
-    fold(lanes)
+    functions::sum(InstructionSet::current(), values)
 }
 
-/// `target += factor × values`, element by element (both `[n]`, f32); each product is rounded before it is added.
+/// Replaces each score by exp(score − largest) and returns their sum: the numerators and the denominator of a softmax.
+pub fn exponentiate(scores: &mut [f32]) -> f32 {
+    functions::exponentiate(InstructionSet::current(), scores, None)
+}
+
+/// `target += factor × values`, element by element (both `[n]`, f32), each product fused with its addition.
 pub fn add_scaled(target: &mut [f32], factor: f32, values: &[f32]) {
-    for (target, value) in target.iter_mut().zip(values) {
-        *target += factor * value;
-    }
+    functions::add_scaled(InstructionSet::current(), target, factor, values);
 }
 
 /// `target += values`, element by element (both `[n]`, f32).
 pub fn add(target: &mut [f32], values: &[f32]) {
-    for (target, value) in target.iter_mut().zip(values) {
-        *target += value;
-    }
-}
-
-fn fold(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+    functions::add(InstructionSet::current(), target, values);
 }
 
 #[cfg(test)]
@@ -76,7 +48,7 @@ mod tests {
             let (left, right) = (wave(n, 0.7), wave(n, 1.3));
             let mut lanes = [0.0_f32; LANES];
             for i in 0..n {
-                lanes[i % LANES] += left[i] * right[i];
+                lanes[i % LANES] = libm::fmaf(left[i], right[i], lanes[i % LANES]);
             }
             for half in [8, 4, 2, 1] {
                 for lane in 0..half {

@@ -28,7 +28,6 @@ pub const MAX_CHUNK_ROWS: usize = 512;
 pub struct Trunk {
     config: ModelConfig,
     cache_type: CacheType,
-    heads: HeadShape,
     embedding: Embedding,
     rope: Rope,
     layers: Vec<Layer>,
@@ -82,11 +81,16 @@ impl Trunk {
         &self.config
     }
 
-    /// An empty cache for a sequence of this model: halves where its weights are rounded to blocks, f32 where they are
-    /// floats.
+    /// An empty cache for one sequence of this model.
     #[must_use]
-    pub fn cache(&self) -> KvCache {
+    pub fn new_cache(&self) -> KvCache {
         KvCache::new(&self.config, self.cache_type)
+    }
+
+    /// How this model's caches keep keys and values.
+    #[must_use]
+    pub const fn cache_type(&self) -> CacheType {
+        self.cache_type
     }
 
     /// Bytes that the weights take in memory.
@@ -123,7 +127,7 @@ impl Trunk {
 
     fn check(&self, cache: &KvCache, ids: &[u32]) -> Result<(), ForwardError> {
         let (config, vocab_size) = (&self.config, self.embedding.vocab_size());
-        if !cache.fits(config.layers, self.heads) {
+        if !cache.fits(config.layers, HeadShape::of(config), self.cache_type) {
             return Err(ForwardError::WrongCache { expected: config.layers, got: cache.layers() });
         }
         if ids.is_empty() {

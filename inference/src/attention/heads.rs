@@ -1,9 +1,15 @@
 //! Queries of many heads against a layer's cache.
 
+use neuro_expert_runtime::kernels::InstructionSet;
+use neuro_expert_runtime::kernels::attention::{Queries, attend};
 use neuro_primitives::Rows;
 
 use crate::kv_cache::{HeadShape, LayerCache};
-use crate::{parallel, sums};
+use crate::parallel;
+
+/// Query heads that a thread takes at once, as far as they share keys and values, so that these are read once. More
+/// would leave threads without work while a token is decoded over one shared key.
+const HEADS_AT_ONCE: usize = 8;
 
 /// The heads of one attention layer.
 pub struct Heads {
@@ -19,69 +25,50 @@ pub struct Heads {
     pub sinks: Option<Vec<f32>>,
 }
 
-/// One query of one head.
-pub struct Query<'a> {
-    /// `[key_dim]`, f32.
-    pub values: &'a [f32],
-    /// What its dot products are multiplied by.
-    pub scale: f32,
-    /// The head's sink.
-    pub sink: Option<f32>,
-}
-
 impl Heads {
     /// Every query over the positions that it may see. `queries`: `[rows, heads × key_dim]`, f32, the first at position
     /// `first`. `[rows, heads × value_dim]`, f32.
+    #[must_use]
     pub fn attend(&self, queries: &Rows, first: usize, cache: &LayerCache) -> Rows {
-        let items = queries.count() * self.count;
-        let work = items * (first + queries.count()) * self.kv.key_dim;
+        let stretches = self.stretches();
+        let items = queries.count() * stretches.len();
+        let work = queries.values().len() * (first + queries.count());
         let attended = parallel::collect(items, work, |index| {
-            let (row, head) = (index / self.count, index % self.count);
-            self.attend_one(queries.row(row), head, first + row + 1, cache)
+            let (row, stretch) = (index / stretches.len(), stretches[index % stretches.len()]);
+            self.attend_stretch(queries.row(row), stretch, first + row + 1, cache)
         });
         Rows::new(self.count * self.kv.value_dim, attended.concat())
     }
 
-    /// One head of one row, which sees positions below `to`. `[value_dim]`, f32.
-    fn attend_one(&self, row: &[f32], head: usize, to: usize, cache: &LayerCache) -> Vec<f32> {
-        let width = self.kv.key_dim;
-        let from = self.window.map_or(0, |window| to.saturating_sub(window));
-        let query = Query {
-            values: &row[head * width..(head + 1) * width],
-            scale: self.scale,
-            sink: self.sinks.as_ref().map(|sinks| sinks[head]),
+    /// The heads in stretches of at most [`HEADS_AT_ONCE`] that share keys and values: first head, number of heads.
+    fn stretches(&self) -> Vec<(usize, usize)> {
+        let group = self.group();
+        let of_group = |start: usize| {
+            (start..start + group)
+                .step_by(HEADS_AT_ONCE)
+                .map(move |first| (first, HEADS_AT_ONCE.min(start + group - first)))
         };
-        let (mut scores, mut out) = (Vec::with_capacity(to - from), vec![0.0; self.kv.value_dim]);
-        let kv_head = head / (self.count / self.kv.kv_heads);
-        attend(&query, || cache.positions(kv_head, from, to), &mut scores, &mut out);
+        (0..self.count).step_by(group).flat_map(of_group).collect()
+    }
+
+    /// Some heads of one row, which sees positions below `to`. `[heads, value_dim]`, f32.
+    fn attend_stretch(&self, row: &[f32], (head, heads): (usize, usize), to: usize, cache: &LayerCache) -> Vec<f32> {
+        let (kv_head, width) = (head / self.group(), self.kv.key_dim);
+        let from = self.window.map_or(0, |window| to.saturating_sub(window));
+        let queries = Queries {
+            values: &row[head * width..(head + heads) * width],
+            heads,
+            scale: self.scale,
+            sinks: self.sinks.as_ref().map(|sinks| &sinks[head..head + heads]),
+        };
+        let (keys, values) = (cache.keys(kv_head, from, to), cache.values(kv_head, from, to));
+        let (mut scratch, mut out) = (Vec::new(), vec![0.0; heads * self.kv.value_dim]);
+        attend(InstructionSet::current(), &queries, keys, values, &mut scratch, &mut out);
         out
     }
-}
 
-/// `softmax(scale · q·Kᵀ)·V` of one query into `out` (`[value_dim]`, f32, zeroed).
-pub fn attend<'a, I: Iterator<Item = (&'a [f32], &'a [f32])>>(
-    query: &Query<'_>,
-    positions: impl Fn() -> I,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    scores.clear();
-    scores.extend(positions().map(|(key, _)| sums::dot(query.values, key) * query.scale));
-    scores.extend(query.sink);
-    let total = exponentiate(scores);
-    for ((_, value), weight) in positions().zip(scores.iter()) {
-        sums::add_scaled(out, *weight, value);
+    /// Query heads that share a key/value head.
+    const fn group(&self) -> usize {
+        self.count / self.kv.kv_heads
     }
-    for value in out {
-        *value /= total;
-    }
-}
-
-/// Replaces each score by exp(score − largest) and returns their sum: the numerators and the denominator of a softmax.
-pub(crate) fn exponentiate(scores: &mut [f32]) -> f32 {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = libm::expf(*score - largest);
-    }
-    sums::sum(scores)
 }

@@ -7,7 +7,7 @@ use neuro_expert_runtime::{Engine, Weight};
 use neuro_model::{RopePairing, RopeScaling, RopeSettings};
 
 use super::*;
-use crate::kv_cache::HeadShape;
+use crate::kv_cache::{CacheType, HeadShape};
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
 use crate::rope::Rope;
@@ -64,7 +64,7 @@ fn run(attention: &Attention, hidden: &Rows, chunk: usize) -> Vec<f32> {
         Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
         Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
     };
-    let (mut cache, mut out) = (LayerCache::new(kv), Vec::new());
+    let (mut cache, mut out) = (LayerCache::new(kv, CacheType::F32), Vec::new());
     for first in (0..hidden.count()).step_by(chunk) {
         let rows = hidden.slice(first, (first + chunk).min(hidden.count()));
         let rotation = rope.rotation(first..first + rows.count());
@@ -90,7 +90,7 @@ fn heads_of(attention: &GroupedAttention) -> (Rows, Rows, Rows, Rows) {
     let span = Span { first: 0, asking: 1, rotation: &rotation };
     let queries = attention.queries(&hidden, &span).expect("the engine works");
     let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
-    let mut cache = LayerCache::new(KV);
+    let mut cache = LayerCache::new(KV, CacheType::F32);
     for p in 0..5 {
         cache.write(p, keys.row(p), values.row(p));
     }
@@ -129,7 +129,7 @@ fn a_sink_far_above_the_scores_swallows_the_values() {
 #[test]
 fn scores_far_beyond_the_range_of_exp_still_give_a_mean() {
     let kv = HeadShape { kv_heads: 1, key_dim: 2, value_dim: 2, shared_values: false };
-    let mut cache = LayerCache::new(kv);
+    let mut cache = LayerCache::new(kv, CacheType::F32);
     cache.write(0, &[300.0, 0.0], &[1.0, 5.0]);
     cache.write(1, &[300.0, 0.0], &[3.0, 7.0]);
     let heads = Heads { count: 1, kv, scale: 1.0, window: None, sinks: None };
@@ -145,7 +145,7 @@ fn rows_that_do_not_ask_leave_their_keys_and_change_nothing_else() {
             Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
             Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
         };
-        let mut cache = LayerCache::new(kv);
+        let mut cache = LayerCache::new(kv, CacheType::F32);
         let mut ask = |from: usize, to: usize, asking| {
             let rotation = rope.rotation(from..to);
             let span = Span { first: from, asking, rotation: &rotation };

@@ -1,9 +1,10 @@
 //! From one row's logits to its experts and gates.
 
+use neuro_expert_runtime::kernels::functions::sigmoid;
 use neuro_model::{GroupRule, GroupScore, RouterRule, ScoreFunction};
 use neuro_primitives::Route;
 
-use crate::attention::exponentiate;
+use crate::sums;
 
 /// The routes of one row of logits (`[experts]`, f32), best first; `None` when a logit is not finite.
 ///
@@ -85,13 +86,8 @@ fn best(merits: &[f32], count: usize) -> Vec<usize> {
 }
 
 fn softmax(values: &mut [f32]) {
-    let total = exponentiate(values);
+    let total = sums::exponentiate(values);
     values.iter_mut().for_each(|value| *value /= total);
-}
-
-/// `1 / (1 + e^-x)`; two roundings after the exponential.
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + libm::expf(-x))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use neuro_model::{Checkpoint, ModelConfig, TensorData};
 use super::{Layer, Trunk};
 use crate::embedding::Embedding;
 use crate::error::LoadError;
-use crate::kv_cache::{CacheType, HeadShape};
+use crate::kv_cache::CacheType;
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
@@ -49,8 +49,7 @@ impl<'a> Loader<'a> {
         let rotated = self.config.latent.map_or(self.config.head_dim, |latent| latent.rope_dim);
         Ok(Trunk {
             config: self.config.clone(),
-            cache_type: self.cache_type()?,
-            heads: HeadShape::of(self.config),
+            cache_type: CacheType::of(self.checkpoint),
             embedding,
             rope: Rope::new(rotated, &self.config.rope),
             layers,
@@ -81,13 +80,6 @@ impl<'a> Loader<'a> {
     fn lm_head(&mut self) -> Result<LmHead, LoadError> {
         let norm = self.norm(names::FINAL_NORM, self.config.rms_eps)?;
         Ok(LmHead::new(norm, Projection::new(self.linear(names::output(self.config))?, None)))
-    }
-
-    /// Models whose experts were rounded to blocks lose nothing when keys and values are rounded to halves.
-    fn cache_type(&self) -> Result<CacheType, LoadError> {
-        let Some(id) = names::experts(self.config).next() else { return Ok(CacheType::F32) };
-        let gate = self.checkpoint.tensor(&names::expert(self.config, id).gate)?;
-        Ok(if gate.tensor_type.is_float() { CacheType::F32 } else { CacheType::F16 })
     }
 
     fn norm(&mut self, name: &str, epsilon: f32) -> Result<RmsNorm, LoadError> {

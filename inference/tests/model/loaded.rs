@@ -27,7 +27,7 @@ impl LoadedModel {
 
     /// An empty cache.
     pub fn cache(&self) -> KvCache {
-        self.trunk.cache()
+        self.trunk.new_cache()
     }
 
     /// The logits after `ids`.

@@ -1,5 +1,7 @@
 //! Latent attention in its absorbed form against its formula, in which every head has keys and values of its own.
 
+use neuro_expert_runtime::kernels::attention::Elements;
+
 use super::*;
 use crate::attention::{HeadProjections, LatentAttention, LatentQuery};
 
@@ -84,11 +86,13 @@ fn the_absorbed_form_is_the_formula() {
 #[test]
 fn the_cache_holds_the_latent_vector_alone() {
     let attention = attention();
-    let mut cache = LayerCache::new(attention.heads.kv);
+    let mut cache = LayerCache::new(attention.heads.kv, CacheType::F32);
     let (hidden, rotation) = (Rows::new(D_MODEL, noise(28, D_MODEL)), rope(ROPE).rotation(0..1));
     let span = Span { first: 0, asking: 1, rotation: &rotation };
     attention.apply(&hidden, &span, &mut cache).expect("the engine works");
     let latent = attention.latents(&hidden, &span).expect("the engine works");
-    let (key, value) = cache.positions(0, 0, 1).next().expect("one position");
-    assert_eq!((key, value), (latent.row(0), &latent.row(0)[..RANK]));
+    for run in cache.keys(0, 0, 1).chain(cache.values(0, 0, 1)) {
+        assert_eq!(run.stride, RANK + ROPE);
+        assert!(matches!(run.elements, Elements::F32(values) if values == latent.row(0)));
+    }
 }
