@@ -11,6 +11,7 @@ use neuro_model::RouterRule;
 use neuro_primitives::{Routes, Rows};
 
 use crate::projection::Projection;
+use crate::sums::exponentiate;
 
 pub use choice::choose;
 
