@@ -11,7 +11,6 @@ use neuro_model::RouterRule;
 use neuro_primitives::{Routes, Rows};
 
 use crate::projection::Projection;
-use crate::sums::exponentiate;
 
 pub use choice::choose;
 
