@@ -6,30 +6,43 @@
 //!
 //! An expert sees the same rows in the same order whichever pool holds it, and the sums are integers; so the sums of
 //! several pools that hold different experts add up to the sums of one pool that holds them all, bit for bit.
+//!
+//! Experts that were inserted stay in memory. Experts that were registered with a source come into memory when a call
+//! needs them and leave it when others need the room; see `residency` for the rules. A call whose experts do not fit
+//! in memory together runs them one group after another. None of this changes a bit of any sum.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod residency;
 
-use neuro_primitives::{Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use neuro_primitives::{ActivationFormat, Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
 use rayon::prelude::*;
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};
+use crate::source::{ExpertSource, SourceError, StoredExpert};
 use crate::threads::threads;
+
+use residency::{Residency, Taken, TakenState};
+
+pub use residency::{HALF_LIFE_CALLS, ResidencyCounters};
 
 /// Rows of one call. Each row of a call needs its sums and its experts' outputs in memory: with 8 experts and 4096
 /// values these are 80 MiB for 512 rows. The protocol's limit for a micro-task is the same.
 pub const MAX_ROWS: usize = 512;
 
 /// Experts by id, shared by reference: calls and changes may come from any thread. A change does not wait for calls
-/// that run, and a call that runs keeps the experts it started with.
+/// that run. A call that runs keeps the experts it uses; memory of one that is removed meanwhile is no longer counted.
+///
+/// A call may wait for another to give memory back, so do not call from a task of the compute threads.
 pub struct ExpertPool {
     engine: Arc<dyn Engine>,
     d_model: usize,
-    /// Held to look up, insert or remove; never while an expert computes or is converted.
-    experts: RwLock<Experts>,
+    /// Held for bookkeeping; never while an expert computes, is read or is converted.
+    residency: Mutex<Residency>,
+    /// An expert was loaded or given back.
+    changed: Condvar,
 }
-
-type Experts = BTreeMap<ExpertId, Arc<dyn Expert>>;
 
 /// Why a pool did not answer a call.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -63,75 +76,150 @@ pub enum PoolError {
         /// What is wrong with it.
         source: ContributionError,
     },
+    /// An expert could not be brought into memory.
+    #[error("expert {expert} cannot be loaded: {source}")]
+    Load {
+        /// The expert.
+        expert: ExpertId,
+        /// Why.
+        source: SourceError,
+    },
     /// An expert could not compute.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
 impl PoolError {
-    /// Whether the same call may succeed later or elsewhere: only when an expert is missing here.
+    /// Whether the same call may succeed later or elsewhere: when an expert is missing here, or its source may have it
+    /// again.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotHeld(_))
+        match self {
+            Self::NotHeld(_) => true,
+            Self::Load { source, .. } => source.is_retryable(),
+            _ => false,
+        }
     }
 }
 
 impl ExpertPool {
-    /// A pool without experts, for a model of width `d_model`, that computes with `engine`.
+    /// A pool without experts and without a limit, for a model of width `d_model`, that computes with `engine`.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, d_model: usize) -> Self {
-        Self { engine, d_model, experts: RwLock::default() }
+        Self { engine, d_model, residency: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Takes `weights` as expert `id`, in place of those it may have had.
+    /// The same pool with a limit to the memory of its experts, in bytes; `None` keeps every expert that was loaded.
+    #[must_use]
+    pub fn with_limit(self, limit_bytes: Option<u64>) -> Self {
+        self.residency().set_limit(limit_bytes);
+        self
+    }
+
+    /// Takes `weights` as expert `id`, in place of those it may have had. It stays in memory until it is removed, even
+    /// beyond the limit.
     ///
     /// # Errors
     /// When the matrices do not fit each other or the model's width.
     pub fn insert(&self, id: ExpertId, weights: &ExpertWeights<'_>) -> Result<(), EngineError> {
-        weights.check()?;
-        if weights.d_model() != self.d_model {
-            return Err(EngineError::Width { expected: self.d_model, got: weights.d_model() });
-        }
-        let expert: Arc<dyn Expert> = Arc::from(self.engine.expert(weights)?);
-        self.write().insert(id, expert);
+        let expert = self.convert(weights)?;
+        self.residency().insert(id, expert, weights.input_format());
+        self.changed.notify_all();
         Ok(())
+    }
+
+    /// Takes what `source` has as expert `id`, in place of what it may have had. Reads nothing: the first call that
+    /// needs it, or [`ExpertPool::warm`], does.
+    pub fn register(&self, id: ExpertId, stored: StoredExpert, source: Arc<dyn ExpertSource>) {
+        self.residency().register(id, stored, source);
+        self.changed.notify_all();
     }
 
     /// Forgets expert `id`; whether it was held. Calls that run with it end as they would have.
     pub fn remove(&self, id: ExpertId) -> bool {
-        self.write().remove(&id).is_some()
+        let removed = self.residency().remove(id);
+        self.changed.notify_all();
+        removed
     }
 
-    /// Whether expert `id` is held.
+    /// Whether expert `id` is held, in memory or by its source.
     #[must_use]
     pub fn holds(&self, id: ExpertId) -> bool {
-        self.read().contains_key(&id)
+        self.residency().holds(id)
     }
 
-    /// The experts held, ascending.
+    /// The experts held, in memory or by their source, ascending.
     #[must_use]
     pub fn held(&self) -> Vec<ExpertId> {
-        self.read().keys().copied().collect()
+        self.residency().held()
     }
 
-    /// The memory that the experts' weights take, in bytes.
+    /// The experts in memory, ascending.
+    #[must_use]
+    pub fn resident(&self) -> Vec<ExpertId> {
+        self.residency().resident()
+    }
+
+    /// The memory that the experts' weights take, in bytes, with the room kept for those that are being loaded.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        self.read().values().map(|expert| expert.resident_bytes()).sum()
+        self.residency().resident_bytes()
+    }
+
+    /// The memory that the experts' weights may take, in bytes.
+    #[must_use]
+    pub fn limit_bytes(&self) -> Option<u64> {
+        self.residency().limit_bytes()
+    }
+
+    /// How often experts were there, were loaded and were dropped.
+    #[must_use]
+    pub fn counters(&self) -> ResidencyCounters {
+        self.residency().counters()
+    }
+
+    /// The form in which to hand hidden states to `layer`: one that every expert held of it takes. `None` where none
+    /// is held.
+    #[must_use]
+    pub fn input_format(&self, layer: u16) -> Option<ActivationFormat> {
+        self.residency().input_format(layer)
+    }
+
+    /// Loads `experts` in their order, several at a time, as far as the limit allows: one that does not fit is loaded,
+    /// which shows whether it can be used, and gives way to those before it. `progress` hears how many of `experts`
+    /// are done, and may break off. Counts as no use.
+    ///
+    /// # Errors
+    /// The first expert that is not held or cannot be loaded.
+    pub fn warm(
+        &self,
+        experts: &[ExpertId],
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(), PoolError> {
+        let mut done = 0;
+        for group in experts.chunks(threads()) {
+            self.with_experts(group, |_, _| Ok(()))?;
+            done += group.len();
+            if progress(done).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What the experts of `layer` add to `hidden` (`[rows, d_model]`) by `routes`: one sum per row, `One` for a
     /// row with one route and `Many` for any other.
     ///
     /// # Errors
-    /// When an expert is not held, the shapes do not fit, there are more than [`MAX_ROWS`] rows, or a contribution
-    /// cannot be represented; of several such contributions, that of the first row and its lowest expert is named.
+    /// When an expert is not held or cannot be loaded, the shapes do not fit, there are more than [`MAX_ROWS`] rows, or
+    /// a contribution cannot be represented; of several such contributions, that of the first row and its lowest expert
+    /// is named.
     pub fn run(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
         self.check(hidden, routes)?;
-        let assignments = self.assign(layer, routes)?;
-        let outputs = side_by_side(assignments.experts.len(), 2, |index| assignments.experts[index].forward(hidden));
-        let outputs: Vec<Rows> = outputs.into_iter().collect::<Result<_, _>>()?;
-        let sum = |row: usize| self.sum(layer, row, routes, &assignments.places[row], &outputs);
+        let Assignments { experts, rows, places } = Assignments::new(layer, routes);
+        self.residency().count_call(&experts);
+        let outputs = self.with_experts(&experts, |index, expert| expert.forward(&hidden.gather(&rows[index])))?;
+        let sum = |row: usize| self.sum(layer, row, routes, &places[row], &outputs);
         side_by_side(routes.count(), PARALLEL_ROWS, sum).into_iter().collect()
     }
 
@@ -149,31 +237,67 @@ impl ExpertPool {
         Ok(())
     }
 
-    /// Groups the rows by expert.
-    fn assign(&self, layer: u16, routes: &Routes) -> Result<Assignments, PoolError> {
-        let numbers = routes.experts();
-        let mut experts = self.look_up(layer, &numbers)?;
-        let mut places = vec![Vec::new(); routes.count()];
-        for (row, routes) in routes.iter().enumerate() {
-            for route in routes {
-                // Every route's expert is among the routes' experts.
-                let index = numbers.partition_point(|&number| number < route.expert);
-                places[row].push((index, experts[index].rows.len()));
-                experts[index].rows.push(row);
+    /// What `work` makes of each of `experts`, in their order. Experts that are in memory and those that fit beside
+    /// them are worked on side by side; the others after they were given back.
+    fn with_experts<T: Send>(
+        &self,
+        experts: &[ExpertId],
+        work: impl Fn(usize, &dyn Expert) -> Result<T, EngineError> + Send + Sync,
+    ) -> Result<Vec<T>, PoolError> {
+        let mut results: Vec<Option<T>> = experts.iter().map(|_| None).collect();
+        let mut wanted: Vec<(usize, ExpertId)> = experts.iter().copied().enumerate().collect();
+        while !wanted.is_empty() {
+            let group = self.take(&wanted)?;
+            let worked = side_by_side(group.taken.len(), 2, |index| {
+                let taken = &group.taken[index];
+                Ok(work(taken.place, self.ready(taken)?.as_ref())?)
+            });
+            for (taken, result) in group.taken.iter().zip(in_order(&group.taken, worked)?) {
+                results[taken.place] = Some(result);
             }
+            wanted.retain(|&(place, _)| results[place].is_none());
         }
-        Ok(Assignments { experts, places })
+        Ok(results.into_iter().flatten().collect())
     }
 
-    /// The experts `numbers` of `layer`, without rows yet.
-    fn look_up(&self, layer: u16, numbers: &[u16]) -> Result<Vec<Assigned>, PoolError> {
-        let held = self.read();
-        let find = |&expert| {
-            let id = ExpertId { layer, expert };
-            let expert = held.get(&id).cloned().ok_or(PoolError::NotHeld(id))?;
-            Ok(Assigned { expert, rows: Vec::new() })
+    /// Takes at least one of `wanted`, when need be after other calls gave theirs back. Nothing is held while waiting.
+    fn take(&self, wanted: &[(usize, ExpertId)]) -> Result<Group<'_>, PoolError> {
+        let mut residency = self.residency();
+        loop {
+            let taken = residency.take(wanted).map_err(PoolError::NotHeld)?;
+            if !taken.is_empty() {
+                return Ok(Group { pool: self, taken });
+            }
+            residency = self.changed.wait(residency).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The expert, loaded first where it has to be.
+    fn ready(&self, taken: &Taken) -> Result<Arc<dyn Expert>, PoolError> {
+        let source = match &taken.state {
+            TakenState::Ready(expert) => return Ok(Arc::clone(expert)),
+            TakenState::ToLoad(source) => source,
         };
-        numbers.iter().map(find).collect()
+        let expert = self.load(taken.id, source.as_ref());
+        let expert = expert.map_err(|source| PoolError::Load { expert: taken.id, source })?;
+        self.residency().loaded(taken, &expert);
+        self.changed.notify_all();
+        Ok(expert)
+    }
+
+    fn load(&self, id: ExpertId, source: &dyn ExpertSource) -> Result<Arc<dyn Expert>, SourceError> {
+        let mut expert = None;
+        source.load(id, &mut |weights| {
+            expert = Some(self.convert(weights)?);
+            Ok(())
+        })?;
+        expert.ok_or(SourceError::Nothing)
+    }
+
+    fn convert(&self, weights: &ExpertWeights<'_>) -> Result<Arc<dyn Expert>, EngineError> {
+        weights.check()?;
+        check_width(weights.d_model(), self.d_model)?;
+        Ok(Arc::from(self.engine.expert(weights)?))
     }
 
     /// The sum of row `row`, whose routes' outputs lie at `places`.
@@ -196,13 +320,37 @@ impl ExpertPool {
         Ok(if places.len() == 1 { RowSum::One(contribution) } else { RowSum::Many(sum.row(0).to_vec()) })
     }
 
-    /// No change to the map can panic half way, so a poisoned lock guards a whole map.
-    fn read(&self) -> RwLockReadGuard<'_, Experts> {
-        self.experts.read().unwrap_or_else(PoisonError::into_inner)
+    /// No change to the bookkeeping can panic half way, so a poisoned lock guards a whole one.
+    fn residency(&self) -> MutexGuard<'_, Residency> {
+        self.residency.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn write(&self) -> RwLockWriteGuard<'_, Experts> {
-        self.experts.write().unwrap_or_else(PoisonError::into_inner)
+/// Experts that a call uses, given back when it is dropped: also when a load fails or a computation panics.
+struct Group<'a> {
+    pool: &'a ExpertPool,
+    taken: Vec<Taken>,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        let mut residency = self.pool.residency();
+        for taken in self.taken.drain(..) {
+            residency.release(taken);
+        }
+        drop(residency);
+        self.pool.changed.notify_all();
+    }
+}
+
+/// The results, or the error of the lowest expert of the group.
+fn in_order<T>(taken: &[Taken], results: Vec<Result<T, PoolError>>) -> Result<Vec<T>, PoolError> {
+    let lowest = |results: &[Result<T, PoolError>]| {
+        (0..results.len()).filter(|&index| results[index].is_err()).min_by_key(|&index| taken[index].id)
+    };
+    match lowest(&results) {
+        None => results.into_iter().collect(),
+        Some(index) => results.into_iter().skip(index).take(1).collect(),
     }
 }
 
@@ -222,21 +370,28 @@ const PARALLEL_ROWS: usize = 16;
 
 /// The rows of a call by expert.
 struct Assignments {
-    /// Ascending by expert.
-    experts: Vec<Assigned>,
+    /// Ascending.
+    experts: Vec<ExpertId>,
+    /// For each expert its rows of the call, ascending.
+    rows: Vec<Vec<usize>>,
     /// For each row and each of its routes: which of `experts`, and which of that expert's rows.
     places: Vec<Vec<(usize, usize)>>,
 }
 
-/// An expert with its rows of the call, ascending.
-struct Assigned {
-    expert: Arc<dyn Expert>,
-    rows: Vec<usize>,
-}
-
-impl Assigned {
-    fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
-        self.expert.forward(&hidden.gather(&self.rows))
+impl Assignments {
+    fn new(layer: u16, routes: &Routes) -> Self {
+        let numbers = routes.experts();
+        let mut rows = vec![Vec::new(); numbers.len()];
+        let mut places = vec![Vec::new(); routes.count()];
+        for (row, routes) in routes.iter().enumerate() {
+            for route in routes {
+                // Every route's expert is among the routes' experts.
+                let index = numbers.partition_point(|&number| number < route.expert);
+                places[row].push((index, rows[index].len()));
+                rows[index].push(row);
+            }
+        }
+        Self { experts: numbers.into_iter().map(|expert| ExpertId { layer, expert }).collect(), rows, places }
     }
 }
 

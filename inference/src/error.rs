@@ -1,6 +1,6 @@
 //! What can go wrong while loading a trunk and while running it.
 
-use neuro_expert_runtime::{BlockError, EngineError};
+use neuro_expert_runtime::{BlockError, EngineError, PoolError};
 use neuro_model::CheckpointError;
 
 use crate::experts::ExpertsError;
@@ -33,6 +33,9 @@ pub enum LoadError {
         /// The layer.
         layer: usize,
     },
+    /// The experts could not be brought into memory.
+    #[error(transparent)]
+    Experts(PoolError),
 }
 
 impl LoadError {

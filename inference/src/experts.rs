@@ -1,11 +1,16 @@
 //! The decoder's only question to the outside: the experts' sums for some rows of one layer.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use neuro_expert_runtime::{Engine, ExpertPool, ExpertTensors, PoolError, expert_weights};
-use neuro_model::names::ExpertTensorNames;
-use neuro_model::{Checkpoint, CheckpointError, names};
-use neuro_primitives::{ContributionError, ExpertId, FixedSum, Routes, Rows};
+use neuro_expert_runtime::activations::{ActivationError, encode};
+use neuro_expert_runtime::{
+    Engine, ExpertPool, ExpertSource, ExpertTensors, PoolError, SourceError, StoredExpert, TakeWeights, expert_weights,
+    input_format,
+};
+use neuro_model::{Checkpoint, CheckpointError, TensorData, names};
+use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, Routes, Rows};
 
 use crate::error::LoadError;
 
@@ -43,6 +48,12 @@ impl ExpertsError {
 
 impl From<PoolError> for ExpertsError {
     fn from(error: PoolError) -> Self {
+        Self { message: error.to_string(), retryable: error.is_retryable() }
+    }
+}
+
+impl From<ActivationError> for ExpertsError {
+    fn from(error: ActivationError) -> Self {
         Self::lasting(error)
     }
 }
@@ -65,23 +76,45 @@ impl LocalExperts {
         Self { pool }
     }
 
-    /// Loads every expert of `checkpoint` into one pool on `engine`, one at a time. `progress` hears after each expert
-    /// how many stored bytes were read so far.
+    /// Every expert of `checkpoint`, read when it is first needed or when [`LocalExperts::load`] or
+    /// [`ExpertPool::warm`] reads it; in memory up to `memory_limit_bytes`, all of them without a limit.
+    ///
+    /// # Errors
+    /// When a tensor is missing.
+    pub fn open(
+        checkpoint: &Arc<Checkpoint>,
+        engine: Arc<dyn Engine>,
+        memory_limit_bytes: Option<u64>,
+    ) -> Result<Self, LoadError> {
+        let pool = ExpertPool::new(engine, checkpoint.config().d_model).with_limit(memory_limit_bytes);
+        let source: Arc<dyn ExpertSource> = Arc::new(CheckpointSource(Arc::clone(checkpoint)));
+        for id in names::experts(checkpoint.config()) {
+            pool.register(id, stored(checkpoint, id)?, Arc::clone(&source));
+        }
+        Ok(Self::new(Arc::new(pool)))
+    }
+
+    /// As [`LocalExperts::open`], and reads every expert once, several side by side, so that a weight that cannot be
+    /// used is found now. What does not fit within `memory_limit_bytes` is read again when it is needed. `progress`
+    /// hears after each group of experts how many stored bytes were read so far.
     ///
     /// # Errors
     /// When a tensor is missing or not finite, or the engine refuses it.
     pub fn load(
-        checkpoint: &Checkpoint,
+        checkpoint: &Arc<Checkpoint>,
         engine: Arc<dyn Engine>,
+        memory_limit_bytes: Option<u64>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, LoadError> {
-        let pool = ExpertPool::new(engine, checkpoint.config().d_model);
-        let mut bytes_done = 0;
-        for id in names::experts(checkpoint.config()) {
-            bytes_done += load_expert(checkpoint, id, &pool)?;
-            progress(bytes_done);
-        }
-        Ok(Self::new(Arc::new(pool)))
+        let experts = Self::open(checkpoint, engine, memory_limit_bytes)?;
+        let ids = experts.pool.held();
+        let (expert_bytes, count) = (u128::from(checkpoint.expert_bytes()), ids.len().max(1) as u128);
+        let warmed = experts.pool.warm(&ids, &mut |done| {
+            progress(u64::try_from(expert_bytes * done as u128 / count).unwrap_or(u64::MAX));
+            ControlFlow::Continue(())
+        });
+        warmed.map_err(load_error)?;
+        Ok(experts)
     }
 
     /// The pool that answers.
@@ -94,33 +127,35 @@ impl LocalExperts {
 impl ExpertLayers for LocalExperts {
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
         let mut sums = FixedSum::zeros(hidden.count(), hidden.width());
-        for (row, partial) in self.pool.run(layer, &hidden.clone().into(), routes)?.iter().enumerate() {
+        // Once for all experts of the layer, instead of once in each.
+        let hidden = encode(hidden, self.pool.input_format(layer).unwrap_or(ActivationFormat::F32))?;
+        for (row, partial) in self.pool.run(layer, &hidden, routes)?.iter().enumerate() {
             sums.add(row, partial)?;
         }
         Ok(sums.to_rows())
     }
 }
 
-/// Puts one expert into `pool` and returns the bytes it took in the checkpoint.
-fn load_expert(checkpoint: &Checkpoint, id: ExpertId, pool: &ExpertPool) -> Result<u64, LoadError> {
-    let names = names::expert(checkpoint.config(), id);
-    let tensors = expert_tensors(checkpoint, &names)?;
-    let matrices = [&tensors.gate, &tensors.up, &tensors.down].into_iter();
-    let bytes = matrices.chain(tensors.biases.iter().flatten()).map(|tensor| tensor.bytes.len() as u64).sum();
-    expert_weights(checkpoint.config(), tensors)
-        .and_then(|weights| pool.insert(id, &weights))
-        .map_err(|source| LoadError::Engine { name: id.to_string(), source })?;
-    Ok(bytes)
+/// The experts of a checkpoint, read where they lie. Pages of the file that were read are given up at once: the engine
+/// has its own copy, and one copy is what the model may take.
+struct CheckpointSource(Arc<Checkpoint>);
+
+impl ExpertSource for CheckpointSource {
+    fn load(&self, id: ExpertId, take: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+        let tensors = expert_tensors(&self.0, id).map_err(unreadable)?;
+        let places = [&tensors.gate, &tensors.up, &tensors.down].map(place);
+        let taken = expert_weights(self.0.config(), tensors).and_then(|weights| take(&weights));
+        places.into_iter().flatten().for_each(|place| self.0.release(place));
+        Ok(taken?)
+    }
 }
 
-/// One expert's tensors, biases included where the model has them, as they lie in `checkpoint`.
+/// The tensors of expert `id` as they lie in `checkpoint`, biases included where the model has them.
 ///
 /// # Errors
 /// When a tensor is missing or unreadable.
-pub fn expert_tensors<'a>(
-    checkpoint: &'a Checkpoint,
-    names: &ExpertTensorNames,
-) -> Result<ExpertTensors<'a>, CheckpointError> {
+pub fn expert_tensors(checkpoint: &Checkpoint, id: ExpertId) -> Result<ExpertTensors<'_>, CheckpointError> {
+    let names = names::expert(checkpoint.config(), id);
     let biases = match &names.biases {
         Some([gate, up, down]) => Some([checkpoint.tensor(gate)?, checkpoint.tensor(up)?, checkpoint.tensor(down)?]),
         None => None,
@@ -131,4 +166,33 @@ pub fn expert_tensors<'a>(
         down: checkpoint.tensor(&names.down)?,
         biases,
     })
+}
+
+/// The tensor's bytes in the mapped file; `None` where they were put together.
+const fn place<'a>(tensor: &TensorData<'a>) -> Option<&'a [u8]> {
+    match tensor.bytes {
+        Cow::Borrowed(bytes) => Some(bytes),
+        Cow::Owned(_) => None,
+    }
+}
+
+/// What the checkpoint's tables say of an expert, without touching its bytes.
+fn stored(checkpoint: &Checkpoint, id: ExpertId) -> Result<StoredExpert, LoadError> {
+    let ExpertTensors { gate, up, down, biases } = expert_tensors(checkpoint, id)?;
+    let tensors = [&gate, &up, &down].into_iter().chain(biases.iter().flatten());
+    let stored_bytes = tensors.map(|tensor| tensor.bytes.len() as u64).sum();
+    Ok(StoredExpert { stored_bytes, input_format: input_format([gate.tensor_type, up.tensor_type]) })
+}
+
+fn unreadable(error: CheckpointError) -> SourceError {
+    SourceError::Unreadable { reason: error.to_string(), retryable: false }
+}
+
+fn load_error(error: PoolError) -> LoadError {
+    match error {
+        PoolError::Load { expert, source: SourceError::Engine(source) } => {
+            LoadError::Engine { name: expert.to_string(), source }
+        }
+        error => LoadError::Experts(error),
+    }
 }

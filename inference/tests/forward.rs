@@ -125,7 +125,7 @@ fn sums_have_the_same_bits_wherever_the_experts_are() {
         for expert in 0..u16::try_from(config.router.experts).expect("few experts") {
             let pool = ExpertPool::new(Arc::clone(&engine), config.d_model);
             for id in names::experts(config).filter(|id| id.expert == expert) {
-                let tensors = expert_tensors(&model.checkpoint, &names::expert(config, id)).expect("its tensors");
+                let tensors = expert_tensors(&model.checkpoint, id).expect("its tensors");
                 pool.insert(id, &expert_weights(config, tensors).expect("weights")).expect("room");
             }
             holders.push((expert, LocalExperts::new(Arc::new(pool))));
@@ -227,16 +227,17 @@ fn experts_are_asked_once_a_layer_and_chunk_and_never_for_a_dense_layer() {
 #[test]
 fn loading_reports_every_stored_byte_once() {
     for folder in ["mixtral-7-float32", "qwen3_moe-8-bfloat16", "olmoe-8-bfloat16"] {
-        let checkpoint = Checkpoint::open(&fixture(folder)).expect("a checkpoint");
+        let checkpoint = Arc::new(Checkpoint::open(&fixture(folder)).expect("a checkpoint"));
         let mut reports = Vec::new();
         let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine);
         let trunk = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |done| reports.push(done)).expect("a trunk");
         assert!(reports.windows(2).all(|pair| pair[0] < pair[1]), "{reports:?}");
         assert_eq!(reports.last(), Some(&checkpoint.trunk_bytes()), "{folder}");
         let mut reports = Vec::new();
-        let experts = LocalExperts::load(&checkpoint, engine, &mut |done| reports.push(done)).expect("experts");
+        let experts = LocalExperts::load(&checkpoint, engine, None, &mut |done| reports.push(done)).expect("experts");
         assert_eq!(reports.last(), Some(&checkpoint.expert_bytes()), "{folder}");
-        assert_eq!(experts.pool().held().len(), reports.len(), "one report an expert");
+        assert!(reports.windows(2).all(|pair| pair[0] < pair[1]), "{reports:?}");
+        assert_eq!(experts.pool().resident(), experts.pool().held(), "without a limit all are in memory");
         let f32_bytes = 4 * (checkpoint.parameters() * 4 - experts.pool().resident_bytes()) / 4;
         assert!(trunk.resident_bytes() <= f32_bytes, "{folder}: {} of {f32_bytes}", trunk.resident_bytes());
         assert!(trunk.resident_bytes() >= checkpoint.trunk_bytes(), "{folder}");
@@ -276,11 +277,37 @@ fn a_weight_that_is_not_finite_is_named() {
     }
     let name = "model.layers.1.block_sparse_moe.experts.5.w2.weight";
     let folder = poisoned(name);
-    let checkpoint = Checkpoint::open(folder.path()).expect("a checkpoint");
+    let checkpoint = Arc::new(Checkpoint::open(folder.path()).expect("a checkpoint"));
     assert!(Trunk::load(&checkpoint, Arc::clone(&engine), &mut |_| {}).is_ok(), "experts are not the trunk's");
-    let error = LocalExperts::load(&checkpoint, engine, &mut |_| {}).err().expect("it must be refused");
-    assert!(error.to_string().contains("L1/E5"), "{error}");
-    assert!(error.to_string().contains(name), "{error}");
+    for limit in [None, Some(0)] {
+        let loaded = LocalExperts::load(&checkpoint, Arc::clone(&engine), limit, &mut |_| {});
+        let error = loaded.err().expect("it must be refused");
+        assert!(error.to_string().contains("L1/E5"), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_memory_limit_changes_no_logit() {
+    let checkpoint = Arc::new(Checkpoint::open(&fixture("qwen3_moe-8-bfloat16")).expect("a checkpoint"));
+    let engine: Arc<dyn Engine> = Arc::new(ReferenceEngine);
+    let trunk = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |_| {}).expect("a trunk");
+    let load = |limit| LocalExperts::load(&checkpoint, Arc::clone(&engine), limit, &mut |_| {}).expect("experts");
+    let logits = |experts: &LocalExperts| {
+        let ids: Vec<u32> = (1..20).collect();
+        trunk.forward(&mut trunk.new_cache(), &ids, experts).expect("a forward pass")
+    };
+    let all = load(None);
+    let whole = all.pool().resident_bytes();
+    let expected = logits(&all);
+    let count = all.pool().held().len() as u64;
+    for limit in [whole - 1, whole / 2, whole / count, 0] {
+        let limited = load(Some(limit));
+        assert_eq!(logits(&limited), expected, "limit {limit} of {whole}");
+        let most = limit.max(whole / count);
+        assert!(limited.pool().resident_bytes() <= most, "limit {limit} of {whole}");
+        assert!(limited.pool().counters().evictions > 0, "limit {limit} of {whole}");
+    }
 }
 
 #[test]

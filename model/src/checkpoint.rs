@@ -77,6 +77,12 @@ impl Checkpoint {
         self.inventory.tensor(name).ok_or_else(|| self.inventory.missing(&self.config, name))
     }
 
+    /// Tells the system that these bytes of a tensor, as [`Checkpoint::tensor`] gave them, are not needed for now, so
+    /// that they do not count as this process's memory. They can be read again at any time.
+    pub fn release(&self, bytes: &[u8]) {
+        self.inventory.release(bytes);
+    }
+
     /// The names of all tensors that the architecture uses, ascending.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
         self.inventory.names()

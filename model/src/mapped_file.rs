@@ -48,6 +48,26 @@ impl MappedFile {
         &self.map
     }
 
+    /// Tells the system that `part` of this file's bytes is not needed for now: its pages then do not count as this
+    /// process's memory until they are touched again. Whether `part` is of this file; other bytes are left alone.
+    pub fn release(&self, part: &[u8]) -> bool {
+        let (start, at) = (self.map.as_ptr() as usize, part.as_ptr() as usize);
+        let Some(offset) = at.checked_sub(start).filter(|offset| offset + part.len() <= self.map.len()) else {
+            return false;
+        };
+        // Best effort: pages that stay are memory that the system takes when it needs it.
+        #[cfg(unix)]
+        if !part.is_empty() {
+            // SAFETY: the advice may discard what was written to pages of a private map. This map is read-only and
+            // its bytes are the file's, so a page that is touched again is read from the file again: slices that
+            // point into it stay valid and have the same bytes.
+            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, part.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = offset;
+        true
+    }
+
     /// A file that changed its length between looking and mapping is being written right now.
     fn checked(map: Mmap, length: u64) -> io::Result<Self> {
         if map.len() as u64 == length {
@@ -76,6 +96,44 @@ mod tests {
         let path = dir.path().join("empty");
         std::fs::write(&path, b"").unwrap();
         assert!(MappedFile::open(&path).unwrap().bytes().is_empty());
+    }
+
+    #[test]
+    fn released_pages_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights");
+        let bytes: Vec<u8> = (0..100_000_u32).map(|index| (index % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let mapped = MappedFile::open(&path).unwrap();
+        for range in [0..0, 5..6, 4_096..8_192, 50_001..100_000, 0..100_000] {
+            let part = &mapped.bytes()[range.clone()];
+            assert_eq!(part, &bytes[range.clone()]);
+            assert!(mapped.release(part), "{range:?} is of the file");
+            assert_eq!(part, &bytes[range], "the slice stays what it was");
+        }
+        assert!(!mapped.release(&bytes[..10]), "bytes of elsewhere");
+    }
+
+    /// What the process has of the file in memory, in KiB.
+    #[cfg(target_os = "linux")]
+    fn resident_kib(path: &Path) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let of_file = maps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
+        let line = of_file.into_iter().find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn released_pages_are_no_memory_of_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("weights");
+        std::fs::write(&path, vec![1; 1 << 20]).unwrap();
+        let mapped = MappedFile::open(&path).unwrap();
+        assert_eq!(mapped.bytes().iter().map(|&byte| usize::from(byte)).sum::<usize>(), 1 << 20);
+        assert_eq!(resident_kib(&path), 1024);
+        mapped.release(&mapped.bytes()[1 << 19..]);
+        assert_eq!(resident_kib(&path), 512);
     }
 
     #[test]

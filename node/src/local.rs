@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use neuro_expert_runtime::{Engine, default_engine};
+use neuro_expert_runtime::{Engine, ExpertPool, default_engine};
 use neuro_inference::{GenerateRequest, LoadError, LocalExperts, Trunk};
 use neuro_model::{ChatTemplate, Checkpoint, CheckpointError, TemplateError, Tokenizer, TokenizerError};
 
 use crate::completer::{Completer, Job, Load, ModelSummary, SubmitError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
+use crate::publish::hash_tensors;
 
 /// How to load a model into this process.
 #[derive(Default)]
@@ -23,6 +24,9 @@ pub struct LocalOptions {
     pub jobs: JobLimits,
     /// What computes; `None` is the default engine.
     pub engine: Option<Arc<dyn Engine>>,
+    /// Bytes that the experts may take in memory; those beyond are read from the files when they are needed. `None`
+    /// keeps all of them.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// A model that could not be loaded.
@@ -68,6 +72,7 @@ pub struct LocalCompleter {
     tokenizer: Arc<Tokenizer>,
     chat_template: Option<ChatTemplate>,
     trunk: Arc<Trunk>,
+    pool: Arc<ExpertPool>,
     jobs: JobRunner,
 }
 
@@ -77,7 +82,7 @@ impl LocalCompleter {
     /// # Errors
     /// When a file is missing or wrong, or there are no threads.
     pub fn load(dir: &Path, options: LocalOptions, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, LocalError> {
-        let checkpoint = Checkpoint::open(dir)?;
+        let checkpoint = Arc::new(Checkpoint::open(dir)?);
         let tokenizer = Arc::new(checkpoint.tokenizer()?);
         let chat_template = checkpoint.chat_template()?;
         let engine = options.engine.unwrap_or_else(default_engine);
@@ -85,12 +90,14 @@ impl LocalCompleter {
             (checkpoint.trunk_bytes(), checkpoint.trunk_bytes() + checkpoint.expert_bytes());
         let mut tell = |bytes_done| progress(LoadProgress { bytes_done, bytes_total });
         let trunk = Arc::new(Trunk::load(&checkpoint, Arc::clone(&engine), &mut tell)?);
-        let experts = LocalExperts::load(&checkpoint, engine, &mut |bytes| tell(trunk_bytes + bytes))?;
+        let limit = options.memory_limit_bytes;
+        let experts = LocalExperts::load(&checkpoint, engine, limit, &mut |bytes| tell(trunk_bytes + bytes))?;
+        let pool = Arc::clone(experts.pool());
         let decoder =
             TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: Arc::new(experts) };
         let jobs = JobRunner::start(options.jobs, decoder)?;
         let model = summary(&checkpoint, options.name.unwrap_or_else(|| folder_name(dir)))?;
-        Ok(Self { model, tokenizer, chat_template, trunk, jobs })
+        Ok(Self { model, tokenizer, chat_template, trunk, pool, jobs })
     }
 
     /// The jobs, for status views.
@@ -103,6 +110,12 @@ impl LocalCompleter {
     #[must_use]
     pub const fn trunk(&self) -> &Arc<Trunk> {
         &self.trunk
+    }
+
+    /// The experts, for status views.
+    #[must_use]
+    pub const fn experts(&self) -> &Arc<ExpertPool> {
+        &self.pool
     }
 }
 
@@ -144,14 +157,16 @@ fn summary(checkpoint: &Checkpoint, name: String) -> Result<ModelSummary, Checkp
     })
 }
 
-/// Names these exact weights: BLAKE3 over the configuration and all tensors by name, in hexadecimal. Not the manifest's
-/// hash, which covers more than a folder says.
+/// Names these exact weights: BLAKE3 over the configuration, and over each tensor's name and hash by name, in
+/// hexadecimal. Not the manifest's hash, which covers more than a folder says.
 fn weights_hash(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
+    let mut tensors = hash_tensors(checkpoint, &|_| ())?;
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let mut hasher = blake3::Hasher::new();
     hash_part(&mut hasher, checkpoint.config_bytes());
-    for name in checkpoint.tensor_names() {
-        hash_part(&mut hasher, name.as_bytes());
-        hash_part(&mut hasher, &checkpoint.tensor(name)?.bytes);
+    for tensor in &tensors {
+        hash_part(&mut hasher, tensor.name.as_bytes());
+        hash_part(&mut hasher, &tensor.hash.0);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

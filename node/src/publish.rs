@@ -135,7 +135,10 @@ fn describe(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<
 }
 
 /// Every tensor with its hash, in no particular order.
-fn hash_tensors(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<TensorEntry>, CheckpointError> {
+pub(crate) fn hash_tensors(
+    checkpoint: &Checkpoint,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<TensorEntry>, CheckpointError> {
     let names: Vec<&str> = checkpoint.tensor_names().collect();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let work = || {
@@ -163,12 +166,14 @@ fn hash_tensors(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Res
 
 fn entry_of(checkpoint: &Checkpoint, name: &str) -> Result<TensorEntry, CheckpointError> {
     let tensor = checkpoint.tensor(name)?;
+    let hash = Hash::of(&tensor.bytes);
+    checkpoint.release(&tensor.bytes);
     Ok(TensorEntry {
         name: name.to_owned(),
         place: names::expert_of(checkpoint.config(), name).map_or(TensorPlace::Trunk, TensorPlace::Expert),
         tensor_type: tensor.tensor_type,
         shape: tensor.shape.iter().map(|&length| length as u64).collect(),
         length: tensor.bytes.len() as u64,
-        hash: Hash::of(&tensor.bytes),
+        hash,
     })
 }

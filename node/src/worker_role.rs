@@ -5,12 +5,15 @@
 //! experts stream (opened by the orchestrator): tasks ──▶ compute thread ──▶ answers
 //! ```
 //!
-//! A lost orchestrator is tried again with growing pauses; what was fetched and converted is kept meanwhile.
+//! A lost orchestrator is tried again with growing pauses; what was fetched and converted is kept meanwhile. Experts
+//! beyond the worker's memory limit stay in its cache folder until a task needs them.
 
 mod cache;
+mod cached_expert;
 pub mod compute;
 mod holdings;
 mod meter;
+mod parts;
 mod serve;
 mod session;
 mod trust;
@@ -50,7 +53,7 @@ pub struct WorkerConfig {
     pub name: String,
     /// Threads that compute.
     pub threads: usize,
-    /// Bytes of experts that it may hold; without it, half of the memory that is free now.
+    /// Bytes of experts that it may hold, and that they may take in memory; without it, half of the memory that is free now.
     pub memory_limit_bytes: Option<u64>,
     /// Multiaddrs to listen on.
     pub p2p: Vec<String>,

@@ -1,5 +1,7 @@
 //! Any split of experts over pools adds up to the same sums.
 
+mod residency;
+
 use neuro_model::HiddenActivation;
 use neuro_primitives::Route;
 use proptest::prelude::*;

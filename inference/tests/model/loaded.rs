@@ -11,7 +11,7 @@ use neuro_model::Checkpoint;
 
 /// A whole model.
 pub struct LoadedModel {
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Arc<Checkpoint>,
     pub trunk: Trunk,
     pub experts: LocalExperts,
 }
@@ -19,9 +19,9 @@ pub struct LoadedModel {
 impl LoadedModel {
     /// Opens the checkpoint in `folder` on `engine`.
     pub fn open(folder: &Path, engine: Arc<dyn Engine>) -> Self {
-        let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
+        let checkpoint = Arc::new(Checkpoint::open(folder).expect("a checkpoint"));
         let trunk = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |_| {}).expect("a trunk");
-        let experts = LocalExperts::load(&checkpoint, engine, &mut |_| {}).expect("experts");
+        let experts = LocalExperts::load(&checkpoint, engine, None, &mut |_| {}).expect("experts");
         Self { checkpoint, trunk, experts }
     }
 

@@ -62,6 +62,11 @@ impl Inventory {
         Some(TensorData { name, tensor_type: located.tensor_type, shape: located.shape.clone(), bytes })
     }
 
+    /// Gives up the pages of `bytes`, if they are a file's.
+    pub(super) fn release(&self, bytes: &[u8]) {
+        let _ = self.files.iter().any(|file| file.release(bytes));
+    }
+
     pub(super) fn missing(&self, config: &ModelConfig, name: &str) -> CheckpointError {
         CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
     }

@@ -133,15 +133,30 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
             let compute_us = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
             Frame::Answer(Answer { task: task.task, compute_us, sums })
         }
-        Err(error) => failure(task.task, code_of(&error), error.to_string()),
+        Err(error) => {
+            forget_lost(pool, &error);
+            failure(task.task, code_of(&error), error.to_string())
+        }
     };
     answer(&outbox, &frame);
+}
+
+/// An expert whose stored weights are lost is held no more: the answer says so, and the orchestrator, told that it is
+/// not held, orders it again, which fetches it.
+fn forget_lost(pool: &ExpertPool, error: &PoolError) {
+    if let PoolError::Load { expert, source } = error
+        && source.is_retryable()
+    {
+        tracing::warn!(%error, "an expert was lost");
+        pool.remove(*expert);
+    }
 }
 
 const fn code_of(error: &PoolError) -> FailureCode {
     match error {
         PoolError::NotHeld(_) => FailureCode::NotHeld,
-        PoolError::OutOfRange { .. } => FailureCode::Internal,
+        PoolError::Load { source, .. } if source.is_retryable() => FailureCode::NotHeld,
+        PoolError::OutOfRange { .. } | PoolError::Load { .. } => FailureCode::Internal,
         PoolError::TooManyRows { .. } | PoolError::RouteCount { .. } | PoolError::Engine(_) => FailureCode::BadTask,
     }
 }
@@ -158,7 +173,8 @@ fn answer(outbox: &Outbox, frame: &Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neuro_primitives::{Hash, ModelId, Route, Routes, Rows};
+    use neuro_expert_runtime::{ExpertSource, SourceError, StoredExpert, TakeWeights};
+    use neuro_primitives::{ExpertId, Hash, ModelId, Route, Routes, Rows};
     use neuro_protocol::frame::ActivationFormat;
 
     fn compute() -> Compute {
@@ -234,6 +250,28 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(failure_in(&answers.blocking_recv().unwrap()), (Some(TaskId(600)), FailureCode::NotHeld));
+    }
+
+    /// Weights whose file is gone.
+    struct Lost;
+
+    impl ExpertSource for Lost {
+        fn load(&self, _: ExpertId, _: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+            Err(SourceError::Unreadable { reason: "no such file".to_owned(), retryable: true })
+        }
+    }
+
+    #[test]
+    fn an_expert_that_was_lost_on_disk_is_held_no_more() {
+        let pool = Arc::new(ExpertPool::new(neuro_expert_runtime::default_engine(), 4));
+        let stored = StoredExpert { stored_bytes: 1, input_format: ActivationFormat::F32 };
+        pool.register(ExpertId { layer: 0, expert: 0 }, stored, Arc::new(Lost));
+        let compute = Compute::start(Arc::clone(&pool), Arc::default()).unwrap();
+        let (outbox, mut answers) = mpsc::channel(1);
+        compute.submit(task(1, 60_000), outbox).unwrap();
+        let refused = failure_in(&answers.blocking_recv().unwrap());
+        assert_eq!(refused, (Some(TaskId(1)), FailureCode::NotHeld), "another holder computes it");
+        assert!(pool.held().is_empty(), "the orchestrator orders it again");
     }
 
     #[test]

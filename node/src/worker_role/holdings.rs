@@ -1,16 +1,19 @@
-//! Loading experts: from the cache or the orchestrator, verified, converted, into the pool.
+//! Loading experts: from the orchestrator into the cache folder, verified, and from there into the pool.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use neuro_expert_runtime::{EngineError, ExpertPool, ExpertTensors, expert_weights};
-use neuro_model::{ModelConfig, TensorData, names};
-use neuro_network::control::{ControlClient, ControlError};
+use neuro_expert_runtime::{EngineError, ExpertPool, ExpertTensors, PoolError, expert_weights};
+use neuro_model::{ModelConfig, names};
+use neuro_network::control::{ChunkStream, ControlClient, ControlError};
 use neuro_primitives::{ExpertId, Hash, Untrusted};
 use neuro_protocol::control::FetchRequest;
 use neuro_protocol::manifest::{Manifest, TensorEntry};
 
-use super::cache::TensorCache;
+use super::cache::{CacheError, TensorCache};
+use super::cached_expert::{CachedExpert, view};
+use super::parts::Parts;
 
 /// How often a tensor that arrives damaged is fetched again before the expert is reported as failed.
 const FETCH_ATTEMPTS: u32 = 3;
@@ -25,6 +28,8 @@ pub struct Holdings {
     pub pool: Arc<ExpertPool>,
     /// Where verified tensors are kept.
     pub cache: TensorCache,
+    /// What came of tensors whose fetch broke off.
+    pub parts: Parts,
 }
 
 /// An expert could not be loaded.
@@ -64,6 +69,12 @@ pub enum LoadExpertError {
     /// The engine refuses the weights.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A tensor changed in the cache folder while it was loaded.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The expert cannot be brought into memory from the cache folder.
+    #[error(transparent)]
+    Pool(PoolError),
 }
 
 impl LoadExpertError {
@@ -72,9 +83,30 @@ impl LoadExpertError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Fetch { source, .. } => source.is_retryable(),
+            // A cache folder whose files keep changing is no reason to give the orchestrator up.
             _ => false,
         }
     }
+}
+
+/// Where tensors are fetched from.
+pub trait TensorServer: Sync {
+    /// The bytes behind a hash, from an offset on.
+    fn fetch(&self, request: FetchRequest) -> impl Future<Output = Result<ChunkStream, ControlError>> + Send;
+}
+
+impl TensorServer for ControlClient {
+    fn fetch(&self, request: FetchRequest) -> impl Future<Output = Result<ChunkStream, ControlError>> + Send {
+        Self::fetch(self, request)
+    }
+}
+
+/// An expert's tensors once they are here.
+enum Arrived {
+    /// All in the cache.
+    Cached,
+    /// The cache does not take them: their bytes.
+    Loose([Vec<u8>; 3]),
 }
 
 impl Holdings {
@@ -82,41 +114,80 @@ impl Holdings {
     ///
     /// # Errors
     /// When a tensor is not in the manifest, cannot be had, or makes no expert. The pool is then as it was.
-    pub async fn load(&self, client: &ControlClient, expert: ExpertId) -> Result<(), LoadExpertError> {
+    pub async fn load(&self, server: &impl TensorServer, expert: ExpertId) -> Result<(), LoadExpertError> {
         if self.pool.holds(expert) {
             return Ok(());
         }
-        let names = names::expert(&self.config, expert);
-        let entries =
-            [self.entry(expert, &names.gate)?, self.entry(expert, &names.up)?, self.entry(expert, &names.down)?];
-        let [gate, up, down] = entries.map(|entry| self.tensor(client, entry));
-        let bytes = futures::try_join!(gate, up, down)?;
-        let parts = [(entries[0].clone(), bytes.0), (entries[1].clone(), bytes.1), (entries[2].clone(), bytes.2)];
-        let (config, pool) = (Arc::clone(&self.config), Arc::clone(&self.pool));
+        let entries = self.entries(expert)?;
+        // A cached tensor that has changed is found when it is read. It is removed then and fetched once more.
+        match self.load_arrived(server, expert, &entries).await {
+            Err(LoadExpertError::Pool(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "a cached tensor is fetched again");
+                self.load_arrived(server, expert, &entries).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn load_arrived(
+        &self,
+        server: &impl TensorServer,
+        expert: ExpertId,
+        entries: &[TensorEntry; 3],
+    ) -> Result<(), LoadExpertError> {
+        let arrived = self.arrive(server, entries).await?;
+        let (config, cache, pool) = (Arc::clone(&self.config), self.cache.clone(), Arc::clone(&self.pool));
+        let source = CachedExpert { config, entries: entries.clone(), cache };
         // Conversion takes milliseconds: not on a network thread.
-        let converted = tokio::task::spawn_blocking(move || {
-            let [gate, up, down] = parts.each_ref().map(view);
-            let weights = expert_weights(&config, ExpertTensors { gate, up, down, biases: None })?;
-            Ok(pool.insert(expert, &weights)?)
+        let converted = tokio::task::spawn_blocking(move || match arrived {
+            Arrived::Cached => hold_cached(&pool, expert, source),
+            Arrived::Loose(bytes) => hold_loose(&pool, expert, &source, &bytes),
         });
         converted.await.unwrap_or_else(|error| Err(LoadExpertError::Stopped(error.to_string())))
     }
 
-    fn entry(&self, expert: ExpertId, name: &str) -> Result<&TensorEntry, LoadExpertError> {
-        let found = self.manifest.expert_tensors(expert).find(|entry| entry.name == name);
-        found.ok_or_else(|| LoadExpertError::Unlisted { name: name.to_owned(), expert })
+    /// The entries of gate, up and down.
+    fn entries(&self, expert: ExpertId) -> Result<[TensorEntry; 3], LoadExpertError> {
+        let names = names::expert(&self.config, expert);
+        let entry = |name: String| {
+            let found = self.manifest.expert_tensors(expert).find(|entry| entry.name == name).cloned();
+            found.ok_or(LoadExpertError::Unlisted { name, expert })
+        };
+        Ok([entry(names.gate)?, entry(names.up)?, entry(names.down)?])
     }
 
-    /// The tensor's bytes, whose hash was checked.
-    async fn tensor(&self, client: &ControlClient, entry: &TensorEntry) -> Result<Vec<u8>, LoadExpertError> {
-        if let Some(bytes) = self.cache.get(&entry.hash) {
-            return Ok(bytes);
+    /// Fetches what is not in the cache.
+    async fn arrive(
+        &self,
+        server: &impl TensorServer,
+        [gate, up, down]: &[TensorEntry; 3],
+    ) -> Result<Arrived, LoadExpertError> {
+        let fetched = [self.tensor(server, gate), self.tensor(server, up), self.tensor(server, down)];
+        let [gate_bytes, up_bytes, down_bytes] = fetched;
+        let (gate_bytes, up_bytes, down_bytes) = futures::try_join!(gate_bytes, up_bytes, down_bytes)?;
+        if let (None, None, None) = (&gate_bytes, &up_bytes, &down_bytes) {
+            return Ok(Arrived::Cached);
+        }
+        let bytes = |bytes: Option<Vec<u8>>, entry: &TensorEntry| match bytes {
+            Some(bytes) => Ok(bytes),
+            None => self.cache.read(&entry.hash, entry.length),
+        };
+        Ok(Arrived::Loose([bytes(gate_bytes, gate)?, bytes(up_bytes, up)?, bytes(down_bytes, down)?]))
+    }
+
+    /// Sees to it that the tensor is in the cache. Where the cache does not take it: its bytes, whose hash was checked.
+    async fn tensor(
+        &self,
+        server: &impl TensorServer,
+        entry: &TensorEntry,
+    ) -> Result<Option<Vec<u8>>, LoadExpertError> {
+        if self.cache.has(&entry.hash, entry.length) {
+            return Ok(None);
         }
         for _ in 0..FETCH_ATTEMPTS {
-            let received = fetch(client, entry).await?;
+            let received = fetch(server, &self.parts, entry).await?;
             if let Some(bytes) = verified(received, entry) {
-                self.cache.put(&entry.hash, &bytes);
-                return Ok(bytes);
+                return Ok(if self.cache.put(&entry.hash, &bytes) { None } else { Some(bytes) });
             }
             tracing::warn!(tensor = entry.name, "a tensor arrived damaged");
         }
@@ -125,30 +196,49 @@ impl Holdings {
     }
 }
 
-/// Fetches a tensor. Stops reading once more came than the manifest says.
-async fn fetch(client: &ControlClient, entry: &TensorEntry) -> Result<Untrusted<Vec<u8>>, LoadExpertError> {
+/// Registers an expert with its files and reads it once, so that weights that cannot be used are found now.
+fn hold_cached(pool: &ExpertPool, expert: ExpertId, source: CachedExpert) -> Result<(), LoadExpertError> {
+    pool.register(expert, source.stored(), Arc::new(source));
+    pool.warm(&[expert], &mut |_| ControlFlow::Continue(())).map_err(|error| {
+        pool.remove(expert);
+        LoadExpertError::Pool(error)
+    })
+}
+
+/// Without files, the expert stays in memory as long as it is held.
+fn hold_loose(
+    pool: &ExpertPool,
+    expert: ExpertId,
+    CachedExpert { config, entries: [gate, up, down], .. }: &CachedExpert,
+    bytes: &[Vec<u8>; 3],
+) -> Result<(), LoadExpertError> {
+    let (gate, up, down) = (view(gate, &bytes[0]), view(up, &bytes[1]), view(down, &bytes[2]));
+    let weights = expert_weights(config, ExpertTensors { gate, up, down, biases: None })?;
+    Ok(pool.insert(expert, &weights)?)
+}
+
+/// Fetches a tensor from where the last attempt broke off. Stops reading once more came than the manifest says.
+async fn fetch(
+    server: &impl TensorServer,
+    parts: &Parts,
+    entry: &TensorEntry,
+) -> Result<Untrusted<Vec<u8>>, LoadExpertError> {
     let failed = |source| LoadExpertError::Fetch { name: entry.name.clone(), source };
-    let request = FetchRequest { hash: entry.hash.0.to_vec(), offset: 0 };
-    let mut chunks = client.fetch(request).await.map_err(failed)?;
-    let mut bytes = Vec::new();
+    let mut part = parts.take(entry.hash);
+    let request = FetchRequest { hash: entry.hash.0.to_vec(), offset: part.len() };
+    let mut chunks = server.fetch(request).await.map_err(failed)?;
     while let Some(chunk) = chunks.next().await {
-        bytes.extend_from_slice(&chunk.map_err(failed)?.data);
-        if bytes.len() as u64 > entry.length {
+        part.push(&chunk.map_err(failed)?.data);
+        if part.len() > entry.length {
             break;
         }
     }
-    Ok(Untrusted::new(bytes))
+    Ok(Untrusted::new(part.finish()))
 }
 
 fn verified(received: Untrusted<Vec<u8>>, entry: &TensorEntry) -> Option<Vec<u8>> {
     received.verify(|bytes| if Hash::of(&bytes) == entry.hash { Ok(bytes) } else { Err(()) }).ok()
 }
 
-fn view((entry, bytes): &(TensorEntry, Vec<u8>)) -> TensorData<'_> {
-    TensorData {
-        name: &entry.name,
-        tensor_type: entry.tensor_type,
-        shape: entry.shape.iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX)).collect(),
-        bytes: bytes.into(),
-    }
-}
+#[cfg(test)]
+mod tests;

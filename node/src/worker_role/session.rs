@@ -23,6 +23,7 @@ use super::cache::TensorCache;
 use super::compute::Compute;
 use super::holdings::Holdings;
 use super::meter::Meter;
+use super::parts::Parts;
 use super::serve::{Gate, Serving, serve};
 use super::trust::check_publisher;
 use super::{Worker, WorkerError, WorkerEvent};
@@ -164,7 +165,8 @@ impl Session {
     fn load_model(&self, manifest: &VerifiedManifest) -> Result<LoadedModel, WorkerError> {
         let unusable = |error: &dyn std::fmt::Display| WorkerError::Model(error.to_string());
         let config = ModelConfig::from_json(&manifest.manifest().config).map_err(|error| unusable(&error))?;
-        let pool = Arc::new(ExpertPool::new(neuro_expert_runtime::default_engine(), config.d_model));
+        let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), config.d_model);
+        let pool = Arc::new(pool.with_limit(Some(self.worker.memory_limit_bytes)));
         let compute = Compute::start(Arc::clone(&pool), Arc::clone(&self.meter));
         let compute = compute.map_err(|error| WorkerError::Threads(error.to_string()))?;
         let holdings = Holdings {
@@ -172,6 +174,7 @@ impl Session {
             config: Arc::new(config),
             pool,
             cache: TensorCache::new(self.worker.config.data_dir.folder("tensors")?),
+            parts: Parts::default(),
         };
         Ok(LoadedModel {
             id: manifest.model_id(),
