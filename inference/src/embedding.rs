@@ -110,4 +110,16 @@ mod tests {
         let error = Embedding::new(&table, 1, 2).err().expect("it must be refused");
         assert!(matches!(error, BlockError::NotFinite { index: 1, .. }), "{error}");
     }
+
+    #[test]
+    fn a_large_table_is_looked_through_to_its_last_value() {
+        let rows = CHECKED_VALUES / 1024 + 2;
+        let mut bytes = vec![0; rows * 1024 * 2];
+        // bfloat16's NaN
+        bytes[(rows * 1024 - 1) * 2..].copy_from_slice(&[0xc0, 0x7f]);
+        let shape = vec![rows, 1024];
+        let table = TensorData { name: "t", tensor_type: TensorType::BF16, shape, bytes: bytes.as_slice().into() };
+        let error = Embedding::new(&table, rows, 1024).err().expect("it must be refused");
+        assert!(matches!(error, BlockError::NotFinite { index, .. } if index == rows * 1024 - 1), "{error}");
+    }
 }

@@ -127,3 +127,31 @@ fn transposed<'w>(weight: &Weight<'w>) -> Result<Weight<'w>, EngineError> {
     let turned = (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied();
     Ok(Weight::from_f32(weight.name, columns, weight.rows, &turned.collect::<Vec<f32>>()))
 }
+
+#[cfg(test)]
+mod tests {
+    use neuro_model::TensorType;
+
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_type_and_their_bytes() {
+        // Two blocks of Q8_0 a row: 68 bytes.
+        let bytes: Vec<u8> = (0..204).collect();
+        let weight =
+            Weight { name: "w", tensor_type: TensorType::Q8_0, rows: 3, columns: 64, bytes: bytes.as_slice().into() };
+        let last = rows(&weight, 1, 2);
+        assert_eq!((last.rows, last.columns, last.tensor_type, last.check()), (2, 64, TensorType::Q8_0, Ok(())));
+        assert_eq!(*last.bytes, bytes[68..]);
+        assert!(rows(&weight, 2, 2).check().is_err(), "rows that are not there are no weight");
+    }
+
+    #[test]
+    fn a_transposed_matrix_has_columns_for_rows() {
+        let weight = Weight::from_f32("w", 2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let turned = transposed(&weight).expect("a matrix");
+        assert_eq!(turned, Weight::from_f32("w", 3, 2, &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]));
+        let missing = Weight { bytes: vec![].into(), ..weight };
+        assert!(transposed(&missing).is_err());
+    }
+}
