@@ -21,8 +21,7 @@ impl Embedding {
     /// # Errors
     /// When a value is not finite.
     pub fn new(table: &TensorData<'_>, vocab_size: usize, d_model: usize) -> Result<Self, BlockError> {
-        // The f32 copy lives for this line only.
-        blocks::finite_f32(table.tensor_type, &table.bytes)?;
+        check_finite(table, d_model)?;
         Ok(Self { tensor_type: table.tensor_type, d_model, vocab_size, bytes: table.bytes.to_vec() })
     }
 
@@ -58,6 +57,26 @@ impl Embedding {
     }
 }
 
+/// Values that are widened at a time to look at them: the f32 copy of a whole vocabulary may take gigabytes.
+const CHECKED_VALUES: usize = 1 << 20;
+
+/// Refuses the first element that is not a finite number, counted through the whole table.
+fn check_finite(table: &TensorData<'_>, d_model: usize) -> Result<(), BlockError> {
+    let tensor_type = table.tensor_type;
+    let row_bytes = (d_model / tensor_type.block_elements()).max(1) * tensor_type.block_bytes();
+    let rows = (CHECKED_VALUES / d_model.max(1)).max(1);
+    for (chunk, bytes) in table.bytes.chunks(rows * row_bytes).enumerate() {
+        let in_table = |error| match error {
+            BlockError::NotFinite { index, value } => {
+                BlockError::NotFinite { index: chunk * rows * d_model + index, value }
+            }
+            other => other,
+        };
+        blocks::finite_f32(tensor_type, bytes).map_err(in_table)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +109,17 @@ mod tests {
             TensorData { name: "t", tensor_type: TensorType::F32, shape: vec![1, 2], bytes: bytes.as_slice().into() };
         let error = Embedding::new(&table, 1, 2).err().expect("it must be refused");
         assert!(matches!(error, BlockError::NotFinite { index: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_large_table_is_looked_through_to_its_last_value() {
+        let rows = CHECKED_VALUES / 1024 + 2;
+        let mut bytes = vec![0; rows * 1024 * 2];
+        // bfloat16's NaN
+        bytes[(rows * 1024 - 1) * 2..].copy_from_slice(&[0xc0, 0x7f]);
+        let shape = vec![rows, 1024];
+        let table = TensorData { name: "t", tensor_type: TensorType::BF16, shape, bytes: bytes.as_slice().into() };
+        let error = Embedding::new(&table, rows, 1024).err().expect("it must be refused");
+        assert!(matches!(error, BlockError::NotFinite { index, .. } if index == rows * 1024 - 1), "{error}");
     }
 }

@@ -27,6 +27,12 @@ pub enum LoadError {
         /// Why.
         source: EngineError,
     },
+    /// The names are those of latent attention, and the configuration has no widths for it: a bug of ours.
+    #[error("layer {layer} has latent attention, but the configuration says nothing about it")]
+    LatentShape {
+        /// The layer.
+        layer: usize,
+    },
     /// The experts could not be brought into memory.
     #[error(transparent)]
     Experts(PoolError),

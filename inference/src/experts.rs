@@ -142,7 +142,7 @@ struct CheckpointSource(Arc<Checkpoint>);
 
 impl ExpertSource for CheckpointSource {
     fn load(&self, id: ExpertId, take: &mut TakeWeights<'_>) -> Result<(), SourceError> {
-        let tensors = tensors(&self.0, id).map_err(unreadable)?;
+        let tensors = expert_tensors(&self.0, id).map_err(unreadable)?;
         let places = [&tensors.gate, &tensors.up, &tensors.down].map(place);
         let taken = expert_weights(self.0.config(), tensors).and_then(|weights| take(&weights));
         places.into_iter().flatten().for_each(|place| self.0.release(place));
@@ -150,11 +150,22 @@ impl ExpertSource for CheckpointSource {
     }
 }
 
-fn tensors(checkpoint: &Checkpoint, id: ExpertId) -> Result<ExpertTensors<'_>, CheckpointError> {
+/// The tensors of expert `id` as they lie in `checkpoint`, biases included where the model has them.
+///
+/// # Errors
+/// When a tensor is missing or unreadable.
+pub fn expert_tensors(checkpoint: &Checkpoint, id: ExpertId) -> Result<ExpertTensors<'_>, CheckpointError> {
     let names = names::expert(checkpoint.config(), id);
-    let (gate, up, down) =
-        (checkpoint.tensor(&names.gate)?, checkpoint.tensor(&names.up)?, checkpoint.tensor(&names.down)?);
-    Ok(ExpertTensors { gate, up, down, biases: None })
+    let biases = match &names.biases {
+        Some([gate, up, down]) => Some([checkpoint.tensor(gate)?, checkpoint.tensor(up)?, checkpoint.tensor(down)?]),
+        None => None,
+    };
+    Ok(ExpertTensors {
+        gate: checkpoint.tensor(&names.gate)?,
+        up: checkpoint.tensor(&names.up)?,
+        down: checkpoint.tensor(&names.down)?,
+        biases,
+    })
 }
 
 /// The tensor's bytes in the mapped file; `None` where they were put together.
@@ -167,8 +178,9 @@ const fn place<'a>(tensor: &TensorData<'a>) -> Option<&'a [u8]> {
 
 /// What the checkpoint's tables say of an expert, without touching its bytes.
 fn stored(checkpoint: &Checkpoint, id: ExpertId) -> Result<StoredExpert, LoadError> {
-    let ExpertTensors { gate, up, down, .. } = tensors(checkpoint, id)?;
-    let stored_bytes = [&gate, &up, &down].iter().map(|tensor| tensor.bytes.len() as u64).sum();
+    let ExpertTensors { gate, up, down, biases } = expert_tensors(checkpoint, id)?;
+    let tensors = [&gate, &up, &down].into_iter().chain(biases.iter().flatten());
+    let stored_bytes = tensors.map(|tensor| tensor.bytes.len() as u64).sum();
     Ok(StoredExpert { stored_bytes, input_format: input_format([gate.tensor_type, up.tensor_type]) })
 }
 

@@ -9,8 +9,8 @@
 //! answers from memory, with the very sums that workers give over the network.
 //!
 //! What is exact: every float sum made here has one fixed order ([`sums`]) that depends neither on the batch nor on
-//! the number of threads; exp is our own, log, sin, cos and pow come from the `libm` crate, never from the platform; ties go to
-//! the lowest id; sampling draws from `ChaCha` keyed by (seed, choice, position). Matrix products are the engine's:
+//! the number of threads; exp is our own, log, sin, cos and pow come from the `libm` crate, never from the
+//! platform; ties go to the lowest id; sampling draws from `ChaCha` keyed by (seed, choice, position). Matrix products are the engine's:
 //! with an engine whose rows do not depend on their neighbours, prefill and decode give the same bytes.
 
 pub mod attention;
@@ -22,6 +22,7 @@ pub mod experts;
 pub mod kv_cache;
 pub mod lm_head;
 pub mod norm;
+mod parallel;
 pub mod projection;
 pub mod rope;
 pub mod router;
@@ -32,7 +33,7 @@ pub mod trunk;
 
 pub use decode::{FinishReason, GenerateError, GenerateRequest, Generated, Generator, TokenEvent, TokenLogprob, Usage};
 pub use error::{ForwardError, LoadError};
-pub use experts::{ExpertLayers, ExpertsError, LocalExperts};
+pub use experts::{ExpertLayers, ExpertsError, LocalExperts, expert_tensors};
 pub use kv_cache::{CacheType, KvCache};
 pub use sampler::{SamplingError, SamplingParams};
 pub use trunk::Trunk;

@@ -2,22 +2,21 @@
 
 mod loading;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use neuro_expert_runtime::Engine;
 use neuro_model::{Checkpoint, ModelConfig};
 use neuro_primitives::Rows;
 
-use crate::attention::Attention;
-use crate::dense::Dense;
+use crate::attention::{Attention, Span};
+use crate::dense::{Dense, SharedExpert};
 use crate::embedding::Embedding;
 use crate::error::{ForwardError, LoadError};
 use crate::experts::{ExpertLayers, ExpertsError};
-use crate::kv_cache::{CacheType, HeadShape, KvCache};
+use crate::kv_cache::{CacheType, HeadShape, KvCache, LayerCache};
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
-use crate::rope::{Rope, Rotation};
+use crate::rope::Rope;
 use crate::router::{Router, RouterError};
 use crate::sums;
 
@@ -48,17 +47,18 @@ struct Layer {
 
 /// What follows a layer's attention.
 enum FeedForward {
-    /// Experts, which someone else computes.
-    Experts(Router),
+    /// Experts, and what stands beside them.
+    Experts(Box<ExpertBlock>),
     /// A network that every row takes.
     Dense(Dense),
 }
 
-/// The rows on their way through the layers.
-struct Chunk {
-    /// Position of the first row.
-    first: usize,
-    rotation: Rotation,
+/// The trunk's part of a layer with experts.
+struct ExpertBlock {
+    /// Chooses the experts, which someone else computes.
+    router: Router,
+    /// Added to their sums, in models that have it.
+    shared: Option<SharedExpert>,
 }
 
 impl Trunk {
@@ -113,10 +113,10 @@ impl Trunk {
         experts: &dyn ExpertLayers,
     ) -> Result<Vec<f32>, ForwardError> {
         self.check(cache, ids)?;
-        let mut last = Vec::new();
-        for chunk in ids.chunks(MAX_CHUNK_ROWS) {
-            let hidden = self.forward_chunk(cache, chunk, experts)?;
-            last = hidden.row(hidden.count() - 1).to_vec();
+        let (mut last, chunks) = (Vec::new(), ids.len().div_ceil(MAX_CHUNK_ROWS));
+        for (index, chunk) in ids.chunks(MAX_CHUNK_ROWS).enumerate() {
+            let wanted = usize::from(index + 1 == chunks);
+            last = self.forward_chunk(cache, chunk, wanted, experts)?.into_values();
         }
         let logits = self.lm_head.logits(&last)?;
         if logits.iter().all(|logit| logit.is_finite()) {
@@ -140,24 +140,22 @@ impl Trunk {
         if wanted > context { Err(ForwardError::ContextFull { context, wanted }) } else { Ok(()) }
     }
 
-    /// The layer loop. `[ids]` → the hidden states after the last layer, `[ids, d_model]`, f32.
+    /// The layer loop. `[ids]` → the hidden states of the last `wanted` rows after the last layer,
+    /// `[wanted, d_model]`, f32. The last layer computes nothing else for the others than their keys and values.
     fn forward_chunk(
         &self,
         cache: &mut KvCache,
         ids: &[u32],
+        wanted: usize,
         experts: &dyn ExpertLayers,
     ) -> Result<Rows, ForwardError> {
-        let positions = cache.len()..cache.len() + ids.len();
-        let chunk = Chunk::new(&self.rope, positions);
+        let first = cache.len();
+        let rotation = self.rope.rotation(first..first + ids.len());
         let mut hidden = self.embed(ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = layer.attention_norm.apply(&hidden);
-            let attended = layer.attention.apply(&normed, chunk.first, &chunk.rotation, cache.layer_mut(index))?;
-            sums::add(hidden.values_mut(), attended.values());
-
-            let normed = layer.feed_forward_norm.apply(&hidden);
-            let fed = layer.feed_forward(&normed, &chunk, experts)?;
-            sums::add(hidden.values_mut(), fed.values());
+            let asking = if index + 1 == self.layers.len() { wanted } else { ids.len() };
+            let span = Span { first, asking, rotation: &rotation };
+            hidden = layer.apply(hidden, &span, cache.layer_mut(index), experts)?;
         }
         cache.advance(ids.len());
         Ok(hidden)
@@ -170,33 +168,53 @@ impl Trunk {
 }
 
 impl Layer {
-    /// `hidden` (`[rows, d_model]`, f32, normalised) → what the feed-forward part adds to it, `[rows, d_model]`, f32.
-    fn feed_forward(&self, hidden: &Rows, chunk: &Chunk, experts: &dyn ExpertLayers) -> Result<Rows, ForwardError> {
-        let router = match &self.feed_forward {
+    /// `hidden` (`[rows, d_model]`, f32) → the rows that ask after this layer, `[span.asking, d_model]`, f32.
+    fn apply(
+        &self,
+        mut hidden: Rows,
+        span: &Span<'_>,
+        cache: &mut LayerCache,
+        experts: &dyn ExpertLayers,
+    ) -> Result<Rows, ForwardError> {
+        let attended = self.attention.apply(&self.attention_norm.apply(&hidden), span, cache)?;
+        let skipped = hidden.count() - attended.count();
+        if skipped > 0 {
+            hidden = hidden.slice(skipped, hidden.count());
+        }
+        if hidden.count() > 0 {
+            sums::add(hidden.values_mut(), attended.values());
+            let normed = self.feed_forward_norm.apply(&hidden);
+            let fed = self.feed_forward(&normed, span.first + skipped, experts)?;
+            sums::add(hidden.values_mut(), fed.values());
+        }
+        Ok(hidden)
+    }
+
+    /// `hidden` (`[rows, d_model]`, f32, normalised), the first row at position `first` → what the feed-forward part
+    /// adds to it, `[rows, d_model]`, f32.
+    fn feed_forward(&self, hidden: &Rows, first: usize, experts: &dyn ExpertLayers) -> Result<Rows, ForwardError> {
+        let block = match &self.feed_forward {
             FeedForward::Dense(dense) => return Ok(dense.apply(hidden)?),
-            FeedForward::Experts(router) => router,
+            FeedForward::Experts(block) => block,
         };
-        let routes = router.route(hidden).map_err(|error| self.router_error(error, chunk))?;
-        let sums = experts.run(self.number, hidden, &routes)?;
+        let routes = block.router.route(hidden).map_err(|error| self.router_error(error, first))?;
+        let mut sums = experts.run(self.number, hidden, &routes)?;
         check_shape(hidden, &sums)?;
+        if let Some(shared) = &block.shared {
+            sums::add(sums.values_mut(), shared.apply(hidden)?.values());
+        }
         Ok(sums)
     }
 
-    fn router_error(&self, error: RouterError, chunk: &Chunk) -> ForwardError {
+    fn router_error(&self, error: RouterError, first: usize) -> ForwardError {
         match error {
             RouterError::Engine(error) => error.into(),
             RouterError::NotFinite { row } => ForwardError::NotFinite {
                 what: "router logits",
                 layer: usize::from(self.number),
-                position: chunk.first + row,
+                position: first + row,
             },
         }
-    }
-}
-
-impl Chunk {
-    fn new(rope: &Rope, positions: Range<usize>) -> Self {
-        Self { first: positions.start, rotation: rope.rotation(positions) }
     }
 }
 

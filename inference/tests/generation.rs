@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use loaded::LoadedModel;
 use neuro_expert_runtime::Engine;
-use neuro_expert_runtime::engines::{BurnFlexEngine, ReferenceEngine};
+use neuro_expert_runtime::default_engine;
+use neuro_expert_runtime::engines::ReferenceEngine;
 use neuro_inference::{
     FinishReason, ForwardError, GenerateError, GenerateRequest, Generated, Generator, SamplingParams, TokenEvent, Usage,
 };
@@ -66,13 +67,9 @@ impl Skills {
     }
 }
 
-fn burn() -> Arc<dyn Engine> {
-    Arc::new(BurnFlexEngine::new())
-}
-
 #[test]
 fn twelve_and_thirty_five_is_forty_seven() {
-    let engines: [Arc<dyn Engine>; 2] = [Arc::new(ReferenceEngine), burn()];
+    let engines: [Arc<dyn Engine>; 2] = [Arc::new(ReferenceEngine), default_engine()];
     for engine in engines {
         let skills = Skills::open(engine);
         let request = skills.request("What is 12+35?");
@@ -97,7 +94,7 @@ struct Marks {
 /// The rule of marking that the model was trained by: greedy, at most four tokens more than the answer has, trimmed.
 #[test]
 fn as_many_answers_are_right_as_the_checkpoint_says() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let read = |name: &str| std::fs::read_to_string(skills.model.checkpoint.dir().join(name)).expect("a file");
     let marks: Marks = serde_json::from_str(&read("eval.json")).expect("well-formed marks");
     let (mut right, mut asked) = (0, 0);
@@ -115,7 +112,7 @@ fn as_many_answers_are_right_as_the_checkpoint_says() {
 
 #[test]
 fn stop_strings_end_the_answer_and_are_not_part_of_it() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("What is 12+35?");
     request.stop = vec!["7".into()];
     let (_, answer) = skills.run(&request);
@@ -124,7 +121,7 @@ fn stop_strings_end_the_answer_and_are_not_part_of_it() {
 
 #[test]
 fn the_length_is_bounded_by_the_request_and_by_the_context() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("What is 12+35?");
     request.stop_ids.clear();
     request.max_tokens = 5;
@@ -151,7 +148,7 @@ fn the_length_is_bounded_by_the_request_and_by_the_context() {
 
 #[test]
 fn break_cancels_at_once() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("What is 12+35?");
     request.stop_ids.clear();
     let mut seen = 0;
@@ -165,7 +162,7 @@ fn break_cancels_at_once() {
 
 #[test]
 fn sampled_answers_repeat_with_their_seed_and_differ_by_choice() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("Say something.");
     request.stop_ids.clear();
     request.max_tokens = 30;
@@ -180,7 +177,7 @@ fn sampled_answers_repeat_with_their_seed_and_differ_by_choice() {
 
 #[test]
 fn logprobs_describe_the_tokens_that_were_drawn() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("What is 12+35?");
     request.sampling.top_logprobs = Some(3);
     let (events, answer) = skills.run(&request);
@@ -201,7 +198,7 @@ fn logprobs_describe_the_tokens_that_were_drawn() {
 
 #[test]
 fn meaningless_sampling_is_refused() {
-    let skills = Skills::open(burn());
+    let skills = Skills::open(default_engine());
     let mut request = skills.request("What is 12+35?");
     request.sampling.temperature = f32::NAN;
     let error = skills.generator().run(&request, &mut |_| ControlFlow::Continue(())).expect_err("NaN");

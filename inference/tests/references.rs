@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use loaded::{LoadedModel, largest_difference};
 use neuro_expert_runtime::Engine;
-use neuro_expert_runtime::engines::{BurnFlexEngine, ReferenceEngine};
+use neuro_expert_runtime::default_engine;
+use neuro_expert_runtime::engines::ReferenceEngine;
 use neuro_inference::sampler::greedy;
 use neuro_model::Checkpoint;
 use serde::Deserialize;
@@ -82,8 +83,8 @@ fn the_reference_engine_agrees_with_transformers() {
 }
 
 #[test]
-fn the_burn_engine_agrees_with_transformers() {
+fn the_default_engine_agrees_with_transformers() {
     for folder in fixtures() {
-        check(&folder, Arc::new(BurnFlexEngine::new()));
+        check(&folder, default_engine());
     }
 }

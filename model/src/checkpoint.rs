@@ -9,7 +9,9 @@ mod assets;
 mod error;
 mod index;
 mod inventory;
+mod located;
 mod shards;
+mod stacked;
 
 use std::path::{Path, PathBuf};
 

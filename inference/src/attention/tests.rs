@@ -1,10 +1,15 @@
 //! Attention against its formula in double precision.
 
+mod latent;
+
 use neuro_expert_runtime::engines::reference::ReferenceEngine;
 use neuro_expert_runtime::{Engine, Weight};
+use neuro_model::{RopePairing, RopeScaling, RopeSettings};
 
 use super::*;
-use crate::kv_cache::CacheType;
+use crate::kv_cache::{CacheType, HeadShape};
+use crate::norm::RmsNorm;
+use crate::projection::Projection;
 use crate::rope::Rope;
 
 /// Numbers in ±1 that look random and are the same everywhere.
@@ -24,65 +29,149 @@ fn projection(seed: u32, rows: usize, columns: usize, bias: bool) -> Projection 
 }
 
 const D_MODEL: usize = 12;
+const HEAD_DIM: usize = 6;
+const KV: HeadShape = HeadShape { kv_heads: 2, key_dim: HEAD_DIM, value_dim: HEAD_DIM, shared_values: false };
 
-fn attention(shape: AttentionShape, norm: Option<(RmsNorm, RmsNorm)>, clip: Option<f32>) -> Attention {
-    let (q, kv) = (shape.heads * shape.kv.key_dim, shape.kv.kv_heads * shape.kv.key_dim);
-    Attention {
-        shape,
+fn heads() -> Heads {
+    Heads { count: 4, kv: KV, scale: 1.0 / (HEAD_DIM as f32).sqrt(), window: None, sinks: None }
+}
+
+fn grouped(heads: Heads, query_key_norm: Option<(RmsNorm, RmsNorm)>, clip: Option<f32>) -> GroupedAttention {
+    let (q, kv) = (heads.count * HEAD_DIM, heads.kv.kv_heads * HEAD_DIM);
+    GroupedAttention {
+        heads,
         query: projection(1, q, D_MODEL, true),
         key: projection(2, kv, D_MODEL, true),
         value: projection(3, kv, D_MODEL, true),
         output: projection(4, D_MODEL, q, true),
-        query_key_norm: norm,
+        query_key_norm,
         clip,
     }
 }
 
-const HEADS: HeadShape = HeadShape { kv_heads: 2, key_dim: 6, value_dim: 6, shared_values: false };
+fn rope(width: usize) -> Rope {
+    let settings = RopeSettings { theta: 1e4, pairing: RopePairing::Halves, scaling: RopeScaling::None };
+    Rope::new(width, &settings)
+}
 
-const SHAPE: AttentionShape = AttentionShape { heads: 4, kv: HEADS, window: None };
-
-fn cache() -> LayerCache {
-    LayerCache::new(SHAPE.kv, CacheType::F32)
+fn plain() -> Attention {
+    Attention::Grouped(grouped(heads(), None, None))
 }
 
 /// Runs `hidden` in chunks of `chunk` rows over a fresh cache.
 fn run(attention: &Attention, hidden: &Rows, chunk: usize) -> Vec<f32> {
-    let (rope, mut cache, mut out) = (Rope::new(SHAPE.kv.key_dim, 10_000.0), cache(), Vec::new());
+    let (kv, rope) = match attention {
+        Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
+        Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
+    };
+    let (mut cache, mut out) = (LayerCache::new(kv, CacheType::F32), Vec::new());
     for first in (0..hidden.count()).step_by(chunk) {
         let rows = hidden.slice(first, (first + chunk).min(hidden.count()));
         let rotation = rope.rotation(first..first + rows.count());
-        let attended = attention.apply(&rows, first, &rotation, &mut cache).expect("the engine works");
-        out.extend(attended.into_values());
+        let span = Span { first, asking: rows.count(), rotation: &rotation };
+        out.extend(attention.apply(&rows, &span, &mut cache).expect("the engine works").into_values());
     }
     out
 }
 
-/// The formula, one query at a time, in f64. `keys`, `values`: one vector a position.
-fn formula(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f64> {
-    let scale = 1.0 / (query.len() as f64).sqrt();
+/// `softmax(scale · q·Kᵀ)·V` of one query, in f64, with a sink if there is one. `keys`, `values`: one a position.
+fn formula(query: &[f32], scale: f64, sink: Option<f32>, keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f64> {
     let score = |key: &Vec<f32>| query.iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>() * scale;
     let weights: Vec<f64> = keys.iter().map(|key| score(key).exp()).collect();
-    let total: f64 = weights.iter().sum();
+    let total: f64 = weights.iter().sum::<f64>() + sink.map_or(0.0, |sink| f64::from(sink).exp());
     let element = |i: usize| values.iter().zip(&weights).map(|(v, w)| f64::from(v[i]) * w / total).sum();
-    (0..query.len()).map(element).collect()
+    (0..values[0].len()).map(element).collect()
+}
+
+/// Queries (the last position's), keys and values of five positions under `attention`, and what its heads make of it.
+fn heads_of(attention: &GroupedAttention) -> (Rows, Rows, Rows, Rows) {
+    let hidden = Rows::new(D_MODEL, noise(12, 5 * D_MODEL));
+    let rotation = rope(HEAD_DIM).rotation(0..5);
+    let span = Span { first: 0, asking: 1, rotation: &rotation };
+    let queries = attention.queries(&hidden, &span).expect("the engine works");
+    let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
+    let mut cache = LayerCache::new(KV, CacheType::F32);
+    for p in 0..5 {
+        cache.write(p, keys.row(p), values.row(p));
+    }
+    let attended = attention.heads.attend(&queries, 4, &cache);
+    (queries, keys, values, attended)
+}
+
+#[test]
+fn heads_follow_the_formula_and_share_the_keys_of_their_group() {
+    for sinks in [None, Some(vec![0.5, -1.0, 3.0, 0.0])] {
+        let attention = grouped(Heads { sinks: sinks.clone(), scale: 0.3, ..heads() }, None, None);
+        let (queries, keys, values, attended) = heads_of(&attention);
+        let head = |row: &[f32], h: usize| row[h * HEAD_DIM..(h + 1) * HEAD_DIM].to_vec();
+        for h in 0..4 {
+            let of = |rows: &Rows| rows.iter().map(|row| head(row, h / 2)).collect::<Vec<_>>();
+            let sink = sinks.as_ref().map(|sinks| sinks[h]);
+            let expected = formula(&head(queries.row(0), h), 0.3, sink, &of(&keys), &of(&values));
+            for (got, expected) in head(attended.row(0), h).iter().zip(expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-5, "head {h}: {expected}, got {got}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sink_far_above_the_scores_swallows_the_values() {
+    let with_sink = |sink| {
+        let attention = grouped(Heads { sinks: Some(vec![sink; 4]), ..heads() }, None, None);
+        heads_of(&attention).3.into_values()
+    };
+    assert!(with_sink(1000.0).iter().all(|value| *value == 0.0));
+    let without = heads_of(&grouped(heads(), None, None)).3.into_values();
+    assert!(with_sink(-1000.0).iter().zip(&without).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn scores_far_beyond_the_range_of_exp_still_give_a_mean() {
+    let kv = HeadShape { kv_heads: 1, key_dim: 2, value_dim: 2, shared_values: false };
+    let mut cache = LayerCache::new(kv, CacheType::F32);
+    cache.write(0, &[300.0, 0.0], &[1.0, 5.0]);
+    cache.write(1, &[300.0, 0.0], &[3.0, 7.0]);
+    let heads = Heads { count: 1, kv, scale: 1.0, window: None, sinks: None };
+    assert_eq!(heads.attend(&Rows::new(2, vec![9.0, 0.0]), 1, &cache).values(), [2.0, 6.0]);
+}
+
+#[test]
+fn rows_that_do_not_ask_leave_their_keys_and_change_nothing_else() {
+    let hidden = Rows::new(D_MODEL, noise(14, 7 * D_MODEL));
+    for attention in [plain(), Attention::Latent(latent::attention())] {
+        let whole = run(&attention, &hidden, 7);
+        let (kv, rope) = match &attention {
+            Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
+            Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
+        };
+        let mut cache = LayerCache::new(kv, CacheType::F32);
+        let mut ask = |from: usize, to: usize, asking| {
+            let rotation = rope.rotation(from..to);
+            let span = Span { first: from, asking, rotation: &rotation };
+            attention.apply(&hidden.slice(from, to), &span, &mut cache).expect("the engine works")
+        };
+        assert_eq!(ask(0, 3, 0).count(), 0);
+        assert_eq!(ask(3, 7, 2).values(), &whole[5 * D_MODEL..]);
+    }
 }
 
 #[test]
 fn chunks_of_any_size_give_the_same_bits() {
     let hidden = Rows::new(D_MODEL, noise(9, 300 * D_MODEL));
-    let attention = attention(SHAPE, None, None);
-    let whole = run(&attention, &hidden, 300);
-    for chunk in [1, 7, 128, 129] {
-        let parts = run(&attention, &hidden, chunk);
-        assert!(whole.iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits()), "chunks of {chunk}");
+    for attention in [plain(), Attention::Latent(latent::attention())] {
+        let whole = run(&attention, &hidden, 300);
+        for chunk in [1, 7, 128, 129] {
+            let parts = run(&attention, &hidden, chunk);
+            assert!(whole.iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits()), "chunks of {chunk}");
+        }
     }
 }
 
 #[test]
 fn a_later_position_never_changes_an_earlier_one() {
     let mut hidden = Rows::new(D_MODEL, noise(10, 9 * D_MODEL));
-    let attention = attention(SHAPE, None, None);
+    let attention = plain();
     let before = run(&attention, &hidden, 9);
     hidden.row_mut(8).fill(3.0);
     let after = run(&attention, &hidden, 9);
@@ -92,10 +181,10 @@ fn a_later_position_never_changes_an_earlier_one() {
 
 #[test]
 fn a_window_hides_what_lies_before_it() {
-    let windowed = attention(AttentionShape { window: Some(3), ..SHAPE }, None, None);
+    let windowed = Attention::Grouped(grouped(Heads { window: Some(3), ..heads() }, None, None));
     let mut hidden = Rows::new(D_MODEL, noise(11, 8 * D_MODEL));
     let before = run(&windowed, &hidden, 8);
-    assert_eq!(before[..3 * D_MODEL], run(&attention(SHAPE, None, None), &hidden, 8)[..3 * D_MODEL]);
+    assert_eq!(before[..3 * D_MODEL], run(&plain(), &hidden, 8)[..3 * D_MODEL]);
     hidden.row_mut(4).fill(2.0);
     let after = run(&windowed, &hidden, 8);
     let row = |values: &[f32], i: usize| values[i * D_MODEL..(i + 1) * D_MODEL].to_vec();
@@ -104,45 +193,29 @@ fn a_window_hides_what_lies_before_it() {
 }
 
 #[test]
-fn query_heads_share_the_keys_of_their_group() {
-    let hidden = Rows::new(D_MODEL, noise(12, 5 * D_MODEL));
-    let attention = attention(SHAPE, None, None);
-    let rotation = Rope::new(SHAPE.kv.key_dim, 10_000.0).rotation(0..5);
-    let (queries, keys, values) = attention.project(&hidden, &rotation).expect("the engine works");
-    let mut cache = cache();
-    for p in 0..5 {
-        cache.write(p, keys.row(p), values.row(p));
-    }
-    let attended = attention.attend_rows(&queries, 0, &cache);
-    let head = |rows: &Rows, p: usize, h: usize| rows.row(p)[h * 6..(h + 1) * 6].to_vec();
-    for h in 0..4 {
-        let of = |rows: &Rows| (0..5).map(|p| head(rows, p, h / 2)).collect::<Vec<_>>();
-        let expected = formula(&head(&queries, 4, h), &of(&keys), &of(&values));
-        for (got, expected) in head(&attended, 4, h).iter().zip(expected) {
-            assert!((f64::from(*got) - expected).abs() < 1e-5, "head {h}: {expected}, got {got}");
-        }
-    }
-}
-
-#[test]
 fn norms_and_clip_act_before_the_rotation() {
     let hidden = Rows::new(D_MODEL, noise(13, D_MODEL));
-    let rotation = Rope::new(SHAPE.kv.key_dim, 10_000.0).rotation(0..1);
+    let rotation = rope(HEAD_DIM).rotation(0..1);
+    let span = Span { first: 0, asking: 1, rotation: &rotation };
+    let project = |attention: &GroupedAttention| {
+        let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
+        (attention.queries(&hidden, &span).expect("the engine works"), keys, values)
+    };
     let unit = |width| RmsNorm::new(vec![1.0; width], 0.0);
     let mean_square = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
 
-    let per_head = attention(SHAPE, Some((unit(6), unit(6))), None);
-    let (queries, keys, _) = per_head.project(&hidden, &rotation).expect("the engine works");
+    let per_head = grouped(heads(), Some((unit(6), unit(6))), None);
+    let (queries, keys, _) = project(&per_head);
     for head in queries.values().chunks(6).chain(keys.values().chunks(6)) {
         assert!((mean_square(head) - 1.0).abs() < 1e-5);
     }
-    let full = attention(SHAPE, Some((unit(24), unit(12))), None);
-    let (queries, keys, _) = full.project(&hidden, &rotation).expect("the engine works");
+    let full = grouped(heads(), Some((unit(24), unit(12))), None);
+    let (queries, keys, _) = project(&full);
     assert!((mean_square(queries.values()) - 1.0).abs() < 1e-5);
     assert!((mean_square(keys.values()) - 1.0).abs() < 1e-5);
     assert!((mean_square(&queries.values()[..6]) - 1.0).abs() > 1e-3, "heads differ under a full-width norm");
 
-    let clipped = attention(SHAPE, None, Some(0.25));
-    let (queries, keys, values) = clipped.project(&hidden, &rotation).expect("the engine works");
+    let clipped = grouped(heads(), None, Some(0.25));
+    let (queries, keys, values) = project(&clipped);
     assert!([queries, keys, values].iter().all(|rows| rows.values().iter().all(|value| value.abs() <= 0.25)));
 }

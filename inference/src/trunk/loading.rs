@@ -1,25 +1,25 @@
 //! Builds a trunk from a checkpoint, one tensor at a time.
 //!
-//! A tensor is converted to f32 and handed to the engine before the next is read, so that loading takes the memory of
-//! the finished trunk and of one tensor more.
+//! A tensor is handed to the engine as it is stored before the next is read, so that loading takes the memory of the
+//! finished trunk and of one tensor more.
+
+mod attention;
+mod feed_forward;
 
 use std::sync::Arc;
 
-use neuro_expert_runtime::{Engine, ExpertWeights, Linear, Weight, blocks};
-use neuro_model::names::{self, ExpertTensorNames, FeedForwardNames, LayerTensorNames, ProjectionNames};
-use neuro_model::{Checkpoint, ModelConfig};
+use neuro_expert_runtime::{Engine, Linear, Weight, blocks};
+use neuro_model::names::{self, ProjectionNames};
+use neuro_model::{Checkpoint, ModelConfig, TensorData};
 
-use super::{FeedForward, Layer, Trunk};
-use crate::attention::{Attention, AttentionShape};
-use crate::dense::Dense;
+use super::{Layer, Trunk};
 use crate::embedding::Embedding;
 use crate::error::LoadError;
-use crate::kv_cache::{CacheType, HeadShape};
+use crate::kv_cache::CacheType;
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
 use crate::rope::Rope;
-use crate::router::Router;
 
 /// Reads tensors, counts them, and builds the parts of a trunk.
 pub(super) struct Loader<'a> {
@@ -46,11 +46,12 @@ impl<'a> Loader<'a> {
         let layers = (0_u16..).zip(0..self.config.layers).map(|(number, layer)| self.layer(number, layer));
         let layers = layers.collect::<Result<_, _>>()?;
         let lm_head = self.lm_head()?;
+        let rotated = self.config.latent.map_or(self.config.head_dim, |latent| latent.rope_dim);
         Ok(Trunk {
             config: self.config.clone(),
             cache_type: CacheType::of(self.checkpoint),
             embedding,
-            rope: Rope::new(self.config.head_dim, self.config.rope.theta),
+            rope: Rope::new(rotated, &self.config.rope),
             layers,
             lm_head,
             resident_bytes: self.resident_bytes,
@@ -58,11 +59,10 @@ impl<'a> Loader<'a> {
     }
 
     fn embedding(&mut self) -> Result<Embedding, LoadError> {
-        let table = self.checkpoint.tensor(names::EMBEDDING)?;
+        let table = self.tensor(names::EMBEDDING)?;
         let embedding = Embedding::new(&table, self.config.vocab_size, self.config.d_model)
             .map_err(|source| LoadError::Elements { name: names::EMBEDDING.to_owned(), source })?;
         self.resident_bytes += embedding.resident_bytes();
-        self.count(table.bytes.len());
         Ok(embedding)
     }
 
@@ -70,98 +70,64 @@ impl<'a> Loader<'a> {
         let names = names::layer(self.config, layer);
         Ok(Layer {
             number,
-            attention_norm: self.norm(&names.input_norm)?,
-            attention: self.attention(layer, &names)?,
-            feed_forward_norm: self.norm(&names.feed_forward_norm)?,
+            attention_norm: self.norm(&names.input_norm, self.config.rms_eps)?,
+            attention: self.attention(layer, &names.attention)?,
+            feed_forward_norm: self.norm(&names.feed_forward_norm, self.config.rms_eps)?,
             feed_forward: self.feed_forward(number, &names.feed_forward)?,
         })
     }
 
-    fn attention(&mut self, layer: usize, names: &LayerTensorNames) -> Result<Attention, LoadError> {
-        let config = self.config;
-        let query_key_norm = match (&names.query_norm, &names.key_norm) {
-            (Some(query), Some(key)) => Some((self.norm(query)?, self.norm(key)?)),
-            _ => None,
-        };
-        Ok(Attention {
-            shape: AttentionShape { heads: config.heads, kv: HeadShape::of(config), window: config.windows[layer] },
-            query: self.projection(&names.query)?,
-            key: self.projection(&names.key)?,
-            value: self.projection(&names.value)?,
-            output: self.projection(&names.output)?,
-            query_key_norm,
-            clip: config.clip_qkv,
-        })
-    }
-
-    fn feed_forward(&mut self, layer: u16, names: &FeedForwardNames) -> Result<FeedForward, LoadError> {
-        match names {
-            FeedForwardNames::Moe { router } => {
-                let projection = Projection::new(self.linear(router)?, None);
-                Ok(FeedForward::Experts(Router::new(self.config.router, projection)))
-            }
-            FeedForwardNames::Dense(names) => self.dense(layer, names).map(FeedForward::Dense),
-        }
-    }
-
-    fn dense(&mut self, layer: u16, names: &ExpertTensorNames) -> Result<Dense, LoadError> {
-        let weights = ExpertWeights {
-            gate: self.weight(&names.gate)?,
-            up: self.weight(&names.up)?,
-            down: self.weight(&names.down)?,
-            biases: None,
-            activation: self.config.activation,
-        };
-        let name = format!("the dense network of layer {layer}");
-        let network = self.engine.expert(&weights).map_err(|source| LoadError::Engine { name, source })?;
-        self.resident_bytes += network.resident_bytes();
-        Ok(Dense::new(network))
-    }
-
     fn lm_head(&mut self) -> Result<LmHead, LoadError> {
-        let norm = self.norm(names::FINAL_NORM)?;
+        let norm = self.norm(names::FINAL_NORM, self.config.rms_eps)?;
         Ok(LmHead::new(norm, Projection::new(self.linear(names::output(self.config))?, None)))
     }
 
-    fn norm(&mut self, name: &str) -> Result<RmsNorm, LoadError> {
-        let norm = RmsNorm::new(self.values(name)?, self.config.rms_eps);
-        self.resident_bytes += norm.resident_bytes();
-        Ok(norm)
+    fn norm(&mut self, name: &str, epsilon: f32) -> Result<RmsNorm, LoadError> {
+        Ok(RmsNorm::new(self.values(name)?, epsilon))
     }
 
     fn projection(&mut self, names: &ProjectionNames) -> Result<Projection, LoadError> {
         let linear = self.linear(&names.weight)?;
-        let bias = names.bias.as_ref().map(|name| self.values(name)).transpose()?;
-        self.resident_bytes += bias.as_deref().map_or(0, |bias| size_of_val(bias) as u64);
-        Ok(Projection::new(linear, bias))
+        Ok(Projection::new(linear, self.optional_values(names.bias.as_deref())?))
     }
 
     fn linear(&mut self, name: &str) -> Result<Box<dyn Linear>, LoadError> {
         let weight = self.weight(name)?;
-        let refused = |source| LoadError::Engine { name: name.to_owned(), source };
-        let linear = self.engine.linear(&weight).map_err(refused)?;
+        self.linear_of(&weight)
+    }
+
+    fn linear_of(&mut self, weight: &Weight<'_>) -> Result<Box<dyn Linear>, LoadError> {
+        let linear = self.engine.linear(weight).map_err(|source| refused(weight.name, source))?;
         self.resident_bytes += linear.resident_bytes();
         Ok(linear)
     }
 
     /// A tensor of two dimensions, `[out, in]`.
     fn weight(&mut self, name: &str) -> Result<Weight<'a>, LoadError> {
-        let tensor = self.checkpoint.tensor(name)?;
-        self.count(tensor.bytes.len());
-        Weight::new(tensor).map_err(|source| LoadError::Engine { name: name.to_owned(), source })
+        Weight::new(self.tensor(name)?).map_err(|source| refused(name, source))
     }
 
     /// A tensor's values as f32, all finite.
     fn values(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
-        let tensor = self.checkpoint.tensor(name)?;
+        let tensor = self.tensor(name)?;
         let values = blocks::finite_f32(tensor.tensor_type, &tensor.bytes)
             .map_err(|source| LoadError::Elements { name: name.to_owned(), source })?;
-        self.count(tensor.bytes.len());
+        self.resident_bytes += size_of_val(values.as_slice()) as u64;
         Ok(values)
     }
 
-    fn count(&mut self, bytes: usize) {
-        self.bytes_done += bytes as u64;
-        (self.progress)(self.bytes_done);
+    fn optional_values(&mut self, name: Option<&str>) -> Result<Option<Vec<f32>>, LoadError> {
+        name.map(|name| self.values(name)).transpose()
     }
+
+    fn tensor(&mut self, name: &str) -> Result<TensorData<'a>, LoadError> {
+        let tensor = self.checkpoint.tensor(name)?;
+        self.bytes_done += tensor.bytes.len() as u64;
+        (self.progress)(self.bytes_done);
+        Ok(tensor)
+    }
+}
+
+fn refused(name: &str, source: neuro_expert_runtime::EngineError) -> LoadError {
+    LoadError::Engine { name: name.to_owned(), source }
 }

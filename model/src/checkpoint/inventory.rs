@@ -1,18 +1,18 @@
 //! Every tensor that the architecture uses, checked against the configuration.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use neuro_primitives::TensorType;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::located::{Form, Located, Place};
 use crate::checkpoint::shards::Shard;
+use crate::checkpoint::{CheckpointError, stacked};
 use crate::config::ModelConfig;
 use crate::mapped_file::MappedFile;
 use crate::names;
 use crate::tensor::TensorData;
-use crate::tensor_file::Entry;
+use crate::tensor_file::{self, Entry};
 
 /// The tensors by name, with the files that they lie in.
 #[derive(Debug)]
@@ -23,16 +23,8 @@ pub(super) struct Inventory {
     expert_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Located {
-    file: usize,
-    tensor_type: TensorType,
-    shape: Vec<usize>,
-    place: Range<usize>,
-}
-
 /// What the files offer, before it is known what is needed.
-struct Offered {
+pub(super) struct Offered {
     paths: Vec<PathBuf>,
     entries: BTreeMap<String, (usize, Entry)>,
 }
@@ -45,12 +37,8 @@ impl Inventory {
         for tensor in names::trunk(config) {
             inventory.trunk_bytes += inventory.take(config, &mut offered, tensor.name, &tensor.shape)?;
         }
-        let shapes = names::expert_shapes(config);
-        for id in names::experts(config) {
-            let expert = names::expert(config, id);
-            for (name, shape) in [expert.gate, expert.up, expert.down].into_iter().zip(shapes) {
-                inventory.expert_bytes += inventory.take(config, &mut offered, name, &shape)?;
-            }
+        for layer in config.moe_layers() {
+            inventory.expert_bytes += inventory.take_experts(config, &mut offered, layer)?;
         }
         offered.refuse_unknown(config)?;
         Ok(inventory)
@@ -58,7 +46,7 @@ impl Inventory {
 
     pub(super) fn tensor(&self, name: &str) -> Option<TensorData<'_>> {
         let (name, located) = self.tensors.get_key_value(name)?;
-        let bytes = self.files.get(located.file)?.bytes().get(located.place.clone())?.into();
+        let bytes = located.bytes(&self.files)?;
         Some(TensorData { name, tensor_type: located.tensor_type, shape: located.shape.clone(), bytes })
     }
 
@@ -68,7 +56,7 @@ impl Inventory {
     }
 
     pub(super) fn missing(&self, config: &ModelConfig, name: &str) -> CheckpointError {
-        CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
+        missing(config, name)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -84,12 +72,31 @@ impl Inventory {
     }
 
     pub(super) fn parameters(&self) -> u64 {
-        self.tensors
-            .values()
-            .map(|located| {
-                (located.place.len() / located.tensor_type.block_bytes() * located.tensor_type.block_elements()) as u64
-            })
-            .sum()
+        self.tensors.values().map(|located| located.count() as u64).sum()
+    }
+
+    /// Moves the experts of one layer from `offered` to the inventory. Returns their stored bytes.
+    fn take_experts(
+        &mut self,
+        config: &ModelConfig,
+        offered: &mut Offered,
+        layer: usize,
+    ) -> Result<u64, CheckpointError> {
+        if let Some(stacked) = stacked::take(config, offered, layer)? {
+            return Ok(stacked.into_iter().map(|(name, located)| self.insert(name, located)).sum());
+        }
+        let (shapes, lengths) = (names::expert_shapes(config), names::expert_bias_lengths(config));
+        let mut bytes = 0;
+        for id in names::experts(config).filter(|id| usize::from(id.layer) == layer) {
+            let expert = names::expert(config, id);
+            for (name, shape) in [expert.gate, expert.up, expert.down].into_iter().zip(shapes) {
+                bytes += self.take(config, offered, name, &shape)?;
+            }
+            for (name, length) in expert.biases.into_iter().flatten().zip(lengths) {
+                bytes += self.take(config, offered, name, &[length])?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Moves one needed tensor from `offered` to the inventory. Returns its stored bytes.
@@ -100,11 +107,14 @@ impl Inventory {
         name: String,
         shape: &[usize],
     ) -> Result<u64, CheckpointError> {
-        let (file, entry) = offered.entries.remove(&name).ok_or_else(|| self.missing(config, &name))?;
-        let tensor_type = check(&offered.paths[file], &name, &entry, shape)?;
-        let bytes = entry.place.len() as u64;
-        self.tensors.insert(name, Located { file, tensor_type, shape: entry.shape, place: entry.place });
-        Ok(bytes)
+        let (tensor_type, place) = offered.take(config, &name, shape)?;
+        Ok(self.insert(name, Located { tensor_type, shape: shape.to_vec(), form: Form::Rows(place) }))
+    }
+
+    fn insert(&mut self, name: String, located: Located) -> u64 {
+        let bytes = located.byte_count() as u64;
+        self.tensors.insert(name, located);
+        bytes
     }
 }
 
@@ -125,6 +135,40 @@ impl Offered {
         Ok((offered, files))
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Takes a tensor of floating-point numbers.
+    pub(super) fn take(
+        &mut self,
+        config: &ModelConfig,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(TensorType, Place), CheckpointError> {
+        let (file, entry) = self.entries.remove(name).ok_or_else(|| missing(config, name))?;
+        let Some(tensor_type) = entry.stored_type() else {
+            return Err(wrong_type(&self.paths[file], name, entry, "F32, F16 or BF16"));
+        };
+        check_shape(&self.paths[file], name, &entry, shape)?;
+        Ok((tensor_type, Place { file, bytes: entry.place }))
+    }
+
+    /// Takes a tensor of bytes.
+    pub(super) fn take_bytes(
+        &mut self,
+        config: &ModelConfig,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Place, CheckpointError> {
+        let (file, entry) = self.entries.remove(name).ok_or_else(|| missing(config, name))?;
+        if entry.type_name != tensor_file::BYTES {
+            return Err(wrong_type(&self.paths[file], name, entry, tensor_file::BYTES));
+        }
+        check_shape(&self.paths[file], name, &entry, shape)?;
+        Ok(Place { file, bytes: entry.place })
+    }
+
     /// What is left over must be known to be of no use.
     fn refuse_unknown(&self, config: &ModelConfig) -> Result<(), CheckpointError> {
         let unknown = self.entries.iter().find(|(name, _)| !names::is_ignorable(config, name));
@@ -134,14 +178,18 @@ impl Offered {
     }
 }
 
-fn check(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<TensorType, CheckpointError> {
-    let (file, tensor) = (file.to_owned(), name.to_owned());
-    let Some(tensor_type) = entry.stored_type() else {
-        return Err(CheckpointError::WrongType { file, tensor, got: entry.type_name.clone() });
-    };
-    if entry.shape != expected {
-        let (expected, got) = (expected.to_vec(), entry.shape.clone());
-        return Err(CheckpointError::WrongShape { file, tensor, expected, got });
+fn missing(config: &ModelConfig, name: &str) -> CheckpointError {
+    CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
+}
+
+fn wrong_type(file: &Path, name: &str, entry: Entry, expected: &'static str) -> CheckpointError {
+    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got: entry.type_name }
+}
+
+fn check_shape(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<(), CheckpointError> {
+    if entry.shape == expected {
+        return Ok(());
     }
-    Ok(tensor_type)
+    let (expected, got) = (expected.to_vec(), entry.shape.clone());
+    Err(CheckpointError::WrongShape { file: file.to_owned(), tensor: name.to_owned(), expected, got })
 }

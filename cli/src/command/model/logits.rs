@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
-use neuro_inference::{KvCache, LocalExperts, Trunk};
+use neuro_inference::{LocalExperts, Trunk};
 use neuro_model::Checkpoint;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub fn run(args: &LogitsArgs, output: Output) -> CommandResult {
     let engine = neuro_expert_runtime::default_engine();
     let trunk = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |_| {})?;
     let experts = LocalExperts::load(&checkpoint, engine, None, &mut |_| {})?;
-    let logits = trunk.forward(&mut KvCache::new(trunk.config()), &args.ids, &experts)?;
+    let logits = trunk.forward(&mut trunk.new_cache(), &args.ids, &experts)?;
     let argmax = neuro_inference::sampler::greedy(&logits);
     if output.json {
         return output.object(&json!({"logits": logits, "argmax": argmax}));
