@@ -18,6 +18,7 @@
 pub mod chat_template;
 pub mod checkpoint;
 pub mod config;
+pub mod gguf;
 pub mod mapped_file;
 pub mod names;
 pub mod tensor;
