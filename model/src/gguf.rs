@@ -99,4 +99,4 @@ impl GgufFile {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
