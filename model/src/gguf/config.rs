@@ -199,7 +199,7 @@ impl Settings<'_> {
     fn gpt_oss(&self) -> Result<Value, GgufError> {
         self.expect_router(&[0, 3], "3 (softmax of the chosen)")?;
         let window = self.count("attention.sliding_window")?;
-        let kind = |layer: u64| if layer % 2 == 0 && window.is_some() { "sliding_attention" } else { "full_attention" };
+        let kind = |layer: u64| if layer.is_multiple_of(2) && window.is_some() { "sliding_attention" } else { "full_attention" };
         Ok(json!({
             "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "head_dim": self.head_dim()?,
             "intermediate_size": self.expert_width()?, "num_local_experts": self.experts()?,

@@ -115,7 +115,7 @@ fn tokenizer_and_template_come_with_the_file() {
     assert_eq!(names, ["chat_template.jinja", "config.json", "tokenizer.json", "tokenizer_config.json"]);
     let message = crate::ChatMessage { role: "user".into(), content: "ban den?".into() };
     let render =
-        |checkpoint: &Checkpoint| checkpoint.chat_template().unwrap().unwrap().render(&[message.clone()], true);
+        |checkpoint: &Checkpoint| checkpoint.chat_template().unwrap().unwrap().render(std::slice::from_ref(&message), true);
     let prompt = render(&folder).unwrap();
     assert_eq!(render(&file).unwrap(), prompt);
     let ids = |checkpoint: &Checkpoint| checkpoint.tokenizer().unwrap().encode(&prompt, false).unwrap();
