@@ -70,7 +70,7 @@ impl Publication {
         let names = manifest.tensors.iter().map(|tensor| (tensor.hash, tensor.name.clone())).collect();
         let signed = SignedManifest::sign(&manifest, key);
         let manifest = SignedManifest::verify(Untrusted::new(signed)).map_err(|error| PublishError::Manifest {
-            folder: checkpoint.dir().display().to_string(),
+            folder: checkpoint.path().display().to_string(),
             reason: error.to_string(),
         })?;
         Ok(Self { checkpoint, manifest, names })
@@ -99,18 +99,10 @@ impl Publication {
 /// them, because another build may make another configuration or other names of the same GGUF file.
 fn fingerprint(checkpoint: &Checkpoint) -> Hash {
     let mut lines = vec![format!("spec {ENGINE_SPEC}\n")];
-    lines.extend(files(checkpoint.dir()).iter().filter_map(|file| facts(file)));
+    lines.extend(checkpoint.files().iter().filter_map(|file| facts(file)));
     lines.extend(checkpoint.assets().iter().map(|asset| format!("{} {}\n", asset.name, Hash::of(&asset.bytes))));
     lines.extend(checkpoint.tensor_names().map(|name| format!("{name}\n")));
     Hash::of(lines.concat().as_bytes())
-}
-
-/// The files of the folder, or those that belong to the file, at `path`. Ascending.
-fn files(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return gguf_files::parts(path) };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    files
 }
 
 /// Where a file lies, how long it is and when it was changed: of a link, what it leads to.
@@ -136,7 +128,7 @@ fn describe(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<
         .collect();
     assets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Manifest {
-        name: folder_name(checkpoint.dir()),
+        name: folder_name(checkpoint.path()),
         architecture: config.architecture.to_string(),
         engine_spec: ENGINE_SPEC,
         config: checkpoint.config_bytes().to_vec(),

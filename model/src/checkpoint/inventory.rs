@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use neuro_primitives::TensorType;
 
 use crate::checkpoint::located::{Form, Located, Place};
-use crate::checkpoint::shards::Shard;
+use crate::checkpoint::shards::{Offer, Shard};
 use crate::checkpoint::{CheckpointError, stacked};
 use crate::config::ModelConfig;
 use crate::mapped_file::MappedFile;
 use crate::names;
 use crate::tensor::TensorData;
-use crate::tensor_file::{self, Entry};
+use crate::tensor_file;
 
 /// The tensors by name, with the files that they lie in.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Inventory {
 /// What the files offer, before it is known what is needed.
 pub(super) struct Offered {
     paths: Vec<PathBuf>,
-    entries: BTreeMap<String, (usize, Entry)>,
+    offers: BTreeMap<String, (usize, Offer)>,
 }
 
 impl Inventory {
@@ -120,13 +120,13 @@ impl Inventory {
 
 impl Offered {
     fn gather(shards: Vec<Shard>) -> Result<(Self, Vec<MappedFile>), CheckpointError> {
-        let mut offered = Self { paths: Vec::new(), entries: BTreeMap::new() };
+        let mut offered = Self { paths: Vec::new(), offers: BTreeMap::new() };
         let mut files = Vec::new();
         for (number, shard) in shards.into_iter().enumerate() {
             offered.paths.push(shard.path);
             files.push(shard.file);
-            for (name, entry) in shard.entries {
-                if let Some((first, _)) = offered.entries.insert(name.clone(), (number, entry)) {
+            for (name, offer) in shard.offers {
+                if let Some((first, _)) = offered.offers.insert(name.clone(), (number, offer)) {
                     let (first, second) = (offered.paths[first].clone(), offered.paths[number].clone());
                     return Err(CheckpointError::Twice { tensor: name, first, second });
                 }
@@ -136,7 +136,7 @@ impl Offered {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        self.offers.contains_key(name)
     }
 
     /// Takes a tensor of floating-point numbers.
@@ -146,12 +146,13 @@ impl Offered {
         name: &str,
         shape: &[usize],
     ) -> Result<(TensorType, Place), CheckpointError> {
-        let (file, entry) = self.entries.remove(name).ok_or_else(|| missing(config, name))?;
-        let Some(tensor_type) = entry.stored_type() else {
-            return Err(wrong_type(&self.paths[file], name, entry, "F32, F16 or BF16"));
+        let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
+        let tensor_type = match &offer.stored {
+            Ok(tensor_type) => *tensor_type,
+            Err(got) => return Err(wrong_type(&self.paths[file], name, got, "F32, F16 or BF16")),
         };
-        check_shape(&self.paths[file], name, &entry, shape)?;
-        Ok((tensor_type, Place { file, bytes: entry.place }))
+        check_shape(&self.paths[file], name, &offer, shape)?;
+        Ok((tensor_type, Place { file, bytes: offer.place }))
     }
 
     /// Takes a tensor of bytes.
@@ -161,17 +162,22 @@ impl Offered {
         name: &str,
         shape: &[usize],
     ) -> Result<Place, CheckpointError> {
-        let (file, entry) = self.entries.remove(name).ok_or_else(|| missing(config, name))?;
-        if entry.type_name != tensor_file::BYTES {
-            return Err(wrong_type(&self.paths[file], name, entry, tensor_file::BYTES));
+        let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
+        let got = match &offer.stored {
+            Err(got) if got == tensor_file::BYTES => None,
+            Err(got) => Some(got.clone()),
+            Ok(tensor_type) => Some(tensor_type.to_string()),
+        };
+        if let Some(got) = got {
+            return Err(wrong_type(&self.paths[file], name, &got, tensor_file::BYTES));
         }
-        check_shape(&self.paths[file], name, &entry, shape)?;
-        Ok(Place { file, bytes: entry.place })
+        check_shape(&self.paths[file], name, &offer, shape)?;
+        Ok(Place { file, bytes: offer.place })
     }
 
     /// What is left over must be known to be of no use.
     fn refuse_unknown(&self, config: &ModelConfig) -> Result<(), CheckpointError> {
-        let unknown = self.entries.iter().find(|(name, _)| !names::is_ignorable(config, name));
+        let unknown = self.offers.iter().find(|(name, _)| !names::is_ignorable(config, name));
         let Some((tensor, (file, _))) = unknown else { return Ok(()) };
         let (file, architecture) = (self.paths[*file].clone(), config.architecture.model_type());
         Err(CheckpointError::Unexpected { file, tensor: tensor.clone(), architecture })
@@ -182,14 +188,14 @@ fn missing(config: &ModelConfig, name: &str) -> CheckpointError {
     CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
 }
 
-fn wrong_type(file: &Path, name: &str, entry: Entry, expected: &'static str) -> CheckpointError {
-    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got: entry.type_name }
+fn wrong_type(file: &Path, name: &str, got: &str, expected: &'static str) -> CheckpointError {
+    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got: got.to_owned() }
 }
 
-fn check_shape(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<(), CheckpointError> {
-    if entry.shape == expected {
+fn check_shape(file: &Path, name: &str, offer: &Offer, expected: &[usize]) -> Result<(), CheckpointError> {
+    if offer.shape == expected {
         return Ok(());
     }
-    let (expected, got) = (expected.to_vec(), entry.shape.clone());
+    let (expected, got) = (expected.to_vec(), offer.shape.clone());
     Err(CheckpointError::WrongShape { file: file.to_owned(), tensor: name.to_owned(), expected, got })
 }
