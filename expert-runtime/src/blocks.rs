@@ -140,7 +140,9 @@ pub fn quantise(tensor_type: TensorType, values: &[f32]) -> Result<Vec<u8>, Bloc
 #[must_use]
 pub fn greatest(tensor_type: TensorType) -> f32 {
     match tensor_type {
-        TensorType::F32 | TensorType::Mxfp4 => f32::MAX,
+        TensorType::F32 => f32::MAX,
+        // 12 of the largest step that is used; the next power of two is infinite.
+        TensorType::Mxfp4 => f32::from_bits(0x7F40_0000),
         TensorType::BF16 => f32::from_bits(0x7F7F_7FFF),
         TensorType::Q8_0 => 65_504.0 * 127.0,
         TensorType::Q4_0 => 65_504.0 * 8.0,

@@ -18,6 +18,9 @@
 pub mod chat_template;
 pub mod checkpoint;
 pub mod config;
+pub mod gguf_export;
+pub mod gguf_names;
+pub mod gguf_writer;
 pub mod mapped_file;
 pub mod names;
 pub mod tensor;
