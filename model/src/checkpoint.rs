@@ -1,19 +1,26 @@
-//! A Hugging Face folder: configuration, weights and assets, all checked when it is opened.
+//! A model as people have it, a Hugging Face folder or a GGUF file: configuration, weights and assets, all checked
+//! when it is opened.
+//!
+//! A GGUF file is presented as if it were a folder: with a `config.json`, a `tokenizer.json` and a chat template that
+//! say what its metadata says, and with the names that tensors have in folders. Whoever has a [`Checkpoint`] need not
+//! know which it was.
 //!
 //! Opening reads headers only; weights stay on disk, mapped, until someone asks for a tensor. What is promised once
-//! [`Checkpoint::open`] succeeds: every tensor that the architecture needs is there, in f32, f16 or bf16, in the
-//! shape that the configuration asks for; and there is no tensor that the architecture does not know, because one
-//! that is silently left out (a bias, a ninth expert) gives a model that answers fluently and wrongly.
+//! [`Checkpoint::open`] succeeds: every tensor that the architecture needs is there, in a type that this engine knows
+//! and in the shape that the configuration asks for; and there is no tensor that the architecture does not know,
+//! because one that is silently left out (a bias, a ninth expert) gives a model that answers fluently and wrongly.
 
 mod assets;
 mod error;
 mod index;
 mod inventory;
 mod shards;
+mod source;
 
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::inventory::Inventory;
+use crate::checkpoint::source::Source;
 use crate::config::{self, ModelConfig};
 use crate::tensor::TensorData;
 use crate::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
@@ -21,10 +28,20 @@ use crate::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
 pub use crate::checkpoint::assets::Asset;
 pub use crate::checkpoint::error::CheckpointError;
 
-/// A model in a folder.
+/// What a model lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A Hugging Face folder.
+    Folder,
+    /// A GGUF file, or several parts of one.
+    Gguf,
+}
+
+/// A model in a folder or a GGUF file.
 #[derive(Debug)]
 pub struct Checkpoint {
-    dir: PathBuf,
+    path: PathBuf,
+    kind: SourceKind,
     config: ModelConfig,
     generation_eos: Option<Vec<u32>>,
     assets: Vec<Asset>,
@@ -32,22 +49,23 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a folder and checks all that is in it, but for the values of the weights.
+    /// Opens a folder, a `.gguf` file, or all parts of a model of which `path` is one, and checks all that is in it,
+    /// but for the values of the weights.
     ///
     /// # Errors
     ///
     /// A file that is missing, unreadable, too long or malformed; a configuration that is not supported; a tensor
     /// that is missing, unknown, of another type or of another shape than the configuration asks for.
-    pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let assets = assets::read_all(dir)?;
-        let mut config = ModelConfig::from_json(assets::require(&assets, dir, assets::CONFIG)?)
-            .map_err(|source| CheckpointError::Config { file: dir.join(assets::CONFIG), source })?;
-        let generation_eos = generation_eos(&assets, dir)?;
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let Source { kind, assets, shards } = Source::open(path)?;
+        let mut config = ModelConfig::from_json(assets::require(&assets, path, assets::CONFIG)?)
+            .map_err(|source| CheckpointError::Config { file: path.join(assets::CONFIG), source })?;
+        let generation_eos = generation_eos(&assets, path)?;
         if let Some(eos) = &generation_eos {
             config.eos.clone_from(eos);
         }
-        let inventory = Inventory::new(&config, shards::open_all(dir)?)?;
-        Ok(Self { dir: dir.to_owned(), config, generation_eos, assets, inventory })
+        let inventory = Inventory::new(&config, shards)?;
+        Ok(Self { path: path.to_owned(), kind, config, generation_eos, assets, inventory })
     }
 
     /// What the model is. The end-of-answer tokens are those of `generation_config.json` where it has any.
@@ -56,7 +74,7 @@ impl Checkpoint {
         &self.config
     }
 
-    /// `config.json` as it lies.
+    /// `config.json` as it lies, or as it was made from a GGUF file's metadata.
     #[must_use]
     pub fn config_bytes(&self) -> &[u8] {
         assets::find(&self.assets, assets::CONFIG).unwrap_or_default()
@@ -82,16 +100,23 @@ impl Checkpoint {
         self.inventory.names()
     }
 
-    /// The folder's small files: configuration, tokenizer, chat template. Those that are there.
+    /// The small files: configuration, tokenizer, chat template. Those that are there, or that a GGUF file's metadata
+    /// give.
     #[must_use]
     pub fn assets(&self) -> &[Asset] {
         &self.assets
     }
 
-    /// The folder.
+    /// The folder or file, as it was given to [`Self::open`].
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the model lies in.
+    #[must_use]
+    pub fn source_kind(&self) -> SourceKind {
+        self.kind
     }
 
     /// The tokenizer of `tokenizer.json`.
@@ -101,7 +126,7 @@ impl Checkpoint {
     /// The file is missing or cannot be used.
     pub fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
         let bytes = assets::find(&self.assets, assets::TOKENIZER);
-        Tokenizer::from_bytes(bytes.ok_or_else(|| TokenizerError::NoFile { dir: self.dir.clone() })?)
+        Tokenizer::from_bytes(bytes.ok_or_else(|| TokenizerError::NoFile { dir: self.path.clone() })?)
     }
 
     /// The chat template of `chat_template.jinja` or `tokenizer_config.json`; `None` where the model has none.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use neuro_primitives::TensorType;
 
 use crate::checkpoint::Checkpoint;
-use crate::config::Architecture;
+use crate::config::{Architecture, ModelConfig, RopePairing};
 use crate::gguf_names::{self, GgufPlace};
 use crate::gguf_writer::MetadataValue;
 
@@ -102,16 +102,28 @@ fn tensor(checkpoint: &Checkpoint, name: String, sources: BTreeMap<u16, String>)
         return Err(ExportError::Gap { name, index });
     }
     let sources: Vec<String> = sources.into_values().collect();
-    let stacked = gguf_names::is_stacked(&name);
-    let mut shape = if stacked { vec![sources.len()] } else { Vec::new() };
-    shape.extend(checkpoint.tensor(&sources[0])?.shape);
+    let stored = checkpoint.tensor(&sources[0])?.shape;
+    let shape = file_shape(checkpoint.config(), &name, sources.len(), stored);
     let keep_f32 = shape.len() == 1 || name.ends_with(".bias") || name.contains(".ffn_gate_inp");
     Ok(ExportTensor { rows: row_order(checkpoint, &name), name, shape, sources, keep_f32 })
 }
 
+/// The shape that the file has: experts stacked, the parts of latent attention by head, a single row as a vector.
+fn file_shape(config: &ModelConfig, name: &str, sources: usize, stored: Vec<usize>) -> Vec<usize> {
+    if gguf_names::is_stacked(name) {
+        return [vec![sources], stored].concat();
+    }
+    match (name.split('.').nth(2), stored.as_slice()) {
+        (Some("attn_k_b" | "attn_v_b"), &[rows, columns]) => vec![config.heads, rows / config.heads, columns],
+        (Some("ffn_gate_inp_shexp"), &[1, columns]) => vec![columns],
+        _ => stored,
+    }
+}
+
+/// Files of the format have Mixtral's rows in order already.
 fn row_order(checkpoint: &Checkpoint, name: &str) -> RowOrder {
     let config = checkpoint.config();
-    if config.architecture != Architecture::Mixtral {
+    if config.architecture != Architecture::Mixtral || config.rope.pairing == RopePairing::Neighbours {
         return RowOrder::AsStored;
     }
     let word = name.split('.').nth(2);

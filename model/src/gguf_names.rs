@@ -87,7 +87,7 @@ const WHOLE: [(&str, &str); 2] = [
 const EXPERTS: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
 
 /// Words of a layer's tensors that all architectures share.
-const LAYER: [(&str, &str); 22] = [
+const LAYER: [(&str, &str); 24] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -101,6 +101,8 @@ const LAYER: [(&str, &str); 22] = [
     ("self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"),
     ("self_attn.kv_a_layernorm", "attn_kv_a_norm"),
     ("self_attn.kv_b_proj", "attn_kv_b"),
+    ("self_attn.k_b_proj", "attn_k_b"),
+    ("self_attn.v_b_proj", "attn_v_b"),
     ("post_attention_layernorm", "ffn_norm"),
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
@@ -116,7 +118,15 @@ const LAYER: [(&str, &str); 22] = [
 fn own_words(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
     match architecture {
         Architecture::Mixtral => &[("block_sparse_moe.gate", "ffn_gate_inp")],
-        Architecture::Qwen3Moe | Architecture::Olmoe => &[],
+        Architecture::GptOss => {
+            &[("mlp.router", "ffn_gate_inp"), ("post_attention_layernorm", "post_attention_norm")]
+        }
+        Architecture::Qwen2Moe => &[
+            ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
+            ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
+            ("mlp.shared_expert.down_proj", "ffn_down_shexp"),
+        ],
+        _ => &[],
     }
 }
 
@@ -128,7 +138,7 @@ fn table(architecture: Architecture) -> impl Iterator<Item = &'static (&'static 
 fn experts_prefix(architecture: Architecture) -> &'static str {
     match architecture {
         Architecture::Mixtral => "block_sparse_moe.experts.",
-        Architecture::Qwen3Moe | Architecture::Olmoe => "mlp.experts.",
+        _ => "mlp.experts.",
     }
 }
 
@@ -136,7 +146,7 @@ fn experts_prefix(architecture: Architecture) -> &'static str {
 fn expert_words(architecture: Architecture) -> [&'static str; 3] {
     match architecture {
         Architecture::Mixtral => ["w1", "w3", "w2"],
-        Architecture::Qwen3Moe | Architecture::Olmoe => ["gate_proj", "up_proj", "down_proj"],
+        _ => ["gate_proj", "up_proj", "down_proj"],
     }
 }
 
@@ -160,7 +170,13 @@ mod tests {
 
     #[test]
     fn names_lead_there_and_back() {
-        use Architecture::{Mixtral, Olmoe, Qwen3Moe};
+        use Architecture::{DeepseekV3, GptOss, Mixtral, Olmoe, Qwen2Moe, Qwen3Moe};
+        check(GptOss, "model.layers.1.mlp.router.bias", "blk.1.ffn_gate_inp.bias", None);
+        check(GptOss, "model.layers.1.post_attention_layernorm.weight", "blk.1.post_attention_norm.weight", None);
+        check(GptOss, "model.layers.1.mlp.experts.3.down_proj.bias", "blk.1.ffn_down_exps.bias", Some(3));
+        check(Qwen2Moe, "model.layers.1.mlp.shared_expert.up_proj.weight", "blk.1.ffn_up_shexp.weight", None);
+        check(DeepseekV3, "model.layers.1.mlp.shared_experts.up_proj.weight", "blk.1.ffn_up_shexp.weight", None);
+        check(DeepseekV3, "model.layers.1.self_attn.k_b_proj.weight", "blk.1.attn_k_b.weight", None);
         check(Mixtral, "model.embed_tokens.weight", "token_embd.weight", None);
         check(Olmoe, "lm_head.weight", "output.weight", None);
         check(Qwen3Moe, "model.layers.12.self_attn.q_proj.bias", "blk.12.attn_q.bias", None);
@@ -175,7 +191,7 @@ mod tests {
     #[test]
     fn every_word_of_the_table_is_unambiguous() {
         for architecture in Architecture::ALL {
-            for (ours, name) in table(architecture) {
+            for (ours, name) in own_words(architecture).iter().chain(&LAYER) {
                 let there = GgufPlace { name: format!("blk.1.{name}.weight"), slice: None };
                 let back = canonical(architecture, &there).and_then(|back| place(architecture, &back));
                 assert_eq!(back, Some(there), "{architecture}: {ours}");

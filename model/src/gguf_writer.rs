@@ -28,7 +28,7 @@ pub const MAX_NAME: usize = 63;
 
 /// A tensor that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GgufTensor {
+pub struct TensorEntry {
     /// Its name.
     pub name: String,
     /// How its elements are encoded.
@@ -37,7 +37,7 @@ pub struct GgufTensor {
     pub shape: Vec<usize>,
 }
 
-impl GgufTensor {
+impl TensorEntry {
     /// The bytes of its elements.
     ///
     /// # Errors
@@ -56,14 +56,14 @@ impl GgufTensor {
 
 /// All of a file but the elements.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct GgufHeader {
+pub struct FileHeader {
     /// Keys with values, in the order in which they are written.
     pub metadata: Vec<(String, MetadataValue)>,
     /// The tensors, in the order in which their bytes lie.
-    pub tensors: Vec<GgufTensor>,
+    pub tensors: Vec<TensorEntry>,
 }
 
-impl GgufHeader {
+impl FileHeader {
     /// The bytes of the whole file.
     ///
     /// # Errors
@@ -117,8 +117,8 @@ impl TensorSink<'_> {
 /// `elements` reports. Nothing is left behind then.
 pub fn write<E: From<GgufWriteError>>(
     path: &Path,
-    header: &GgufHeader,
-    mut elements: impl FnMut(&GgufTensor, &mut TensorSink<'_>) -> Result<(), E>,
+    header: &FileHeader,
+    mut elements: impl FnMut(&TensorEntry, &mut TensorSink<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let bytes = encoding::header(header)?;
     let mut partial = Partial::create(path)?;

@@ -18,6 +18,7 @@
 pub mod chat_template;
 pub mod checkpoint;
 pub mod config;
+pub mod gguf;
 pub mod gguf_export;
 pub mod gguf_names;
 pub mod gguf_writer;

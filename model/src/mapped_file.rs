@@ -58,6 +58,12 @@ impl MappedFile {
     }
 }
 
+/// Whether a file that could not be read may be readable a moment later: the system was at fault.
+pub(crate) fn is_retryable(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, ResourceBusy, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock | ResourceBusy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,14 @@
-//! What can be wrong with a folder.
+//! What can be wrong with a model.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::gguf::GgufError;
+use crate::mapped_file;
 use crate::tensor_file::HeaderError;
 
-/// A folder that cannot be used as a model.
+/// A folder or file that cannot be used as a model.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A file could not be read.
@@ -18,7 +20,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A file that every checkpoint has is not there.
-    #[error("{}: no {file}; expected a Hugging Face model folder", dir.display())]
+    #[error("{}: no {file}; expected a Hugging Face model folder or a .gguf file", dir.display())]
     NoFile {
         /// The folder.
         dir: PathBuf,
@@ -129,6 +131,9 @@ pub enum CheckpointError {
         /// Its type.
         got: String,
     },
+    /// A GGUF file, or one part of several.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// Configuration and tensor disagree.
     #[error("{}: tensor {tensor:?} has shape {got:?}, but config.json asks for {expected:?}", file.display())]
     WrongShape {
@@ -144,12 +149,13 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether opening the same folder again may succeed: only where the system was at fault, not the files.
+    /// Whether opening the same model again may succeed: only where the system was at fault, not the files.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if RETRYABLE.contains(&source.kind()))
+        match self {
+            Self::Io { source, .. } => mapped_file::is_retryable(source),
+            Self::Gguf(source) => source.is_retryable(),
+            _ => false,
+        }
     }
 }
-
-const RETRYABLE: [io::ErrorKind; 4] =
-    [io::ErrorKind::Interrupted, io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock, io::ErrorKind::ResourceBusy];

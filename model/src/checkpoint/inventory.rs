@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use neuro_primitives::TensorType;
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::shards::Shard;
+use crate::checkpoint::shards::{Offer, Shard};
 use crate::config::ModelConfig;
 use crate::mapped_file::MappedFile;
 use crate::names;
 use crate::tensor::TensorData;
-use crate::tensor_file::Entry;
 
 /// The tensors by name, with the files that they lie in.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ struct Located {
 /// What the files offer, before it is known what is needed.
 struct Offered {
     paths: Vec<PathBuf>,
-    entries: BTreeMap<String, (usize, Entry)>,
+    offers: BTreeMap<String, (usize, Offer)>,
 }
 
 impl Inventory {
@@ -95,23 +94,23 @@ impl Inventory {
         name: String,
         shape: &[usize],
     ) -> Result<u64, CheckpointError> {
-        let (file, entry) = offered.entries.remove(&name).ok_or_else(|| self.missing(config, &name))?;
-        let tensor_type = check(&offered.paths[file], &name, &entry, shape)?;
-        let bytes = entry.place.len() as u64;
-        self.tensors.insert(name, Located { file, tensor_type, shape: entry.shape, place: entry.place });
+        let (file, offer) = offered.offers.remove(&name).ok_or_else(|| self.missing(config, &name))?;
+        let tensor_type = check(&offered.paths[file], &name, &offer, shape)?;
+        let bytes = offer.place.len() as u64;
+        self.tensors.insert(name, Located { file, tensor_type, shape: offer.shape, place: offer.place });
         Ok(bytes)
     }
 }
 
 impl Offered {
     fn gather(shards: Vec<Shard>) -> Result<(Self, Vec<MappedFile>), CheckpointError> {
-        let mut offered = Self { paths: Vec::new(), entries: BTreeMap::new() };
+        let mut offered = Self { paths: Vec::new(), offers: BTreeMap::new() };
         let mut files = Vec::new();
         for (number, shard) in shards.into_iter().enumerate() {
             offered.paths.push(shard.path);
             files.push(shard.file);
-            for (name, entry) in shard.entries {
-                if let Some((first, _)) = offered.entries.insert(name.clone(), (number, entry)) {
+            for (name, offer) in shard.offers {
+                if let Some((first, _)) = offered.offers.insert(name.clone(), (number, offer)) {
                     let (first, second) = (offered.paths[first].clone(), offered.paths[number].clone());
                     return Err(CheckpointError::Twice { tensor: name, first, second });
                 }
@@ -122,20 +121,21 @@ impl Offered {
 
     /// What is left over must be known to be of no use.
     fn refuse_unknown(&self, config: &ModelConfig) -> Result<(), CheckpointError> {
-        let unknown = self.entries.iter().find(|(name, _)| !names::is_ignorable(config, name));
+        let unknown = self.offers.iter().find(|(name, _)| !names::is_ignorable(config, name));
         let Some((tensor, (file, _))) = unknown else { return Ok(()) };
         let (file, architecture) = (self.paths[*file].clone(), config.architecture.model_type());
         Err(CheckpointError::Unexpected { file, tensor: tensor.clone(), architecture })
     }
 }
 
-fn check(file: &Path, name: &str, entry: &Entry, expected: &[usize]) -> Result<TensorType, CheckpointError> {
+fn check(file: &Path, name: &str, offer: &Offer, expected: &[usize]) -> Result<TensorType, CheckpointError> {
     let (file, tensor) = (file.to_owned(), name.to_owned());
-    let Some(tensor_type) = entry.stored_type() else {
-        return Err(CheckpointError::WrongType { file, tensor, got: entry.type_name.clone() });
+    let tensor_type = match &offer.stored {
+        Ok(tensor_type) => *tensor_type,
+        Err(got) => return Err(CheckpointError::WrongType { file, tensor, got: got.clone() }),
     };
-    if entry.shape != expected {
-        let (expected, got) = (expected.to_vec(), entry.shape.clone());
+    if offer.shape != expected {
+        let (expected, got) = (expected.to_vec(), offer.shape.clone());
         return Err(CheckpointError::WrongShape { file, tensor, expected, got });
     }
     Ok(tensor_type)

@@ -3,7 +3,7 @@
 use neuro_primitives::TensorType;
 
 use crate::checkpoint::Checkpoint;
-use crate::config::{Architecture, ModelConfig, RopeScaling, ScoreFunction};
+use crate::config::{Architecture, LatentAttention, ModelConfig, RopeScaling, ScoreFunction};
 use crate::gguf_writer::MetadataValue;
 
 /// The name that a family has in the format. Mixtral is llama with experts.
@@ -12,6 +12,9 @@ pub(super) fn name(architecture: Architecture) -> &'static str {
         Architecture::Mixtral => "llama",
         Architecture::Qwen3Moe => "qwen3moe",
         Architecture::Olmoe => "olmoe",
+        Architecture::Qwen2Moe => "qwen2moe",
+        Architecture::GptOss => "gpt-oss",
+        Architecture::DeepseekV2 | Architecture::DeepseekV3 => "deepseek2",
     }
 }
 
@@ -46,8 +49,9 @@ impl Keys {
 }
 
 fn general(checkpoint: &Checkpoint, tensor_type: TensorType, keys: &mut Keys) {
-    let folder = checkpoint.dir().canonicalize().ok();
-    let title = folder.as_deref().and_then(|dir| dir.file_name()).map_or_else(|| "model".into(), |s| s.to_string_lossy());
+    let place = checkpoint.path().canonicalize().ok();
+    let title = place.as_deref().and_then(|place| place.file_stem());
+    let title = title.map_or_else(|| "model".into(), |title| title.to_string_lossy());
     keys.general("architecture", keys.prefix);
     keys.general("type", "model");
     keys.general("name", &*title);
@@ -82,9 +86,15 @@ fn sizes(config: &ModelConfig, keys: &mut Keys) {
 
 fn attention(config: &ModelConfig, keys: &mut Keys) {
     keys.count("attention.head_count", config.heads);
-    keys.count("attention.head_count_kv", config.kv_heads);
-    keys.count("attention.key_length", config.head_dim);
-    keys.count("attention.value_length", config.head_dim);
+    match &config.latent {
+        Some(latent) => latent_attention(config, latent, keys),
+        None => {
+            keys.count("attention.head_count_kv", config.kv_heads);
+            keys.count("attention.key_length", config.head_dim);
+            keys.count("attention.value_length", config.head_dim);
+            keys.count("rope.dimension_count", config.head_dim);
+        }
+    }
     keys.put("attention.layer_norm_rms_epsilon", config.rms_eps);
     if let Some(limit) = config.clip_qkv {
         keys.put("attention.clamp_kqv", limit);
@@ -92,9 +102,29 @@ fn attention(config: &ModelConfig, keys: &mut Keys) {
     if let Some(window) = config.windows.iter().flatten().next() {
         keys.count("attention.sliding_window", *window);
     }
-    keys.count("rope.dimension_count", config.head_dim);
     keys.put("rope.freq_base", config.rope.theta as f32);
     scaling(&config.rope.scaling, keys);
+}
+
+/// Where the up projections are apart, heads share the latent vector as their one key, and the plain keys describe that.
+fn latent_attention(config: &ModelConfig, latent: &LatentAttention, keys: &mut Keys) {
+    let key = latent.nope_dim + latent.rope_dim;
+    if let Some(rank) = latent.query_rank {
+        keys.count("attention.q_lora_rank", rank);
+    }
+    keys.count("attention.kv_lora_rank", latent.kv_rank);
+    keys.count("rope.dimension_count", latent.rope_dim);
+    if latent.split {
+        keys.count("attention.head_count_kv", 1);
+        keys.count("attention.key_length", latent.kv_rank + latent.rope_dim);
+        keys.count("attention.value_length", latent.kv_rank);
+        keys.count("attention.key_length_mla", key);
+        keys.count("attention.value_length_mla", latent.value_dim);
+    } else {
+        keys.count("attention.head_count_kv", config.heads);
+        keys.count("attention.key_length", key);
+        keys.count("attention.value_length", latent.value_dim);
+    }
 }
 
 fn scaling(scaling: &RopeScaling, keys: &mut Keys) {
@@ -104,12 +134,16 @@ fn scaling(scaling: &RopeScaling, keys: &mut Keys) {
             keys.put("rope.scaling.type", "linear");
             keys.put("rope.scaling.factor", factor as f32);
         }
-        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, .. } => {
+        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, score_factor, .. } => {
             keys.put("rope.scaling.type", "yarn");
             keys.put("rope.scaling.factor", factor as f32);
             keys.count("rope.scaling.original_context_length", original_context as usize);
             keys.put("rope.scaling.yarn_beta_fast", beta_fast as f32);
             keys.put("rope.scaling.yarn_beta_slow", beta_slow as f32);
+            if score_factor != 1.0 {
+                // The factor is (1 + multiplier · ln factor)².
+                keys.put("rope.scaling.yarn_log_multiplier", ((score_factor.sqrt() - 1.0) / factor.ln()) as f32);
+            }
         }
     }
 }
@@ -130,7 +164,12 @@ fn experts(config: &ModelConfig, keys: &mut Keys) {
     }
     if let Some(shared) = config.shared_expert {
         keys.count("expert_shared_feed_forward_length", shared.width);
-        keys.count("expert_shared_count", shared.width / config.d_expert);
+        if config.latent.is_some() {
+            keys.count("expert_shared_count", shared.width / config.d_expert);
+        }
+    }
+    if config.latent.is_some() {
+        keys.count("leading_dense_block_count", config.dense_layers.len());
     }
 }
 

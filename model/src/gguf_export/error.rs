@@ -46,6 +46,12 @@ pub enum ExportError {
         /// Its kind.
         got: String,
     },
+    /// Text is split before merging in a way that the format has no name for.
+    #[error("tokenizer.json: no name in GGUF files for the pre-tokenizer {got}")]
+    Splitting {
+        /// The step, as JSON.
+        got: String,
+    },
     /// A token beyond the embedding.
     #[error("tokenizer.json: token {id} is beyond the vocabulary of {size}")]
     Token {

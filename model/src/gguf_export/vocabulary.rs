@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
+use crate::gguf;
 use crate::gguf_export::ExportError;
 use crate::gguf_writer::MetadataValue;
 
@@ -19,8 +20,6 @@ pub struct Vocabulary {
     merges: Vec<String>,
     /// How text is split before merging: one of the format's names.
     splitting: Splitting,
-    /// The whole of `tokenizer.json`, which readers that can use it need not guess from the rest.
-    source: String,
     unknown: Option<u32>,
     padding: Option<u32>,
 }
@@ -116,10 +115,9 @@ impl Vocabulary {
             u32::try_from(position).ok()
         };
         let (unknown, padding) = (id(unknown), id(content(&config.pad_token)));
-        let source = String::from_utf8_lossy(bytes).into_owned();
-        let splitting = splitting(&file);
+        let splitting = splitting(&file)?;
         let merges = file.model.merges.into_iter().map(Merge::joined).collect();
-        Ok(Self { tokens, merges, splitting, source, unknown, padding })
+        Ok(Self { tokens, merges, splitting, unknown, padding })
     }
 
     /// The keys `tokenizer.*`.
@@ -153,7 +151,6 @@ impl Vocabulary {
             }
         }
         put("ggml.add_bos_token", (self.splitting == Splitting::Spaces && config.bos.is_some()).into());
-        put("huggingface.json", self.source.as_str().into());
         all
     }
 }
@@ -218,21 +215,30 @@ fn plain_kind(token: &str, byte_fallback: bool) -> TokenKind {
     if byte && byte_fallback { TokenKind::Byte } else { TokenKind::Normal }
 }
 
-/// The rule's name follows from its pattern; the marks are what only that pattern has. A pattern that is not known gets
-/// the format's default, and readers that know better use `tokenizer.huggingface.json`.
-fn splitting(file: &TokenizerFile) -> Splitting {
+/// The rule's name follows from its patterns, which must be known exactly: another rule gives other tokens than the
+/// model was trained on.
+fn splitting(file: &TokenizerFile) -> Result<Splitting, ExportError> {
     if file.model.byte_fallback {
-        return Splitting::Spaces;
+        return Ok(Splitting::Spaces);
     }
-    let text = file.pre_tokenizer.to_string();
-    let marks = [
-        (r"[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}", "gpt-4o"),
-        ("\u{4e00}-", "deepseek-v3"),
-        (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|", "llama-bpe"),
-        (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|", "qwen2"),
-        (r#""use_regex":true"#, "gpt-2"),
-    ];
-    Splitting::Bytes(marks.into_iter().find(|(mark, _)| text.contains(mark)).map_or("default", |(_, name)| name))
+    let patterns = patterns(&file.pre_tokenizer);
+    let name = patterns.as_deref().and_then(gguf::pre_tokenizer_name);
+    name.map(Splitting::Bytes).ok_or_else(|| ExportError::Splitting { got: file.pre_tokenizer.to_string() })
+}
+
+/// The patterns that text is cut by, one after the other; `None` where something else is done to it.
+fn patterns(step: &Value) -> Option<Vec<&str>> {
+    match step["type"].as_str()? {
+        "Sequence" => {
+            let steps = step["pretokenizers"].as_array()?.iter().map(patterns).collect::<Option<Vec<_>>>()?;
+            Some(steps.concat())
+        }
+        "Split" => Some(vec![step["pattern"]["Regex"].as_str().filter(|_| step["behavior"] == "Isolated")?]),
+        // The rule of GPT-2 is what byte-level steps do unless they are told not to.
+        "ByteLevel" if step["use_regex"] == false => Some(Vec::new()),
+        "ByteLevel" => Some(vec![gguf::GPT2_PATTERN]),
+        _ => None,
+    }
 }
 
 impl Merge {

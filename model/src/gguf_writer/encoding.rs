@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use crate::gguf_writer::{
-    ALIGNMENT, GgufHeader, GgufTensor, GgufWriteError, MAX_DIMENSIONS, MAX_NAME, MetadataType, MetadataValue,
+    ALIGNMENT, FileHeader, TensorEntry, GgufWriteError, MAX_DIMENSIONS, MAX_NAME, MetadataType, MetadataValue,
 };
 
 const MAGIC: &[u8; 4] = b"GGUF";
 const VERSION: u32 = 3;
 
 /// Everything up to the first tensor's first byte.
-pub(super) fn header(header: &GgufHeader) -> Result<Vec<u8>, GgufWriteError> {
+pub(super) fn header(header: &FileHeader) -> Result<Vec<u8>, GgufWriteError> {
     check_names(header)?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend(VERSION.to_le_bytes());
@@ -30,12 +30,12 @@ pub(super) fn header(header: &GgufHeader) -> Result<Vec<u8>, GgufWriteError> {
     Ok(bytes)
 }
 
-fn check_names(header: &GgufHeader) -> Result<(), GgufWriteError> {
+fn check_names(header: &FileHeader) -> Result<(), GgufWriteError> {
     let duplicate = |name: &String| GgufWriteError::Duplicate { name: name.clone() };
     let mut seen = HashSet::new();
     header.metadata.iter().try_for_each(|(key, _)| seen.insert(key).then_some(()).ok_or_else(|| duplicate(key)))?;
     seen.clear();
-    for GgufTensor { name, .. } in &header.tensors {
+    for TensorEntry { name, .. } in &header.tensors {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(GgufWriteError::Name { name: name.clone() });
         }
@@ -45,7 +45,7 @@ fn check_names(header: &GgufHeader) -> Result<(), GgufWriteError> {
 }
 
 /// A line of the tensor table. A tensor without dimensions is one of a single element.
-fn entry(bytes: &mut Vec<u8>, tensor: &GgufTensor, offset: u64) -> Result<(), GgufWriteError> {
+fn entry(bytes: &mut Vec<u8>, tensor: &TensorEntry, offset: u64) -> Result<(), GgufWriteError> {
     let shape: &[usize] = if tensor.shape.is_empty() { &[1] } else { &tensor.shape };
     if shape.len() > MAX_DIMENSIONS {
         return Err(GgufWriteError::Dimensions { name: tensor.name.clone(), got: shape.len() });
