@@ -84,10 +84,7 @@ pub fn tensors(checkpoint: &Checkpoint) -> Result<Vec<ExportTensor>, ExportError
 ///
 /// # Errors
 /// A setting or a tokenizer that the format has no words for.
-pub fn metadata(
-    checkpoint: &Checkpoint,
-    tensor_type: TensorType,
-) -> Result<Vec<(String, MetadataValue)>, ExportError> {
+pub fn metadata(checkpoint: &Checkpoint, tensor_type: TensorType) -> Result<Vec<(String, MetadataValue)>, ExportError> {
     let mut all = architecture::metadata(checkpoint, tensor_type);
     let vocabulary = Vocabulary::of(checkpoint)?;
     all.extend(vocabulary.metadata(checkpoint.config()));

@@ -78,10 +78,8 @@ const MODEL: [(&str, &str); 3] = [
 ];
 
 /// Tensors of a layer whose whole names differ.
-const WHOLE: [(&str, &str); 2] = [
-    ("self_attn.sinks", "attn_sinks.weight"),
-    ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias"),
-];
+const WHOLE: [(&str, &str); 2] =
+    [("self_attn.sinks", "attn_sinks.weight"), ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias")];
 
 /// Gate, up and down projections of all experts of a layer.
 const EXPERTS: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
@@ -118,9 +116,7 @@ const LAYER: [(&str, &str); 24] = [
 fn own_words(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
     match architecture {
         Architecture::Mixtral => &[("block_sparse_moe.gate", "ffn_gate_inp")],
-        Architecture::GptOss => {
-            &[("mlp.router", "ffn_gate_inp"), ("post_attention_layernorm", "post_attention_norm")]
-        }
+        Architecture::GptOss => &[("mlp.router", "ffn_gate_inp"), ("post_attention_layernorm", "post_attention_norm")],
         Architecture::Qwen2Moe => &[
             ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
             ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
@@ -130,9 +126,11 @@ fn own_words(architecture: Architecture) -> &'static [(&'static str, &'static st
     }
 }
 
-/// An architecture's own words come first, so they win in both directions.
+/// The words of an architecture: its own, and the shared ones that these do not take the place of.
 fn table(architecture: Architecture) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    own_words(architecture).iter().chain(&LAYER)
+    let own = own_words(architecture);
+    let replaced = |(ours, name): &(&str, &str)| own.iter().any(|(own, theirs)| own == ours || theirs == name);
+    own.iter().chain(LAYER.iter().filter(move |words| !replaced(words)))
 }
 
 fn experts_prefix(architecture: Architecture) -> &'static str {
@@ -191,7 +189,7 @@ mod tests {
     #[test]
     fn every_word_of_the_table_is_unambiguous() {
         for architecture in Architecture::ALL {
-            for (ours, name) in own_words(architecture).iter().chain(&LAYER) {
+            for (ours, name) in table(architecture) {
                 let there = GgufPlace { name: format!("blk.1.{name}.weight"), slice: None };
                 let back = canonical(architecture, &there).and_then(|back| place(architecture, &back));
                 assert_eq!(back, Some(there), "{architecture}: {ours}");
@@ -201,7 +199,12 @@ mod tests {
 
     #[test]
     fn what_is_of_another_form_has_no_place() {
-        for name in ["model.layers.01.mlp.gate.weight", "model.layers.1.mlp.gate", "model.layers.1.mlp.experts.x.up_proj.weight", "blk"] {
+        for name in [
+            "model.layers.01.mlp.gate.weight",
+            "model.layers.1.mlp.gate",
+            "model.layers.1.mlp.experts.x.up_proj.weight",
+            "blk",
+        ] {
             assert_eq!(place(Architecture::Olmoe, name), None, "{name}");
         }
         let whole = GgufPlace { name: "blk.1.ffn_up_exps.weight".to_owned(), slice: None };

@@ -30,8 +30,11 @@ fn put_rows(
 fn exported(checkpoint: &Checkpoint, path: &std::path::Path) {
     let tensors = tensors(checkpoint).expect("every tensor has a place");
     let stored = |tensor: &ExportTensor| checkpoint.tensor(&tensor.sources[0]).expect("it is there").tensor_type;
-    let entry =
-        |tensor: &ExportTensor| TensorEntry { name: tensor.name.clone(), tensor_type: stored(tensor), shape: tensor.shape.clone() };
+    let entry = |tensor: &ExportTensor| TensorEntry {
+        name: tensor.name.clone(),
+        tensor_type: stored(tensor),
+        shape: tensor.shape.clone(),
+    };
     let header = FileHeader {
         metadata: metadata(checkpoint, TensorType::F32).expect("the format has words for it"),
         tensors: tensors.iter().map(entry).collect(),
@@ -58,7 +61,8 @@ fn what_was_exported_reads_as_the_same_model() {
         assert_eq!((ours.architecture, &ours.router, &ours.eos), (theirs.architecture, &theirs.router, &theirs.eos));
         assert_eq!((ours.d_expert, ours.head_dim, ours.rms_eps), (theirs.d_expert, theirs.head_dim, theirs.rms_eps));
         let text = "the expert router votes: share a secret network, 12345 times?";
-        let ids = |checkpoint: &Checkpoint| checkpoint.tokenizer().expect("a tokenizer").encode(text).expect("it encodes");
+        let ids =
+            |checkpoint: &Checkpoint| checkpoint.tokenizer().expect("a tokenizer").encode(text, false).expect("it encodes");
         assert_eq!(ids(&again), ids(&original), "{name}");
         let last = expected.last().expect("there are tensors");
         let bytes = |checkpoint: &Checkpoint| checkpoint.tensor(last).expect("it is there").bytes.to_vec();

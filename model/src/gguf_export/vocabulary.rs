@@ -178,7 +178,8 @@ fn asset<'a>(checkpoint: &'a Checkpoint, name: &str) -> Option<&'a [u8]> {
 
 fn tokenizer_config(checkpoint: &Checkpoint) -> Result<TokenizerConfig, ExportError> {
     let json = |source| ExportError::Json { file: TOKENIZER_CONFIG, source };
-    asset(checkpoint, TOKENIZER_CONFIG).map_or_else(|| Ok(TokenizerConfig::default()), |bytes| serde_json::from_slice(bytes).map_err(json))
+    asset(checkpoint, TOKENIZER_CONFIG)
+        .map_or_else(|| Ok(TokenizerConfig::default()), |bytes| serde_json::from_slice(bytes).map_err(json))
 }
 
 /// Older files describe a token with its settings, newer ones just write it.
@@ -199,7 +200,9 @@ fn tokens<'a>(
         known.insert(token.id, (token.content.clone(), kind));
     }
     // Where bytes are tokens, nothing is unknown but to SentencePiece, whose readers ask for such a token.
-    if let Some((_, kind)) = known.values_mut().find(|(token, _)| file.model.byte_fallback && Some(token.as_str()) == unknown) {
+    if let Some((_, kind)) =
+        known.values_mut().find(|(token, _)| file.model.byte_fallback && Some(token.as_str()) == unknown)
+    {
         *kind = TokenKind::Unknown;
     }
     if let Some((&id, _)) = known.last_key_value().filter(|(id, _)| **id >= size) {
@@ -211,7 +214,8 @@ fn tokens<'a>(
 
 /// `<0x0A>` is a byte where bytes are tokens of their own.
 fn plain_kind(token: &str, byte_fallback: bool) -> TokenKind {
-    let byte = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')).is_some_and(|digits| digits.len() == 2);
+    let byte =
+        token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')).is_some_and(|digits| digits.len() == 2);
     if byte && byte_fallback { TokenKind::Byte } else { TokenKind::Normal }
 }
 

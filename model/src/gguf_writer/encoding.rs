@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::gguf_writer::{
-    ALIGNMENT, FileHeader, TensorEntry, GgufWriteError, MAX_DIMENSIONS, MAX_NAME, MetadataType, MetadataValue,
+    ALIGNMENT, FileHeader, GgufWriteError, MAX_DIMENSIONS, MAX_NAME, MetadataType, MetadataValue, TensorEntry,
 };
 
 const MAGIC: &[u8; 4] = b"GGUF";
