@@ -12,6 +12,7 @@ pub mod activation;
 pub mod activations;
 pub mod blocks;
 pub mod conformance;
+pub mod conversion;
 pub mod engine;
 pub mod engines;
 pub mod kernels;
@@ -21,6 +22,7 @@ pub mod threads;
 pub mod weights;
 
 pub use blocks::BlockError;
+pub use conversion::{Conversion, ConversionError, TypeChoice};
 pub use engine::{Engine, EngineError, EngineId, Expert, ExpertBiases, ExpertWeights, Linear, Weight, input_format};
 pub use engines::default_engine;
 pub use kernels::InstructionSet;

@@ -42,6 +42,7 @@ pub(crate) use crate::gguf::config::config_json;
 pub(crate) use crate::gguf::family::Family;
 pub(crate) use crate::gguf::tensor_names::{PlacedTensor, placed};
 pub(crate) use crate::gguf::tokenizer::assets as tokenizer_assets;
+pub(crate) use crate::gguf::tokenizer::pre_tokenizer::{GPT2 as GPT2_PATTERN, name as pre_tokenizer_name};
 
 /// One GGUF file, mapped, with its header checked.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! library encodes for all models.
 
 mod byte_level;
-mod pre_tokenizer;
+pub(crate) mod pre_tokenizer;
 mod sentence_piece;
 mod vocabulary;
 

@@ -71,6 +71,12 @@ impl PreTokenizer {
     }
 }
 
+/// The name for cutting by `patterns` and by nothing else.
+pub(crate) fn name(patterns: &[&str]) -> Option<&'static str> {
+    let found = NAMES.iter().find(|(_, known)| known.patterns() == patterns)?;
+    found.0.first().copied()
+}
+
 /// Names that share their patterns.
 const NAMES: &[(&[&str], PreTokenizer)] = &[
     (&["default"], PreTokenizer::Default),
@@ -91,7 +97,7 @@ const KEY: &str = "tokenizer.ggml.pre";
 
 // The patterns are part of the released tokenizers and cannot be written otherwise.
 
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub(crate) const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
