@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn figures_follow_the_core() {
         let specs = (0..3).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
-        let dispatch = Arc::new(Dispatch::new(ModelId(Hash::of(b"model")), Settings::new(specs)));
+        let dispatch = Arc::new(Dispatch::new(ModelId(Hash::of(b"model")), Vec::new(), Settings::new(specs)));
         let mut registry = Registry::default();
         registry.register_collector(Box::new(CoreCollector(Arc::clone(&dispatch))));
         let scrape = || {
