@@ -1,7 +1,7 @@
 //! A Hugging Face folder: configuration, weights and assets, all checked when it is opened.
 //!
 //! Opening reads headers only; weights stay on disk, mapped, until someone asks for a tensor. What is promised once
-//! [`Checkpoint::open`] succeeds: every tensor that the architecture needs is there, in a type that weights may have, in the
+//! [`Checkpoint::open`] succeeds: every tensor that the architecture needs is there, in f32, f16 or bf16, in the
 //! shape that the configuration asks for; and there is no tensor that the architecture does not know, because one
 //! that is silently left out (a bias, a ninth expert) gives a model that answers fluently and wrongly.
 

@@ -36,7 +36,7 @@ fn float_experts_are_turned_and_told_apart() {
     );
     assert_eq!(
         start(&checkpoint, &name("up_proj.weight"), 9),
-        [-0.217_773_44, -0.225_585_94, 0.006_378_173_8, -0.177_734_38, 0.091_796_875]
+        [-0.217_773_44, -0.225_585_94, 0.006_378_174, -0.177_734_38, 0.091_796_875]
     );
     assert_eq!(
         start(&checkpoint, &name("down_proj.weight"), 9),
