@@ -14,8 +14,10 @@ mod assets;
 mod error;
 mod index;
 mod inventory;
+mod located;
 mod shards;
 mod source;
+mod stacked;
 
 use std::path::{Path, PathBuf};
 

@@ -2,24 +2,34 @@
 //!
 //! Fields that the file leaves out have the defaults that the `transformers` library documents for the
 //! architecture, since that library leaves out what equals its default when it saves. A setting that would change
-//! the arithmetic and that this engine does not have (a scaled rotary embedding, another activation, quantised
+//! the arithmetic and that this engine does not have (another rotary scaling, another activation, another packing of
 //! weights) is an error, never ignored.
+//!
+//! Two keys are this project's own, for models that come from files with other layouts: `rope_interleave` (DeepSeek's
+//! name, taken for every family: neighbours are rotated together) and `kv_b_split` (see [`LatentAttention::split`]).
 
 mod architecture;
+mod attention;
+mod defaults;
 mod error;
+mod feed_forward;
 mod fields;
 mod rope;
+mod router;
 
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use crate::config::defaults::Defaults;
 use crate::config::fields::Fields;
 
-pub use crate::config::architecture::{
-    Architecture, GroupRule, GroupScore, HiddenActivation, QueryKeyNorm, RouterRule, ScoreFunction,
-};
+pub use crate::config::architecture::Architecture;
+pub use crate::config::attention::{LatentAttention, QueryKeyNorm};
 pub use crate::config::error::ConfigError;
+pub use crate::config::feed_forward::{HiddenActivation, SharedExpert};
+pub use crate::config::rope::{RopePairing, RopeScaling, RopeSettings};
+pub use crate::config::router::{GroupRule, GroupScore, RouterRule, ScoreFunction};
 
 /// The greatest value of a width, a head count or a row count. Twice the widest model known (about 2^16 at
 /// feed-forward widths); it keeps every product of two of them far inside 64 bits.
@@ -92,87 +102,12 @@ pub struct ModelConfig {
     pub shared_expert: Option<SharedExpert>,
     /// Gate, up and down projections of experts have biases (gpt-oss).
     pub expert_bias: bool,
+    /// Layers after the last that predict further tokens. Files may have them, and they are not used.
+    pub prediction_layers: usize,
     /// The token that begins a text.
     pub bos: Option<u32>,
     /// The tokens that end an answer.
     pub eos: Vec<u32>,
-}
-
-/// The rotary position embedding: "RoFormer", Su et al., arXiv 2104.09864.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RopeSettings {
-    /// Base of the frequencies.
-    pub theta: f64,
-    /// Which elements of a head make a pair.
-    pub pairing: RopePairing,
-    /// How the frequencies are stretched for contexts longer than the model was first trained on.
-    pub scaling: RopeScaling,
-}
-
-/// Which elements of a head are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopePairing {
-    /// Element `i` with element `i + n/2`: Hugging Face checkpoints, and GGUF's qwen, olmoe and gpt-oss.
-    Halves,
-    /// Element `2i` with element `2i + 1`: DeepSeek, and GGUF's llama.
-    Neighbours,
-}
-
-/// How rotary frequencies are stretched.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RopeScaling {
-    /// Not at all.
-    None,
-    /// All frequencies divided by `factor`.
-    Linear {
-        /// How much longer the context is.
-        factor: f64,
-    },
-    /// "YaRN", Peng et al., arXiv 2309.00071: low frequencies are divided, high ones kept, with a ramp between.
-    Yarn {
-        /// How much longer the context is.
-        factor: f64,
-        /// Positions that the model was first trained on.
-        original_context: f64,
-        /// Rotations over the original context above which a frequency is kept.
-        beta_fast: f64,
-        /// Rotations over the original context below which a frequency is divided.
-        beta_slow: f64,
-        /// Whether the ramp's ends are rounded to whole dimensions (`truncate`).
-        truncate: bool,
-        /// What sines and cosines are multiplied by.
-        attention_factor: f64,
-        /// What attention scores are multiplied by besides `1/√width` (DeepSeek's `mscale_all_dim`, squared; else 1).
-        score_factor: f64,
-    },
-}
-
-/// Latent attention: "DeepSeek-V2", arXiv 2405.04434, section 2.1. Keys and values of all heads are made of one short
-/// vector per position, which is what the cache holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LatentAttention {
-    /// Width of the queries' latent vector; `None` where queries are projected at once.
-    pub query_rank: Option<usize>,
-    /// Width of the keys' and values' latent vector.
-    pub kv_rank: usize,
-    /// Elements of a head's query and key without a position.
-    pub nope_dim: usize,
-    /// Elements of a head's query with a position; the key's are shared by all heads.
-    pub rope_dim: usize,
-    /// Elements of a head's value.
-    pub value_dim: usize,
-    /// The checkpoint has the up projections of keys and values apart, keys transposed (`attn_k_b`, `attn_v_b` of
-    /// GGUF), and not in one (`kv_b_proj`).
-    pub split: bool,
-}
-
-/// A dense network beside the experts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SharedExpert {
-    /// Its width; that of several shared experts together.
-    pub width: usize,
-    /// Its output is multiplied by `sigmoid(x · gate)`, one number per row (Qwen2-MoE).
-    pub gated: bool,
 }
 
 impl ModelConfig {
@@ -184,8 +119,9 @@ impl ModelConfig {
     /// field of another type or out of range; fields that contradict each other.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(bytes)?;
-        refuse_quantised(&fields)?;
-        let config = Self::from_fields(&fields, Architecture::from_fields(&fields)?)?;
+        let architecture = Architecture::from_fields(&fields)?;
+        refuse_quantised(&fields, architecture)?;
+        let config = Self::from_fields(&fields, architecture)?;
         config.check()?;
         Ok(config)
     }
@@ -214,46 +150,46 @@ impl ModelConfig {
     }
 
     fn from_fields(fields: &Fields, architecture: Architecture) -> Result<Self, ConfigError> {
-        let defaults = architecture.defaults();
+        let defaults = Defaults::of(architecture);
         let layers = fields.count("num_hidden_layers", defaults.layers, 1..=MAX_LAYERS)?;
         let d_model = fields.count("hidden_size", defaults.d_model, WIDTHS)?;
         let heads = fields.count("num_attention_heads", defaults.heads, WIDTHS)?;
         let context = fields.count("max_position_embeddings", defaults.context, 1..=MAX_CONTEXT)?;
         let d_dense = fields.count("intermediate_size", defaults.d_dense, WIDTHS)?;
+        let d_expert = feed_forward::d_expert(architecture, fields, d_dense)?;
+        let latent = attention::latent(architecture, fields)?;
+        let (kv_heads, head_dim) = match &latent {
+            Some(latent) => (heads, latent.nope_dim + latent.rope_dim),
+            None => (kv_heads(fields, defaults, heads)?, head_dim(fields, defaults, d_model / heads)?),
+        };
+        let [query_key_value_bias, output_bias] = attention::biases(architecture, fields)?;
         Ok(Self {
             architecture,
             vocab_size: fields.count("vocab_size", defaults.vocab_size, 1..=MAX_VOCABULARY)?,
             d_model,
             layers,
             heads,
-            kv_heads: fields.count(
-                "num_key_value_heads",
-                kv_heads_default(fields, defaults.kv_heads, heads),
-                WIDTHS,
-            )?,
-            head_dim: fields.count("head_dim", d_model / heads, WIDTHS)?,
+            kv_heads,
+            head_dim,
             context,
             rms_eps: fields.positive("rms_norm_eps", defaults.rms_eps)? as f32,
-            rope: RopeSettings {
-                theta: rope::theta(fields, defaults.rope_theta)?,
-                pairing: RopePairing::Halves,
-                scaling: RopeScaling::None,
-            },
-            router: architecture.router(fields)?,
-            d_expert: architecture.d_expert(fields, d_dense)?,
-            dense_layers: architecture.dense_layers(fields, layers)?,
+            rope: RopeSettings::read(architecture, fields, context)?,
+            router: router::read(architecture, fields)?,
+            d_expert,
+            dense_layers: feed_forward::dense_layers(architecture, fields, layers)?,
             d_dense,
-            activation: HiddenActivation::from_fields(fields)?,
+            activation: HiddenActivation::read(architecture, fields)?,
             tie_embeddings: fields.flag("tie_word_embeddings", false)?,
-            qk_norm: architecture.qk_norm(),
-            latent: None,
-            query_key_value_bias: architecture.attention_bias(fields)?,
-            output_bias: architecture.attention_bias(fields)?,
-            attention_sinks: false,
-            clip_qkv: architecture.clip_qkv(fields)?,
-            windows: vec![architecture.sliding_window(fields)?.filter(|&window| window < context); layers],
-            shared_expert: None,
-            expert_bias: false,
+            qk_norm: attention::qk_norm(architecture),
+            latent,
+            query_key_value_bias,
+            output_bias,
+            attention_sinks: architecture == Architecture::GptOss,
+            clip_qkv: attention::clip_qkv(architecture, fields)?,
+            windows: attention::windows(architecture, fields, layers, context)?,
+            shared_expert: feed_forward::shared_expert(architecture, fields, d_expert)?,
+            expert_bias: architecture == Architecture::GptOss,
+            prediction_layers: fields.count("num_nextn_predict_layers", 0, 0..=MAX_LAYERS)?,
             bos: fields.token("bos_token_id", defaults.bos)?,
             eos: fields.tokens("eos_token_id", defaults.eos)?,
         })
@@ -263,8 +199,10 @@ impl ModelConfig {
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(ConfigError::Heads { heads: self.heads, kv_heads: self.kv_heads });
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
-            return Err(ConfigError::OddHead { head_dim: self.head_dim });
+        let rotated = self.latent.map_or(self.head_dim, |latent| latent.rope_dim);
+        if rotated == 0 || !rotated.is_multiple_of(2) {
+            let field = if self.latent.is_some() { "qk_rope_head_dim" } else { "head_dim" };
+            return Err(ConfigError::OddHead { field, got: rotated });
         }
         if self.router.top_k > self.router.experts {
             return Err(ConfigError::TopK { top_k: self.router.top_k, experts: self.router.experts });
@@ -290,14 +228,25 @@ pub fn generation_eos(bytes: &[u8]) -> Result<Option<Vec<u32>>, ConfigError> {
 const WIDTHS: RangeInclusive<usize> = 1..=MAX_WIDTH;
 
 /// A null means "as many as query heads"; a missing field means the architecture's default.
-fn kv_heads_default(fields: &Fields, default: Option<usize>, heads: usize) -> usize {
-    if fields.is_null("num_key_value_heads") { heads } else { default.unwrap_or(heads) }
+fn kv_heads(fields: &Fields, defaults: &Defaults, heads: usize) -> Result<usize, ConfigError> {
+    let default = defaults.kv_heads.filter(|_| !fields.is_null("num_key_value_heads"));
+    fields.count("num_key_value_heads", default.unwrap_or(heads), WIDTHS)
 }
 
-fn refuse_quantised(fields: &Fields) -> Result<(), ConfigError> {
+/// A null means "as many as there are for each query head".
+fn head_dim(fields: &Fields, defaults: &Defaults, shared_out: usize) -> Result<usize, ConfigError> {
+    let default = defaults.head_dim.filter(|_| !fields.is_null("head_dim"));
+    fields.count("head_dim", default.unwrap_or(shared_out), WIDTHS)
+}
+
+/// gpt-oss is released in MXFP4; of other packings the arithmetic is not here.
+fn refuse_quantised(fields: &Fields, architecture: Architecture) -> Result<(), ConfigError> {
     let Some(settings) = fields.get("quantization_config") else { return Ok(()) };
     let method = settings.get("quant_method").and_then(Value::as_str).unwrap_or("unnamed");
-    Err(ConfigError::Quantised { method: method.to_owned() })
+    match (architecture, method) {
+        (Architecture::GptOss, "mxfp4") => Ok(()),
+        _ => Err(ConfigError::Quantised { method: method.to_owned() }),
+    }
 }
 
 #[cfg(test)]

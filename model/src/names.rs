@@ -1,13 +1,20 @@
 //! What the tensors of a checkpoint are called, and what shape each must have.
 //!
 //! Weights of linear layers are stored `[out, in]`. The trunk is everything but the experts' three projections: the
-//! router belongs to it. Names are those on disk (`model.layers.N.…`), which every version of `transformers` writes.
+//! router belongs to it, and so does an expert that every row goes through. Names are those of Hugging Face folders
+//! with one tensor per expert (`model.layers.N.…`); files that stack experts are presented as if they had these.
+
+mod attention;
+mod feed_forward;
+mod shapes;
 
 use std::ops::Range;
 
 use neuro_primitives::ExpertId;
 
-use crate::config::{Architecture, ModelConfig, QueryKeyNorm};
+use crate::config::ModelConfig;
+
+pub use crate::names::attention::{AttentionNames, KvUpNames, LatentQueryNames};
 
 /// The embedding: `[vocab_size, d_model]`.
 pub const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -21,13 +28,13 @@ pub const OUTPUT: &str = "lm_head.weight";
 /// A tensor of the trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTensor {
-    /// Its name on disk.
+    /// Its name.
     pub name: String,
     /// Its shape, the slowest dimension first.
     pub shape: Vec<usize>,
 }
 
-/// The three projections of a gated feed-forward network: `down(silu(gate(x)) · up(x))`.
+/// The three projections of a gated feed-forward network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpertTensorNames {
     /// `[width, d_model]`.
@@ -36,9 +43,11 @@ pub struct ExpertTensorNames {
     pub up: String,
     /// `[d_model, width]`.
     pub down: String,
+    /// The biases of gate (`[width]`), up (`[width]`) and down (`[d_model]`).
+    pub biases: Option<[String; 3]>,
 }
 
-/// A linear layer: a weight and, where the model has attention biases, a bias.
+/// A linear layer: a weight and, where the model has one there, a bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectionNames {
     /// `[out, in]`.
@@ -47,13 +56,26 @@ pub struct ProjectionNames {
     pub bias: Option<String>,
 }
 
+/// The dense network beside a layer's experts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedExpertNames {
+    /// Its projections; the width is that of [`SharedExpert`](crate::SharedExpert).
+    pub network: ExpertTensorNames,
+    /// What its output is weighted by, before the sigmoid: `[1, d_model]`.
+    pub gate: Option<String>,
+}
+
 /// What follows the attention of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedForwardNames {
     /// Experts, chosen by a router.
     Moe {
-        /// `[experts, d_model]`.
-        router: String,
+        /// Logits: `[experts, d_model]`.
+        router: ProjectionNames,
+        /// Added to the scores for the choice alone: `[experts]`.
+        selection_bias: Option<String>,
+        /// The network that every row goes through besides.
+        shared: Option<SharedExpertNames>,
     },
     /// One dense network in the trunk, `d_dense` wide.
     Dense(ExpertTensorNames),
@@ -64,21 +86,11 @@ pub enum FeedForwardNames {
 pub struct LayerTensorNames {
     /// The norm before the attention: `[d_model]`.
     pub input_norm: String,
-    /// Queries: `[query_width, d_model]`.
-    pub query: ProjectionNames,
-    /// Keys: `[key_width, d_model]`.
-    pub key: ProjectionNames,
-    /// Values: `[key_width, d_model]`.
-    pub value: ProjectionNames,
-    /// The attention's output: `[d_model, query_width]`.
-    pub output: ProjectionNames,
-    /// Norm on queries: `[head_dim]` or `[query_width]`.
-    pub query_norm: Option<String>,
-    /// Norm on keys: `[head_dim]` or `[key_width]`.
-    pub key_norm: Option<String>,
+    /// The attention.
+    pub attention: AttentionNames,
     /// The norm before the feed-forward network: `[d_model]`.
     pub feed_forward_norm: String,
-    /// The router, or the dense network.
+    /// The router and what belongs to it, or the dense network.
     pub feed_forward: FeedForwardNames,
 }
 
@@ -92,37 +104,30 @@ pub fn output(config: &ModelConfig) -> &'static str {
 #[must_use]
 pub fn layer(config: &ModelConfig, layer: usize) -> LayerTensorNames {
     let prefix = format!("model.layers.{layer}");
-    let projection = |name: &str| ProjectionNames {
-        weight: format!("{prefix}.self_attn.{name}.weight"),
-        bias: (if name == "o_proj" { config.output_bias } else { config.query_key_value_bias })
-            .then(|| format!("{prefix}.self_attn.{name}.bias")),
-    };
-    let norm = |name: &str| (config.qk_norm != QueryKeyNorm::None).then(|| format!("{prefix}.self_attn.{name}.weight"));
     LayerTensorNames {
         input_norm: format!("{prefix}.input_layernorm.weight"),
-        query: projection("q_proj"),
-        key: projection("k_proj"),
-        value: projection("v_proj"),
-        output: projection("o_proj"),
-        query_norm: norm("q_norm"),
-        key_norm: norm("k_norm"),
+        attention: attention::names(config, &format!("{prefix}.self_attn")),
         feed_forward_norm: format!("{prefix}.post_attention_layernorm.weight"),
-        feed_forward: feed_forward(config, layer),
+        feed_forward: feed_forward::names(config, layer),
     }
 }
 
 /// The tensors of expert `id`.
 #[must_use]
 pub fn expert(config: &ModelConfig, id: ExpertId) -> ExpertTensorNames {
-    let prefix = format!("{}.experts.{}", moe_prefix(config.architecture, usize::from(id.layer)), id.expert);
-    let [gate, up, down] = expert_suffixes(config.architecture).map(|suffix| format!("{prefix}.{suffix}.weight"));
-    ExpertTensorNames { gate, up, down }
+    feed_forward::expert(config, id)
 }
 
 /// The shapes of an expert's gate, up and down projections.
 #[must_use]
 pub fn expert_shapes(config: &ModelConfig) -> [[usize; 2]; 3] {
-    feed_forward_shapes(config.d_model, config.d_expert)
+    feed_forward::shapes(config.d_model, config.d_expert)
+}
+
+/// The lengths of the biases of an expert's gate, up and down projections.
+#[must_use]
+pub fn expert_bias_lengths(config: &ModelConfig) -> [usize; 3] {
+    expert_shapes(config).map(|[outputs, _]| outputs)
 }
 
 /// All experts of the model, ascending.
@@ -136,16 +141,7 @@ pub fn experts(config: &ModelConfig) -> impl Iterator<Item = ExpertId> + '_ {
 /// Every tensor of the trunk with its shape, in the order in which a forward pass meets them.
 #[must_use]
 pub fn trunk(config: &ModelConfig) -> Vec<TrunkTensor> {
-    let mut all = Shapes::default();
-    all.push(EMBEDDING, &[config.vocab_size, config.d_model]);
-    for index in 0..config.layers {
-        layer_tensors(config, index, &mut all);
-    }
-    all.push(FINAL_NORM, &[config.d_model]);
-    if !config.tie_embeddings {
-        all.push(OUTPUT, &[config.vocab_size, config.d_model]);
-    }
-    all.0
+    shapes::trunk(config)
 }
 
 /// The expert that the tensor `name` belongs to, or `None` for tensors of the trunk, for experts that the
@@ -153,92 +149,26 @@ pub fn trunk(config: &ModelConfig) -> Vec<TrunkTensor> {
 #[must_use]
 pub fn expert_of(config: &ModelConfig, name: &str) -> Option<ExpertId> {
     let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
-    let rest = rest.strip_prefix(moe_block(config.architecture))?.strip_prefix(".experts.")?;
+    let rest = rest.strip_prefix(feed_forward::block(config.architecture))?.strip_prefix(".experts.")?;
     let (expert, rest) = rest.split_once('.')?;
     let id = ExpertId { layer: canonical_number(layer)?, expert: canonical_number(expert)? };
-    let known =
-        rest.strip_suffix(".weight").is_some_and(|suffix| expert_suffixes(config.architecture).contains(&suffix));
+    let known = feed_forward::is_expert_suffix(config, rest);
     let exists = config.is_moe(usize::from(id.layer)) && usize::from(id.expert) < config.router.experts;
     (known && exists).then_some(id)
 }
 
 /// Whether `name` may lie in a file of this model and is not used: frequencies that older files store although they
-/// follow from the configuration, and the copy of a tied output projection.
+/// follow from the configuration, the copy of a tied output projection, and layers after the last that predict further
+/// tokens.
 #[must_use]
 pub fn is_ignorable(config: &ModelConfig, name: &str) -> bool {
-    name.ends_with(".rotary_emb.inv_freq") || (config.tie_embeddings && name == OUTPUT)
+    name.ends_with(".rotary_emb.inv_freq") || (config.tie_embeddings && name == OUTPUT) || predicts_ahead(config, name)
 }
 
-fn feed_forward(config: &ModelConfig, layer: usize) -> FeedForwardNames {
-    let prefix = moe_prefix(config.architecture, layer);
-    if config.is_moe(layer) {
-        return FeedForwardNames::Moe { router: format!("{prefix}.gate.weight") };
-    }
-    let [gate, up, down] = expert_suffixes(config.architecture).map(|suffix| format!("{prefix}.{suffix}.weight"));
-    FeedForwardNames::Dense(ExpertTensorNames { gate, up, down })
-}
-
-#[derive(Default)]
-struct Shapes(Vec<TrunkTensor>);
-
-impl Shapes {
-    fn push(&mut self, name: impl Into<String>, shape: &[usize]) {
-        self.0.push(TrunkTensor { name: name.into(), shape: shape.to_vec() });
-    }
-
-    fn projection(&mut self, names: ProjectionNames, output: usize, input: usize) {
-        self.push(names.weight, &[output, input]);
-        if let Some(bias) = names.bias {
-            self.push(bias, &[output]);
-        }
-    }
-}
-
-fn layer_tensors(config: &ModelConfig, index: usize, all: &mut Shapes) {
-    let (d_model, query, key) = (config.d_model, config.query_width(), config.key_width());
-    let names = layer(config, index);
-    all.push(names.input_norm, &[d_model]);
-    all.projection(names.query, query, d_model);
-    all.projection(names.key, key, d_model);
-    all.projection(names.value, key, d_model);
-    let (query_norm, key_norm) = match config.qk_norm {
-        QueryKeyNorm::FullWidth => (query, key),
-        QueryKeyNorm::PerHead | QueryKeyNorm::None => (config.head_dim, config.head_dim),
-    };
-    names.query_norm.into_iter().for_each(|name| all.push(name, &[query_norm]));
-    names.key_norm.into_iter().for_each(|name| all.push(name, &[key_norm]));
-    all.projection(names.output, d_model, query);
-    all.push(names.feed_forward_norm, &[d_model]);
-    match names.feed_forward {
-        FeedForwardNames::Moe { router } => all.push(router, &[config.router.experts, d_model]),
-        FeedForwardNames::Dense(dense) => {
-            let shapes = feed_forward_shapes(d_model, config.d_dense);
-            [dense.gate, dense.up, dense.down].into_iter().zip(shapes).for_each(|(name, shape)| all.push(name, &shape));
-        }
-    }
-}
-
-fn feed_forward_shapes(d_model: usize, width: usize) -> [[usize; 2]; 3] {
-    [[width, d_model], [width, d_model], [d_model, width]]
-}
-
-fn moe_prefix(architecture: Architecture, layer: usize) -> String {
-    format!("model.layers.{layer}.{}", moe_block(architecture))
-}
-
-fn moe_block(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::Mixtral => "block_sparse_moe",
-        Architecture::Qwen3Moe | Architecture::Olmoe => "mlp",
-    }
-}
-
-/// Gate, up and down. Mixtral numbers them in the order gate, down, up.
-fn expert_suffixes(architecture: Architecture) -> [&'static str; 3] {
-    match architecture {
-        Architecture::Mixtral => ["w1", "w3", "w2"],
-        Architecture::Qwen3Moe | Architecture::Olmoe => ["gate_proj", "up_proj", "down_proj"],
-    }
+fn predicts_ahead(config: &ModelConfig, name: &str) -> bool {
+    let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+    let number = layer.and_then(|(number, _)| canonical_number(number));
+    number.is_some_and(|number| (config.layers..config.layers + config.prediction_layers).contains(&number.into()))
 }
 
 /// A number as names have it: no sign and no leading zero, so that every expert has one name only.

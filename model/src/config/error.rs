@@ -23,14 +23,16 @@ pub enum ConfigError {
         /// The value of `hidden_act`.
         got: String,
     },
-    /// A rotary embedding other than the plain one.
-    #[error("rotary embedding of type {got:?} is not supported; supported is \"default\"")]
+    /// A rotary embedding whose frequencies are made in a way that this engine does not have.
+    #[error("rotary embedding of type {got:?} is not supported; supported are \"default\", \"linear\" and \"yarn\"")]
     RopeType {
         /// The value of `rope_type` (or `type`).
         got: String,
     },
     /// Weights in a packed format.
-    #[error("weights quantised with {method:?} are not supported; expected float32, float16 or bfloat16")]
+    #[error(
+        "weights quantised with {method:?} are not supported; expected float32, float16 or bfloat16, or MXFP4 for gpt-oss"
+    )]
     Quantised {
         /// The value of `quant_method`.
         method: String,
@@ -54,10 +56,38 @@ pub enum ConfigError {
         kv_heads: usize,
     },
     /// The rotary embedding turns pairs.
-    #[error("head_dim is {head_dim}, expected an even number above 0")]
+    #[error("{field} is {got}, expected an even number above 0")]
     OddHead {
-        /// Width of one head.
-        head_dim: usize,
+        /// `head_dim`, or `qk_rope_head_dim` of latent attention.
+        field: &'static str,
+        /// How many elements of a head are rotated.
+        got: usize,
+    },
+    /// A field without a default is not there.
+    #[error("field {field:?} is missing")]
+    MissingField {
+        /// The field's name.
+        field: &'static str,
+    },
+    /// Two settings that cannot both hold.
+    #[error("{first} and {second} contradict each other")]
+    Contradiction {
+        /// A setting.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// Groups that the experts cannot be shared out to, or that have too few experts to choose from.
+    #[error("{experts} experts, {top_k} of them chosen, do not fit n_group {groups} and topk_group {kept}")]
+    Groups {
+        /// Experts per layer.
+        experts: usize,
+        /// Groups.
+        groups: usize,
+        /// Groups that take part.
+        kept: usize,
+        /// Experts per row.
+        top_k: usize,
     },
     /// More experts per row than there are.
     #[error("num_experts_per_tok is {top_k}, expected at most the number of experts, {experts}")]
@@ -76,6 +106,10 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    pub(super) fn contradiction(first: &str, second: &str) -> Self {
+        Self::Contradiction { first: first.to_owned(), second: second.to_owned() }
+    }
+
     /// Never: the same bytes fail the same way.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

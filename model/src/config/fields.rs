@@ -10,11 +10,34 @@ use crate::config::ConfigError;
 /// The fields of one JSON object. A null counts as missing, except for the ids of tokens.
 pub(super) struct Fields {
     map: Map<String, Value>,
+    /// What comes before the fields' names in errors: empty, or the name of the object and a point.
+    prefix: String,
 }
 
 impl Fields {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        Ok(Self { map: serde_json::from_slice(bytes)? })
+        Ok(Self { map: serde_json::from_slice(bytes)?, prefix: String::new() })
+    }
+
+    /// The fields of the object in `field`.
+    pub(super) fn object(&self, field: &str) -> Result<Option<Self>, ConfigError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let map = value.as_object().ok_or_else(|| self.wrong(field, "an object or null", value))?;
+        Ok(Some(Self { map: map.clone(), prefix: format!("{field}.") }))
+    }
+
+    /// All fields with their values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.map.iter().map(|(field, value)| (field.as_str(), value))
+    }
+
+    /// The field's name as errors have it.
+    pub(super) fn path(&self, field: &str) -> String {
+        format!("{}{field}", self.prefix)
+    }
+
+    fn wrong(&self, field: &str, expected: impl Display, got: &Value) -> ConfigError {
+        wrong(&self.path(field), expected, got)
     }
 
     /// The field's value; `None` where it is missing or null.
@@ -37,29 +60,29 @@ impl Fields {
         let Some(value) = self.get(field) else { return Ok(default) };
         let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
         number.filter(|number| range.contains(number)).ok_or_else(|| {
-            wrong(field, format_args!("a whole number from {} to {}", range.start(), range.end()), value)
+            self.wrong(field, format_args!("a whole number from {} to {}", range.start(), range.end()), value)
         })
     }
 
     /// A number above 0, f64 and finite.
     pub(super) fn positive(&self, field: &str, default: f64) -> Result<f64, ConfigError> {
-        self.get(field).map_or(Ok(default), |value| positive(field, value))
+        self.get(field).map_or(Ok(default), |value| positive(&self.path(field), value))
     }
 
     pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool, ConfigError> {
         let Some(value) = self.get(field) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| wrong(field, "true or false", value))
+        value.as_bool().ok_or_else(|| self.wrong(field, "true or false", value))
     }
 
     pub(super) fn text(&self, field: &str) -> Result<Option<&str>, ConfigError> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        value.as_str().map(Some).ok_or_else(|| wrong(field, "a text", value))
+        value.as_str().map(Some).ok_or_else(|| self.wrong(field, "a text", value))
     }
 
     /// A list of whole numbers, empty where it is missing or null.
     pub(super) fn counts(&self, field: &str) -> Result<Vec<usize>, ConfigError> {
         let Some(value) = self.get(field) else { return Ok(Vec::new()) };
-        let bad = || wrong(field, "a list of whole numbers", value);
+        let bad = || self.wrong(field, "a list of whole numbers", value);
         let list = value.as_array().ok_or_else(bad)?;
         list.iter().map(|item| item.as_u64().and_then(|number| usize::try_from(number).ok()).ok_or_else(bad)).collect()
     }
@@ -69,14 +92,16 @@ impl Fields {
         match self.map.get(field) {
             None => Ok(default),
             Some(Value::Null) => Ok(None),
-            Some(value) => token_id(value).map(Some).ok_or_else(|| wrong(field, "the id of a token or null", value)),
+            Some(value) => {
+                token_id(value).map(Some).ok_or_else(|| self.wrong(field, "the id of a token or null", value))
+            }
         }
     }
 
     /// Ids of tokens: one, a list, or null for none.
     pub(super) fn tokens(&self, field: &str, default: &[u32]) -> Result<Vec<u32>, ConfigError> {
         let Some(value) = self.map.get(field) else { return Ok(default.to_vec()) };
-        let bad = || wrong(field, "the id of a token, a list of ids or null", value);
+        let bad = || self.wrong(field, "the id of a token, a list of ids or null", value);
         match value {
             Value::Null => Ok(Vec::new()),
             Value::Array(items) => items.iter().map(|item| token_id(item).ok_or_else(bad)).collect(),
