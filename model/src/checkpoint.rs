@@ -16,8 +16,8 @@ mod index;
 mod inventory;
 mod located;
 mod shards;
-mod stacked;
 mod source;
+mod stacked;
 
 use std::path::{Path, PathBuf};
 

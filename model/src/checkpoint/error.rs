@@ -133,6 +133,9 @@ pub enum CheckpointError {
         /// Its type.
         got: String,
     },
+    /// A GGUF file, or one part of several.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// Rows that do not end with a block.
     #[error("tensor {tensor:?} would have rows of {columns} elements, expected a multiple of {block}")]
     PartialBlock {
@@ -143,9 +146,6 @@ pub enum CheckpointError {
         /// Elements of a block.
         block: usize,
     },
-    /// A GGUF file, or one part of several.
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
     /// Configuration and tensor disagree.
     #[error("{}: tensor {tensor:?} has shape {got:?}, but config.json asks for {expected:?}", file.display())]
     WrongShape {

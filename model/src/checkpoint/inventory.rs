@@ -139,7 +139,7 @@ impl Offered {
         self.offers.contains_key(name)
     }
 
-    /// Takes a tensor of floating-point numbers.
+    /// Takes a tensor of a type that weights can have.
     pub(super) fn take(
         &mut self,
         config: &ModelConfig,
@@ -147,9 +147,8 @@ impl Offered {
         shape: &[usize],
     ) -> Result<(TensorType, Place), CheckpointError> {
         let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
-        let tensor_type = match &offer.stored {
-            Ok(tensor_type) => *tensor_type,
-            Err(got) => return Err(wrong_type(&self.paths[file], name, got, "F32, F16 or BF16")),
+        let Ok(tensor_type) = offer.stored else {
+            return Err(wrong_type(&self.paths[file], name, offer, "F32, F16 or BF16"));
         };
         check_shape(&self.paths[file], name, &offer, shape)?;
         Ok((tensor_type, Place { file, bytes: offer.place }))
@@ -163,13 +162,8 @@ impl Offered {
         shape: &[usize],
     ) -> Result<Place, CheckpointError> {
         let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
-        let got = match &offer.stored {
-            Err(got) if got == tensor_file::BYTES => None,
-            Err(got) => Some(got.clone()),
-            Ok(tensor_type) => Some(tensor_type.to_string()),
-        };
-        if let Some(got) = got {
-            return Err(wrong_type(&self.paths[file], name, &got, tensor_file::BYTES));
+        if offer.stored.as_ref().err().is_none_or(|stored| stored != tensor_file::BYTES) {
+            return Err(wrong_type(&self.paths[file], name, offer, tensor_file::BYTES));
         }
         check_shape(&self.paths[file], name, &offer, shape)?;
         Ok(Place { file, bytes: offer.place })
@@ -188,8 +182,9 @@ fn missing(config: &ModelConfig, name: &str) -> CheckpointError {
     CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
 }
 
-fn wrong_type(file: &Path, name: &str, got: &str, expected: &'static str) -> CheckpointError {
-    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got: got.to_owned() }
+fn wrong_type(file: &Path, name: &str, offer: Offer, expected: &'static str) -> CheckpointError {
+    let got = offer.stored.map_or_else(|unknown| unknown, |known| known.to_string());
+    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got }
 }
 
 fn check_shape(file: &Path, name: &str, offer: &Offer, expected: &[usize]) -> Result<(), CheckpointError> {

@@ -114,8 +114,9 @@ fn tokenizer_and_template_come_with_the_file() {
     let names: Vec<&str> = file.assets().iter().map(|asset| asset.name.as_str()).collect();
     assert_eq!(names, ["chat_template.jinja", "config.json", "tokenizer.json", "tokenizer_config.json"]);
     let message = crate::ChatMessage { role: "user".into(), content: "ban den?".into() };
-    let render =
-        |checkpoint: &Checkpoint| checkpoint.chat_template().unwrap().unwrap().render(std::slice::from_ref(&message), true);
+    let render = |checkpoint: &Checkpoint| {
+        checkpoint.chat_template().unwrap().unwrap().render(std::slice::from_ref(&message), true)
+    };
     let prompt = render(&folder).unwrap();
     assert_eq!(render(&file).unwrap(), prompt);
     let ids = |checkpoint: &Checkpoint| checkpoint.tokenizer().unwrap().encode(&prompt, false).unwrap();
