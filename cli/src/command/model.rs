@@ -1,8 +1,10 @@
-//! `neuro model`: looks into checkpoints and marks them.
+//! `neuro model`: looks into checkpoints, marks them, and writes them in other forms.
 
 mod eval;
 mod inspect;
 mod logits;
+mod quantize;
+mod split;
 
 use clap::Subcommand;
 
@@ -19,6 +21,10 @@ pub enum ModelCommand {
     Logits(logits::LogitsArgs),
     /// Answer its questions (test.jsonl) and count the right ones per skill
     Eval(eval::EvalArgs),
+    /// Write it as a GGUF file with weights of another type
+    Quantize(quantize::QuantizeArgs),
+    /// Write it as several GGUF files with whole layers of experts, and a manifest
+    Split(split::SplitArgs),
 }
 
 /// Runs the command.
@@ -30,5 +36,7 @@ pub fn run(_global: &GlobalArgs, command: &ModelCommand, output: Output) -> Comm
         ModelCommand::Inspect(args) => inspect::run(args, output),
         ModelCommand::Logits(args) => logits::run(args, output),
         ModelCommand::Eval(args) => eval::run(args, output),
+        ModelCommand::Quantize(args) => quantize::run(args, output),
+        ModelCommand::Split(args) => split::run(args, output),
     }
 }

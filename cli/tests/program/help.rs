@@ -17,6 +17,8 @@ fn every_command_explains_itself() {
         "model inspect",
         "model logits",
         "model eval",
+        "model quantize",
+        "model split",
         "dashboard",
         "bench",
         "bench decode",

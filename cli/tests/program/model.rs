@@ -92,3 +92,21 @@ fn a_folder_without_questions_is_named() {
     let arguments = ["model", "eval", &folder];
     insta::assert_snapshot!(stage.transcript(&arguments, &stage.run(&arguments)));
 }
+
+#[test]
+fn a_checkpoint_is_quantised_and_split() {
+    let stage = Stage::new();
+    let source = models::fixture("mixtral-7-float32").display().to_string();
+    let arguments =
+        ["model", "quantize", &source, "small.gguf", "--type", "q4_k", "--override", "*.ffn_down_exps.weight=iq4_nl"];
+    insta::assert_snapshot!(stage.transcript(&arguments, &stage.run(&arguments)));
+    let facts: Value = serde_json::from_str(&stage.run(&["model", "inspect", "--json", "small.gguf"]).stdout).unwrap();
+    assert_eq!((&facts["architecture"], &facts["experts"]), (&"mixtral".into(), &8.into()));
+    let arguments = ["model", "split", "small.gguf", "parts", "--shards", "3"];
+    insta::assert_snapshot!(stage.transcript(&arguments, &stage.run(&arguments)));
+    let whole = stage.run(&["model", "logits", "small.gguf", "--ids", "3,4,5", "--json"]).stdout;
+    let parts = stage.run(&["model", "logits", "parts/small-00001-of-00003.gguf", "--ids", "3,4,5", "--json"]).stdout;
+    assert_eq!(whole, parts);
+    let arguments = ["model", "quantize", &source, "other.gguf", "--type", "q3"];
+    insta::assert_snapshot!(stage.transcript(&arguments, &stage.run(&arguments)));
+}

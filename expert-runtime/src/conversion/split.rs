@@ -128,13 +128,13 @@ fn balanced(units: Vec<Unit>, count: usize) -> Vec<Vec<PlannedTensor>> {
     for remaining in (1..=count).rev() {
         let share = left / remaining as u64;
         let (mut part, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = units.peek() {
+        while let Some(next) = units.peek().map(|unit| unit.bytes) {
             // The later parts need a unit each; the last takes whatever is left.
-            let enough = units.len() < remaining || bytes + next.bytes / 2 > share;
+            let enough = units.len() < remaining || bytes + next / 2 > share;
             if !part.is_empty() && remaining > 1 && enough {
                 break;
             }
-            bytes += next.bytes;
+            bytes += next;
             part.extend(units.next());
         }
         left -= bytes;
