@@ -14,11 +14,16 @@ use neuro_expert_runtime::Engine;
 use neuro_expert_runtime::default_engine;
 use neuro_expert_runtime::engines::ReferenceEngine;
 use neuro_inference::sampler::greedy;
+use neuro_inference::{CacheType, KvCache};
 use neuro_model::Checkpoint;
 use serde::Deserialize;
 
 /// Largest difference of a logit. The reference adds in another order; f32 leaves about 1e-5 on these models.
 const TOLERANCE: f32 = 2e-4;
+
+/// As [`TOLERANCE`] for experts in blocks: they take hidden states of 8 bits, which the reference does not round. A
+/// wrong nibble or scale is off by whole units on these models.
+const QUANTISED_TOLERANCE: f32 = 0.2;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -44,24 +49,33 @@ fn fixtures() -> Vec<PathBuf> {
 fn check(folder: &Path, engine: Arc<dyn Engine>) {
     let name = format!("{} on {}", folder.display(), engine.id().class);
     let model = LoadedModel::open(folder, engine);
+    let is_float = model.trunk.cache_type() == CacheType::F32;
     let reference = std::fs::read(folder.join("reference.json")).expect("a readable reference");
     let reference: Reference = serde_json::from_slice(&reference).expect("a well-formed reference");
     assert!(!reference.cases.is_empty(), "{name}: no cases");
     let mut largest = 0.0_f32;
     for case in &reference.cases {
         let mut cache = model.cache();
-        let mut logits = model.forward(&mut cache, &case.prompt_ids);
+        let logits = model.forward(&mut cache, &case.prompt_ids);
         assert_eq!(logits.len(), case.last_logits.len(), "{name}");
         let difference = largest_difference(&logits, &case.last_logits);
-        assert!(difference <= TOLERANCE, "{name}: logits differ by {difference}");
+        let tolerance = if is_float { TOLERANCE } else { QUANTISED_TOLERANCE };
+        assert!(difference <= tolerance, "{name}: logits differ by {difference}");
         largest = largest.max(difference);
-        for (step, expected) in case.greedy_ids.iter().enumerate() {
-            let got = greedy(&logits);
-            assert_eq!(got, *expected, "{name}: prompt of {}, token {step}", case.prompt_ids.len());
-            logits = model.forward(&mut cache, &[got]);
+        if is_float {
+            follow(&model, &mut cache, logits, case, &name);
         }
     }
     println!("{name}: {} cases, largest difference of a logit {largest:e}", reference.cases.len());
+}
+
+/// Greedy decoding goes the way that it went in the reference.
+fn follow(model: &LoadedModel, cache: &mut KvCache, mut logits: Vec<f32>, case: &Case, name: &str) {
+    for (step, expected) in case.greedy_ids.iter().enumerate() {
+        let got = greedy(&logits);
+        assert_eq!(got, *expected, "{name}: prompt of {}, token {step}", case.prompt_ids.len());
+        logits = model.forward(cache, &[got]);
+    }
 }
 
 #[test]
