@@ -1,20 +1,13 @@
 //! GGUF files by their names: a model is one file, or a set of parts `NAME-00001-of-00003.gguf`.
 
-use std::path::{Path, PathBuf};
-
-/// The files of the model that the file at `path` is, or is a part of. Parts that are missing are named too.
-pub fn parts(path: &Path) -> Vec<PathBuf> {
-    let Some((name, count)) = stem(path).and_then(part_of) else { return vec![path.to_owned()] };
-    let part = |number| path.with_file_name(format!("{name}-{number:05}-of-{count:05}.gguf"));
-    (1..=count).map(part).collect()
-}
+use std::path::Path;
 
 /// What people call the model in the file at `path`: the file's name without its ending and without the number of the
 /// part. `None` for what is no GGUF file.
 pub fn model_name(path: &Path) -> Option<String> {
     // The name as given, not that of the file that a link leads to: caches keep files under their hashes.
     let stem = stem(path).filter(|_| !path.is_dir())?;
-    Some(part_of(stem).map_or(stem, |(name, _)| name).to_owned())
+    Some(part_of(stem).unwrap_or(stem).to_owned())
 }
 
 /// The name of a GGUF file without its ending.
@@ -23,8 +16,8 @@ fn stem(path: &Path) -> Option<&str> {
     path.file_stem().filter(|_| is_gguf)?.to_str()
 }
 
-/// The model's name and the number of parts, of `NAME-00001-of-00003`.
-fn part_of(stem: &str) -> Option<(&str, u32)> {
+/// The model's name, of `NAME-00001-of-00003`.
+fn part_of(stem: &str) -> Option<&str> {
     let (rest, count) = stem.rsplit_once("-of-")?;
     let (name, index) = rest.rsplit_once('-')?;
     let number = |digits: &str| -> Option<u32> {
@@ -32,7 +25,7 @@ fn part_of(stem: &str) -> Option<(&str, u32)> {
         digits.parse().ok().filter(|_| plain)
     };
     let (index, count) = (number(index)?, number(count)?);
-    (!name.is_empty() && (1..=count).contains(&index)).then_some((name, count))
+    (!name.is_empty() && (1..=count).contains(&index)).then_some(name)
 }
 
 /// Digits of the number of a part, and of their count.
@@ -65,13 +58,5 @@ mod tests {
         let folder = dir.path().join("model.gguf");
         std::fs::create_dir(&folder).unwrap();
         assert_eq!(model_name(&folder), None);
-    }
-
-    #[test]
-    fn a_part_names_its_whole_set() {
-        let set = ["x/big-00001-of-00002.gguf", "x/big-00002-of-00002.gguf"].map(PathBuf::from);
-        assert_eq!(parts(&set[0]), set);
-        assert_eq!(parts(&set[1]), set);
-        assert_eq!(parts(Path::new("x/big.gguf")), [PathBuf::from("x/big.gguf")]);
     }
 }

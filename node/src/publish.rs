@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -12,7 +12,6 @@ use neuro_protocol::manifest::{AssetEntry, Manifest, SignedManifest, TensorEntry
 use neuro_protocol::version::ENGINE_SPEC;
 
 use crate::data_dir::{DataDir, DataDirError};
-use crate::gguf_files;
 use crate::local::folder_name;
 use crate::os::private_file;
 
@@ -152,7 +151,7 @@ pub(crate) fn hash_tensors(
             progress(done.fetch_add(entry.length, Ordering::Relaxed) + entry.length);
             entries.push(entry);
         }
-        Ok(entries)
+        Ok::<_, CheckpointError>(entries)
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -185,19 +184,6 @@ fn entry_of(checkpoint: &Checkpoint, name: &str) -> Result<TensorEntry, Checkpoi
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_of_a_folder_are_all_and_those_of_a_file_are_its_set() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        for name in ["b-00002-of-00002.gguf", "a.gguf", "b-00001-of-00002.gguf"] {
-            fs::write(path(name), name).unwrap();
-        }
-        assert_eq!(files(&path("a.gguf")), [path("a.gguf")]);
-        let parts = [path("b-00001-of-00002.gguf"), path("b-00002-of-00002.gguf")];
-        assert_eq!(files(&parts[1]), parts);
-        assert_eq!(files(dir.path()), [path("a.gguf"), parts[0].clone(), parts[1].clone()]);
-    }
 
     #[test]
     fn a_file_that_grows_has_other_facts_and_one_that_is_gone_has_none() {

@@ -135,7 +135,7 @@ async fn in_one_process(args: &DecodeArgs, model: &Path, threads: usize) -> Resu
     command.args(["--prompts", &args.prompts.iter().map(usize::to_string).collect::<Vec<_>>().join(",")]);
     let output = command.kill_on_drop(true).output().await?;
     if !output.status.success() {
-        return Err(Failure::message(Outcome::Failed, String::from_utf8_lossy(&output.stderr).trim()));
+        return Err(Failure::message(Outcome::Failed, String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }

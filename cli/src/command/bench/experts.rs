@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use neuro_expert_runtime::{Engine, Expert, ExpertWeights, Weight, blocks, default_engine, set_threads};
+use neuro_expert_runtime::{Expert, ExpertWeights, Weight, blocks, default_engine, set_threads};
 use neuro_model::{HiddenActivation, TensorType};
 use neuro_primitives::{Activations, Rows};
 

@@ -45,7 +45,7 @@ pub fn follow(path: &Path, text: &str) -> Result<Vec<LayerRoutes>, Failure> {
     let ids = tokenizer.encode(text, true)?;
     let engine = neuro_expert_runtime::default_engine();
     let trunk = Trunk::load(&checkpoint, std::sync::Arc::clone(&engine), &mut |_| {})?;
-    let experts = LocalExperts::load(&checkpoint, engine, &mut |_| {})?;
+    let experts = LocalExperts::load(&checkpoint, engine, None, &mut |_| {})?;
     let watched = Watched { experts: &experts, layers: Mutex::default() };
     trunk.forward(&mut trunk.new_cache(), &ids, &watched)?;
     Ok(watched.into_layers())
