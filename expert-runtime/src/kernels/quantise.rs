@@ -61,7 +61,7 @@ mod tests {
             assert_eq!(got.is_some(), expected.is_some(), "{set}: {source:?}");
             if let (Some(got), Some(expected)) = (got, &expected) {
                 assert_eq!((got.values.as_slice(), &[got.scale][..]), (expected.values(), expected.scales()), "{set}");
-                assert_eq!(got.sums.iter().sum::<i32>(), got.values.iter().map(|&value| i32::from(value)).sum());
+                assert_eq!(got.sums.iter().sum::<i32>(), got.values.iter().map(|&value| i32::from(value)).sum::<i32>());
             }
         }
     }
