@@ -25,6 +25,30 @@ pub(super) fn f16_values(bytes: &[u8]) -> Vec<f32> {
     values
 }
 
+pub(super) fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+pub(super) fn f16_bytes(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2 * values.len());
+    let mut block = [f16::ZERO; BLOCK];
+    for values in values.chunks(BLOCK) {
+        let block = &mut block[..values.len()];
+        block.convert_from_f32_slice(values);
+        bytes.extend(block.iter().flat_map(|half| half.to_le_bytes()));
+    }
+    bytes
+}
+
+/// To the nearest, ties to the even one.
+pub(super) fn bf16_bytes(values: &[f32]) -> Vec<u8> {
+    let narrow = |value: &f32| {
+        let bits = value.to_bits();
+        ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) as u16
+    };
+    values.iter().flat_map(|value| narrow(value).to_le_bytes()).collect()
+}
+
 /// Halves per block: 2 KiB, which stays in the first-level cache.
 const BLOCK: usize = 1024;
 
