@@ -103,6 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn a_row_in_blocks_is_widened_when_it_is_looked_up() {
+        // Q8_0: the scale as f16 (0x3800 is 0.5), then 32 integers.
+        let block = |integer: u8| [vec![0x00, 0x38], vec![integer; 32]].concat();
+        let bytes = [block(2), block(6)].concat();
+        let shape = vec![2, 32];
+        let table = TensorData { name: "t", tensor_type: TensorType::Q8_0, shape, bytes: bytes.as_slice().into() };
+        let embedding = Embedding::new(&table, 2, 32).expect("finite values");
+        assert_eq!(embedding.rows(&[1, 0]).expect("known ids").values(), [[3.0; 32], [1.0; 32]].concat());
+        assert_eq!(embedding.resident_bytes(), 68);
+    }
+
+    #[test]
     fn a_value_that_is_no_number_is_named() {
         let bytes: Vec<u8> = [1.0_f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
         let table =

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ids ─ embedding ─┬─ norm ─ attention ─┬─ norm ─┬─ router ─ ExpertLayers ─┬─ … ─ norm ─ lm head ─ sampler ─ text
-//!                  └────────── + ───────┘        └─ dense feed-forward ────┘
+//!                  └────────── + ───────┘        └─ dense, shared expert ──┘
 //! ```
 //!
 //! The decoder only asks for experts ([`ExpertLayers`]); who holds them is another crate's business. [`LocalExperts`]

@@ -40,8 +40,8 @@ impl ExpertSource for CachedExpert {
         let read = |entry: &TensorEntry| {
             let bytes = self.cache.read(&entry.hash, entry.length);
             bytes.map_err(|error| {
-                let reason = format!("tensor {}: {error}", entry.name);
-                SourceError::Unreadable { reason, retryable: true }
+                let (reason, retryable) = (format!("tensor {}: {error}", entry.name), error.is_retryable());
+                SourceError::Unreadable { reason, retryable }
             })
         };
         let [gate, up, down] = &self.entries;
