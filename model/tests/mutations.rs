@@ -77,6 +77,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutations")
 }
 
+#[cfg(test)]
 fn corpus(extension: &str) -> Vec<Vec<u8>> {
     let files = fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
     let mut paths: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|own| own == extension)).collect();
@@ -85,6 +86,7 @@ fn corpus(extension: &str) -> Vec<Vec<u8>> {
 }
 
 /// Hands mutated files to `read`, which says whether it took them.
+#[cfg(test)]
 fn withstands(extension: &str, read: impl Fn(&[u8]) -> bool + std::panic::RefUnwindSafe) {
     let (corpus, start, mut random) = (corpus(extension), Instant::now(), Random(SEED));
     let mut accepted = 0;
@@ -111,6 +113,7 @@ fn withstands(extension: &str, read: impl Fn(&[u8]) -> bool + std::panic::RefUnw
 }
 
 /// Hands whole models with spoiled headers to the checkpoint reader, settings and tokenizer included.
+#[cfg(test)]
 fn checkpoints_withstand() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf");
     let models = ["mixtral-f32.gguf", "qwen3_moe-f32.gguf"].map(|name| fs::read(fixtures.join(name)).unwrap());
