@@ -13,7 +13,8 @@
 //! *.gguf ──> GgufModel ──> config.json, tokenizer.json, chat_template.jinja, tensors under the folder's names
 //! ```
 //!
-//! Supported: Mixtral, Qwen3-MoE and OLMoE, weights in f32, f16 or bf16. Everything in the folder is input that may
+//! Supported: Mixtral, Qwen2-MoE, Qwen3-MoE, OLMoE, gpt-oss, DeepSeek-V2 and V3, weights in f32, f16 or bf16, and in
+//! MXFP4 for the experts of gpt-oss. Everything in the folder is input that may
 //! be wrong: no file makes this crate panic, and every error names the file, the tensor or the field, with what was
 //! expected and what came.
 

@@ -34,7 +34,14 @@ ARCHITECTURES = {
     "mixtral": transformers.MixtralConfig,
     "qwen3_moe": transformers.Qwen3MoeConfig,
     "olmoe": transformers.OlmoeConfig,
+    "qwen2_moe": transformers.Qwen2MoeConfig,
+    "gpt_oss": transformers.GptOssConfig,
+    "deepseek_v2": transformers.DeepseekV2Config,
+    "deepseek_v3": transformers.DeepseekV3Config,
 }
+# The values that three bits of an MXFP4 element stand for; the fourth bit is the sign.
+FP4 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+MXFP4_BLOCK = 32
 SPECIAL = ["<s>", "</s>", "<unk>"]
 PROMPT_LENGTHS = (1, 5, 17)
 GREEDY_IDS = 16
@@ -76,8 +83,20 @@ def make_config(arch, size, changes):
     elif arch == "qwen3_moe":
         fields |= dict(intermediate_size=2 * size["ffn"], moe_intermediate_size=size["ffn"], head_dim=size["head"],
                        num_experts=size["experts"], norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[])
-    else:
+    elif arch == "olmoe":
         fields |= dict(intermediate_size=size["ffn"], num_experts=size["experts"], norm_topk_prob=False)
+    elif arch == "qwen2_moe":
+        fields |= dict(intermediate_size=2 * size["ffn"], moe_intermediate_size=size["ffn"],
+                       shared_expert_intermediate_size=size["ffn"], num_experts=size["experts"], norm_topk_prob=False,
+                       decoder_sparse_step=1, mlp_only_layers=[])
+    elif arch == "gpt_oss":
+        fields |= dict(intermediate_size=size["ffn"], num_local_experts=size["experts"], head_dim=size["head"],
+                       sliding_window=4)
+    else:
+        fields |= dict(intermediate_size=2 * size["ffn"], moe_intermediate_size=size["ffn"],
+                       num_key_value_heads=size["heads"], n_routed_experts=size["experts"], n_shared_experts=1,
+                       first_k_dense_replace=1, n_group=4, topk_group=2, kv_lora_rank=24, q_lora_rank=None,
+                       qk_nope_head_dim=size["head"], qk_rope_head_dim=size["head"] // 2, v_head_dim=size["head"] - 4)
     for change in changes:
         key, _, value = change.partition("=")
         fields[key] = json.loads(value)
@@ -89,15 +108,55 @@ def fill(model, seed, dtype):
 
     Each tensor has its own generator, keyed by the seed and its name: adding a layer changes no other tensor.
     """
-    for name, parameter in model.named_parameters():
+    tensors = [*model.named_parameters(), *(item for item in model.named_buffers() if "correction_bias" in item[0])]
+    for name, parameter in tensors:
         key = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:7], "big")
         noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(key))
-        values = 1.0 + 0.1 * noise if parameter.ndim == 1 else noise.mul_(1.4 * parameter.shape[-1] ** -0.5)
+        if name.endswith(("bias", "sinks")):
+            values = 0.3 * noise
+        elif parameter.ndim == 1:
+            values = 1.0 + 0.1 * noise
+        else:
+            inputs = parameter.shape[-2 if model.config.model_type == "gpt_oss" and parameter.ndim == 3 else -1]
+            values = noise.mul_(1.4 * inputs ** -0.5)
         parameter.copy_(values.to(dtype))
 
 
+def to_mxfp4(weights):
+    """[..., rows, columns] as blocks [..., rows, columns / 32, 16], pairs of neighbours, and scales with a bias of 127."""
+    groups = weights.unflatten(-1, (-1, MXFP4_BLOCK))
+    exponents = (groups.abs().amax(-1).clamp_min(2.0 ** -100) / 6.0).log2().ceil()
+    scaled = groups / exponents.exp2()[..., None]
+    nearest = (scaled.abs()[..., None] - FP4).abs().argmin(-1)
+    codes = (nearest + 8 * ((scaled < 0) & (nearest > 0))).to(torch.uint8)
+    return codes[..., 0::2] | codes[..., 1::2] << 4, (exponents + 127).to(torch.uint8)
+
+
+def from_mxfp4(blocks, scales):
+    """What blocks and scales stand for, float32."""
+    codes = torch.stack((blocks & 15, blocks >> 4), -1).flatten(-2).long()
+    values = torch.cat((FP4, -FP4))[codes] * (scales.float() - 127).exp2()[..., None]
+    return values.flatten(-2)
+
+
+def pack_experts(model):
+    """Rounds the experts of a gpt-oss model to what MXFP4 can store; returns the packed tensors by their names."""
+    packed = {}
+    for name, parameter in model.named_parameters():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            blocks, scales = to_mxfp4(parameter.transpose(1, 2).contiguous())
+            parameter.copy_(from_mxfp4(blocks, scales).transpose(1, 2))
+            packed |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+    return packed
+
+
 def published(arch, model, dtype):
-    """The weights under their published names: three matrices an expert, where transformers 5 holds two stacks."""
+    """The weights under their published names: three matrices an expert, where transformers 5 holds two stacks.
+
+    gpt-oss is published in stacks.
+    """
+    if arch == "gpt_oss":
+        return {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     block, gate, up, down = ("block_sparse_moe", "w1", "w3", "w2") if arch == "mixtral" else (
         "mlp", "gate_proj", "up_proj", "down_proj")
     weights = {}
@@ -197,6 +256,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="a field of config.json")
+    parser.add_argument("--mxfp4", action="store_true", help="the experts of gpt_oss in MXFP4")
     parser.add_argument("--shards", type=int, default=1, help="number of safetensors files")
     parser.add_argument("--legacy-config", action="store_true", help="rope_theta at the top level")
     parser.add_argument("--template-file", action="store_true", help="chat template in chat_template.jinja")
@@ -215,7 +275,11 @@ def main():
                                                            experts_implementation="eager")
     fill(model.eval(), options.seed, dtype)
     config.architectures, config.dtype = [type(model).__name__], options.dtype
+    packed = pack_experts(model) if options.mxfp4 else {}
     weights = published(options.arch, model, dtype)
+    if packed:
+        config.quantization_config = {"quant_method": "mxfp4"}
+        weights = packed | {name: tensor for name, tensor in weights.items() if f"{name}_blocks" not in packed}
     save_weights(weights, options.out, options.shards)
     save_config(config, options.out, options.legacy_config)
     tokenizer = make_tokenizer(size["vocabulary"])

@@ -12,6 +12,7 @@ use neuro_primitives::TensorType;
 
 mod fixture;
 mod gguf;
+mod stacked;
 
 const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/models/skills/checkpoint");
 const QUERY: &str = "model.layers.1.self_attn.q_proj.weight";

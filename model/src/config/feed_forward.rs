@@ -33,6 +33,9 @@ impl HiddenActivation {
             None | Some("silu" | "swish") => {}
             Some(other) => return Err(ConfigError::UnknownActivation { got: other.to_owned() }),
         }
+        if let (true, Some(value)) = (fields.flag("mlp_bias", false)?, fields.get("mlp_bias")) {
+            return Err(wrong("mlp_bias", "false", value));
+        }
         if architecture != Architecture::GptOss {
             return Ok(Self::Silu);
         }

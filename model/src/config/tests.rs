@@ -46,6 +46,9 @@ fn refused(config: &Value, words: &[&str]) {
     }
 }
 
+mod families;
+mod scaling;
+
 #[test]
 fn the_released_qwen3_30b_reads_as_documented() {
     let config = json!({
@@ -92,10 +95,14 @@ fn the_rotary_base_is_read_in_its_old_and_its_new_place() {
 }
 
 #[test]
-fn a_scaled_rotary_embedding_is_refused_by_name() {
-    let new = json!({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6}});
-    refused(&qwen(new), &["yarn", "default"]);
-    refused(&mixtral(json!({"rope_scaling": {"type": "linear", "factor": 2.0}})), &["linear"]);
+fn a_rotary_scaling_that_is_not_known_is_refused_by_name() {
+    let new = json!({"rope_parameters": {"rope_type": "llama3", "factor": 4.0, "rope_theta": 1e6}});
+    refused(&qwen(new), &["llama3", "default", "yarn"]);
+    refused(&mixtral(json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}})), &["dynamic"]);
+    refused(&mixtral(json!({"rope_scaling": {"type": "linear"}})), &["factor", "missing"]);
+    refused(&mixtral(json!({"rope_scaling": 4.0})), &["rope_scaling", "an object"]);
+    let both = json!({"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"type": "linear", "factor": 2.0}});
+    refused(&mixtral(both), &["rope_parameters", "rope_scaling", "contradict"]);
     refused(&mixtral(json!({"rope_parameters": {"partial_rotary_factor": 0.5}})), &["partial_rotary_factor", "0.5"]);
     refused(&mixtral(json!({"rope_parameters": {"full_attention": {"rope_theta": 1.0}}})), &["for all layers"]);
     refused(&mixtral(json!({"rope_theta": -1.0})), &["rope_theta", "above 0", "-1"]);

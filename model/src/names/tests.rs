@@ -29,6 +29,31 @@ fn olmoe() -> ModelConfig {
     )
 }
 
+fn qwen2() -> ModelConfig {
+    config(
+        r#"{"model_type": "qwen2_moe", "hidden_size": 16, "moe_intermediate_size": 8, "num_hidden_layers": 1,
+            "shared_expert_intermediate_size": 10, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "num_experts": 3, "num_experts_per_tok": 2}"#,
+    )
+}
+
+fn gpt_oss() -> ModelConfig {
+    config(
+        r#"{"model_type": "gpt_oss", "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "head_dim": 8,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 3, "num_experts_per_tok": 2}"#,
+    )
+}
+
+/// DeepSeek-V3 of three layers, the first dense, with `changes` to its fields.
+fn deepseek(changes: &str) -> ModelConfig {
+    config(&format!(
+        r#"{{"model_type": "deepseek_v3", "hidden_size": 16, "moe_intermediate_size": 8, "intermediate_size": 12,
+            "num_hidden_layers": 3, "num_attention_heads": 4, "n_routed_experts": 8, "num_experts_per_tok": 2,
+            "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1, "n_shared_experts": 2, "kv_lora_rank": 6,
+            "qk_nope_head_dim": 5, "qk_rope_head_dim": 4, "v_head_dim": 7{changes}}}"#
+    ))
+}
+
 fn shape_of(config: &ModelConfig, name: &str) -> Option<Vec<usize>> {
     trunk(config).into_iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape)
 }
@@ -75,6 +100,67 @@ fn olmoe_norms_the_full_width() {
 }
 
 #[test]
+fn qwen2_has_a_gated_shared_expert_and_no_bias_on_the_output() {
+    let config = qwen2();
+    let shape = |name: &str| shape_of(&config, &format!("model.layers.0.{name}"));
+    assert_eq!(shape("self_attn.v_proj.bias"), Some(vec![8]));
+    assert_eq!(shape("self_attn.o_proj.bias"), None);
+    assert_eq!(shape("mlp.shared_expert.gate_proj.weight"), Some(vec![10, 16]));
+    assert_eq!(shape("mlp.shared_expert.down_proj.weight"), Some(vec![16, 10]));
+    assert_eq!(shape("mlp.shared_expert_gate.weight"), Some(vec![1, 16]));
+}
+
+#[test]
+fn gpt_oss_has_sinks_and_biases_on_routers_and_experts() {
+    let config = gpt_oss();
+    let shape = |name: &str| shape_of(&config, &format!("model.layers.0.{name}"));
+    assert_eq!(shape("self_attn.sinks"), Some(vec![4]));
+    assert_eq!(shape("self_attn.o_proj.bias"), Some(vec![16]));
+    assert_eq!((shape("mlp.router.weight"), shape("mlp.router.bias")), (Some(vec![3, 16]), Some(vec![3])));
+    let names = expert(&config, ExpertId { layer: 0, expert: 2 });
+    assert_eq!(names.biases.unwrap()[2], "model.layers.0.mlp.experts.2.down_proj.bias");
+    assert_eq!(expert_bias_lengths(&config), [8, 8, 16]);
+}
+
+#[test]
+fn latent_queries_are_direct_or_of_low_rank() {
+    let (low, direct) = (deepseek(r#", "q_lora_rank": 3"#), deepseek(r#", "q_lora_rank": null"#));
+    let attention = |config: &ModelConfig, name: &str| shape_of(config, &format!("model.layers.0.self_attn.{name}"));
+    assert_eq!(attention(&low, "q_a_proj.weight"), Some(vec![3, 16]));
+    assert_eq!(attention(&low, "q_a_layernorm.weight"), Some(vec![3]));
+    assert_eq!(attention(&low, "q_b_proj.weight"), Some(vec![4 * 9, 3]));
+    assert_eq!(attention(&low, "q_proj.weight"), None);
+    assert_eq!(attention(&direct, "q_proj.weight"), Some(vec![4 * 9, 16]));
+    assert_eq!(attention(&direct, "q_a_proj.weight"), None);
+}
+
+#[test]
+fn latent_keys_and_values_are_joint_or_split() {
+    let (joint, split) = (deepseek(""), deepseek(r#", "kv_b_split": true, "attention_bias": true"#));
+    let attention = |config: &ModelConfig, name: &str| shape_of(config, &format!("model.layers.2.self_attn.{name}"));
+    assert_eq!(attention(&joint, "kv_a_proj_with_mqa.weight"), Some(vec![6 + 4, 16]));
+    assert_eq!(attention(&joint, "kv_a_layernorm.weight"), Some(vec![6]));
+    assert_eq!(attention(&joint, "kv_b_proj.weight"), Some(vec![4 * (5 + 7), 6]));
+    assert_eq!(attention(&joint, "o_proj.weight"), Some(vec![16, 4 * 7]));
+    assert_eq!(attention(&split, "k_b_proj.weight"), Some(vec![4 * 6, 5]));
+    assert_eq!(attention(&split, "v_b_proj.weight"), Some(vec![4 * 7, 6]));
+    assert_eq!(attention(&split, "kv_b_proj.weight"), None);
+    assert_eq!(attention(&split, "kv_a_proj_with_mqa.bias"), Some(vec![10]));
+    assert_eq!(attention(&joint, "kv_a_proj_with_mqa.bias"), None);
+}
+
+#[test]
+fn deepseek_has_shared_experts_and_a_bias_for_the_choice() {
+    let config = deepseek("");
+    let shape = |name: &str| shape_of(&config, &format!("model.layers.{name}"));
+    assert_eq!(shape("1.mlp.gate.e_score_correction_bias"), Some(vec![8]));
+    assert_eq!(shape("1.mlp.shared_experts.up_proj.weight"), Some(vec![16, 16]));
+    assert_eq!(shape("1.mlp.shared_experts_gate.weight"), None);
+    assert_eq!(shape("0.mlp.up_proj.weight"), Some(vec![12, 16]));
+    assert_eq!(shape("0.mlp.gate.weight"), None);
+}
+
+#[test]
 fn mixtral_numbers_gate_down_up_and_the_others_name_them() {
     let id = ExpertId { layer: 1, expert: 2 };
     let names = expert(&mixtral(), id);
@@ -87,10 +173,10 @@ fn mixtral_numbers_gate_down_up_and_the_others_name_them() {
 
 #[test]
 fn every_expert_tensor_leads_back_to_its_expert_and_no_trunk_tensor_does() {
-    for config in [mixtral(), qwen(), olmoe()] {
+    for config in [mixtral(), qwen(), olmoe(), qwen2(), gpt_oss(), deepseek("")] {
         for id in experts(&config) {
             let names = expert(&config, id);
-            for name in [names.gate, names.up, names.down] {
+            for name in [names.gate, names.up, names.down].into_iter().chain(names.biases.into_iter().flatten()) {
                 assert_eq!(expert_of(&config, &name), Some(id), "{name}");
             }
         }
@@ -123,4 +209,8 @@ fn only_what_is_known_to_be_useless_is_ignored() {
     assert!(is_ignorable(&qwen(), "lm_head.weight"));
     assert!(!is_ignorable(&mixtral(), "lm_head.weight"));
     assert!(!is_ignorable(&mixtral(), "model.layers.0.self_attn.q_proj.bias"));
+    let ahead = deepseek(r#", "num_nextn_predict_layers": 1"#);
+    assert!(is_ignorable(&ahead, "model.layers.3.eh_proj.weight"));
+    assert!(!is_ignorable(&ahead, "model.layers.4.eh_proj.weight"));
+    assert!(!is_ignorable(&deepseek(""), "model.layers.3.eh_proj.weight"));
 }

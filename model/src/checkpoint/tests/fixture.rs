@@ -97,7 +97,9 @@ fn needed(config: &ModelConfig) -> BTreeMap<String, Written> {
     let shapes = names::expert_shapes(config);
     let experts = names::experts(config).flat_map(|id| {
         let names = names::expert(config, id);
-        [names.gate, names.up, names.down].into_iter().zip(shapes.map(|shape| shape.to_vec()))
+        let biases =
+            names.biases.into_iter().flatten().zip(names::expert_bias_lengths(config).map(|length| vec![length]));
+        [names.gate, names.up, names.down].into_iter().zip(shapes.map(|shape| shape.to_vec())).chain(biases)
     });
     let all = trunk.chain(experts).enumerate();
     all.map(|(start, (name, shape))| (name, Written::counting(&shape, start))).collect()
