@@ -183,7 +183,7 @@ fn missing(config: &ModelConfig, name: &str) -> CheckpointError {
 }
 
 fn wrong_type(file: &Path, name: &str, offer: Offer, expected: &'static str) -> CheckpointError {
-    let got = offer.stored.map_or_else(|unknown| unknown, |known| known.to_string());
+    let got = offer.stored.map_or_else(|unknown| unknown, |known| known.name().to_uppercase());
     CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got }
 }
 
