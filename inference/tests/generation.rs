@@ -98,7 +98,7 @@ struct Marks {
 #[test]
 fn as_many_answers_are_right_as_the_checkpoint_says() {
     let skills = Skills::open(burn());
-    let read = |name: &str| std::fs::read_to_string(skills.model.checkpoint.dir().join(name)).expect("a file");
+    let read = |name: &str| std::fs::read_to_string(skills.model.checkpoint.path().join(name)).expect("a file");
     let marks: Marks = serde_json::from_str(&read("eval.json")).expect("well-formed marks");
     let (mut right, mut asked) = (0, 0);
     for line in read("test.jsonl").lines() {

@@ -14,8 +14,10 @@ mod assets;
 mod error;
 mod index;
 mod inventory;
+mod located;
 mod shards;
 mod source;
+mod stacked;
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,7 @@ pub struct Checkpoint {
     generation_eos: Option<Vec<u32>>,
     assets: Vec<Asset>,
     inventory: Inventory,
+    files: Vec<PathBuf>,
 }
 
 impl Checkpoint {
@@ -64,8 +67,9 @@ impl Checkpoint {
         if let Some(eos) = &generation_eos {
             config.eos.clone_from(eos);
         }
+        let files = source::files(path, kind, &assets, &shards);
         let inventory = Inventory::new(&config, shards)?;
-        Ok(Self { path: path.to_owned(), kind, config, generation_eos, assets, inventory })
+        Ok(Self { path: path.to_owned(), kind, config, generation_eos, assets, inventory, files })
     }
 
     /// What the model is. The end-of-answer tokens are those of `generation_config.json` where it has any.
@@ -111,6 +115,13 @@ impl Checkpoint {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Every file that the model was read from, small ones and weights: when none of them changed, the model is the
+    /// same.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// What the model lies in.

@@ -100,4 +100,4 @@ impl GgufFile {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,14 +1,16 @@
 //! Model configurations, tensor names, checkpoint readers, tokenizer and chat template; no arithmetic.
 //!
 //! A model comes as people have it: a Hugging Face folder with `config.json`, one or many safetensors files,
-//! `tokenizer.json` and a chat template. [`Checkpoint::open`] reads the folder and checks every tensor that the
-//! architecture needs against the configuration, so that whoever holds a [`Checkpoint`] can trust its shapes.
+//! `tokenizer.json` and a chat template, or a GGUF file (or several parts of one) that has all this inside.
+//! [`Checkpoint::open`] reads either and checks every tensor that the architecture needs against the configuration, so
+//! that whoever holds a [`Checkpoint`] can trust its shapes and need not know where it came from.
 //!
 //! ```text
 //! config.json ──> ModelConfig ──> names (what must be there, in what shape)
 //!                                      │
 //! *.safetensors ──> MappedFile ──> TensorTable ──> Checkpoint ──> TensorData (bytes in place, or f32)
 //! tokenizer.json ──> Tokenizer, TokenStream          chat_template.jinja ──> ChatTemplate
+//! *.gguf ──> GgufModel ──> config.json, tokenizer.json, chat_template.jinja, tensors under the folder's names
 //! ```
 //!
 //! Supported: Mixtral, Qwen3-MoE and OLMoE, weights in f32, f16 or bf16. Everything in the folder is input that may
@@ -29,7 +31,7 @@ pub mod tensor_file;
 pub mod tokenizer;
 
 pub use chat_template::{ChatMessage, ChatTemplate, TemplateError};
-pub use checkpoint::{Asset, Checkpoint, CheckpointError};
+pub use checkpoint::{Asset, Checkpoint, CheckpointError, SourceKind};
 pub use config::{
     Architecture, ConfigError, GroupRule, GroupScore, HiddenActivation, LatentAttention, ModelConfig, QueryKeyNorm,
     RopePairing, RopeScaling, RopeSettings, RouterRule, ScoreFunction, SharedExpert,

@@ -48,8 +48,16 @@ pub(crate) fn stored_type(name: &str) -> Option<TensorType> {
     }
 }
 
+/// What a safetensors header calls single bytes; packed weights are stored as them.
+pub(crate) const BYTES: &str = "U8";
+
+/// Bytes of an element of the types that are read here.
+pub(crate) fn element_bytes(name: &str) -> Option<usize> {
+    if name == BYTES { Some(1) } else { stored_type(name).map(TensorType::block_bytes) }
+}
+
 /// The tensors of a file by name. Every place is inside the bytes that the table was read from, and for types that
-/// weights may have it has exactly the length that the shape asks for.
+/// are read here it has exactly the length that the shape asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TensorTable {
     entries: BTreeMap<String, Entry>,

@@ -67,7 +67,7 @@ impl Publication {
         let names = manifest.tensors.iter().map(|tensor| (tensor.hash, tensor.name.clone())).collect();
         let signed = SignedManifest::sign(&manifest, key);
         let manifest = SignedManifest::verify(Untrusted::new(signed)).map_err(|error| PublishError::Manifest {
-            folder: checkpoint.dir().display().to_string(),
+            folder: checkpoint.path().display().to_string(),
             reason: error.to_string(),
         })?;
         Ok(Self { checkpoint, manifest, names })
@@ -94,14 +94,13 @@ impl Publication {
 
 /// Names a checkpoint's state by the paths, sizes and modification times of its files.
 fn fingerprint(checkpoint: &Checkpoint) -> Hash {
-    let mut lines: Vec<String> = fs::read_dir(checkpoint.dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let facts = entry.metadata().ok()?;
+    let mut lines: Vec<String> = checkpoint
+        .files()
+        .iter()
+        .filter_map(|file| {
+            let facts = fs::metadata(file).ok()?;
             let changed = facts.modified().ok()?;
-            Some(format!("{} {} {changed:?}\n", entry.path().display(), facts.len()))
+            Some(format!("{} {} {changed:?}\n", file.display(), facts.len()))
         })
         .collect();
     lines.sort();
@@ -124,7 +123,7 @@ fn describe(checkpoint: &Checkpoint, progress: &(dyn Fn(u64) + Sync)) -> Result<
         .collect();
     assets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Manifest {
-        name: folder_name(checkpoint.dir()),
+        name: folder_name(checkpoint.path()),
         architecture: config.architecture.to_string(),
         engine_spec: ENGINE_SPEC,
         config: checkpoint.config_bytes().to_vec(),

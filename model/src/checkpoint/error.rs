@@ -122,18 +122,30 @@ pub enum CheckpointError {
         architecture: &'static str,
     },
     /// A value type that weights cannot have here.
-    #[error("{}: tensor {tensor:?} has type {got}, expected F32, F16 or BF16", file.display())]
+    #[error("{}: tensor {tensor:?} has type {got}, expected {expected}", file.display())]
     WrongType {
         /// The file.
         file: PathBuf,
         /// The tensor.
         tensor: String,
+        /// What it may have.
+        expected: &'static str,
         /// Its type.
         got: String,
     },
     /// A GGUF file, or one part of several.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// Rows that do not end with a block.
+    #[error("tensor {tensor:?} would have rows of {columns} elements, expected a multiple of {block}")]
+    PartialBlock {
+        /// The tensor.
+        tensor: String,
+        /// Elements of a row, as the configuration has it.
+        columns: usize,
+        /// Elements of a block.
+        block: usize,
+    },
     /// Configuration and tensor disagree.
     #[error("{}: tensor {tensor:?} has shape {got:?}, but config.json asks for {expected:?}", file.display())]
     WrongShape {

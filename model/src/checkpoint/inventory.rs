@@ -1,17 +1,18 @@
 //! Every tensor that the architecture uses, checked against the configuration.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use neuro_primitives::TensorType;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::located::{Form, Located, Place};
 use crate::checkpoint::shards::{Offer, Shard};
+use crate::checkpoint::{CheckpointError, stacked};
 use crate::config::ModelConfig;
 use crate::mapped_file::MappedFile;
 use crate::names;
 use crate::tensor::TensorData;
+use crate::tensor_file;
 
 /// The tensors by name, with the files that they lie in.
 #[derive(Debug)]
@@ -22,16 +23,8 @@ pub(super) struct Inventory {
     expert_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Located {
-    file: usize,
-    tensor_type: TensorType,
-    shape: Vec<usize>,
-    place: Range<usize>,
-}
-
 /// What the files offer, before it is known what is needed.
-struct Offered {
+pub(super) struct Offered {
     paths: Vec<PathBuf>,
     offers: BTreeMap<String, (usize, Offer)>,
 }
@@ -44,12 +37,8 @@ impl Inventory {
         for tensor in names::trunk(config) {
             inventory.trunk_bytes += inventory.take(config, &mut offered, tensor.name, &tensor.shape)?;
         }
-        let shapes = names::expert_shapes(config);
-        for id in names::experts(config) {
-            let expert = names::expert(config, id);
-            for (name, shape) in [expert.gate, expert.up, expert.down].into_iter().zip(shapes) {
-                inventory.expert_bytes += inventory.take(config, &mut offered, name, &shape)?;
-            }
+        for layer in config.moe_layers() {
+            inventory.expert_bytes += inventory.take_experts(config, &mut offered, layer)?;
         }
         offered.refuse_unknown(config)?;
         Ok(inventory)
@@ -57,12 +46,12 @@ impl Inventory {
 
     pub(super) fn tensor(&self, name: &str) -> Option<TensorData<'_>> {
         let (name, located) = self.tensors.get_key_value(name)?;
-        let bytes = self.files.get(located.file)?.bytes().get(located.place.clone())?.into();
+        let bytes = located.bytes(&self.files)?;
         Some(TensorData { name, tensor_type: located.tensor_type, shape: located.shape.clone(), bytes })
     }
 
     pub(super) fn missing(&self, config: &ModelConfig, name: &str) -> CheckpointError {
-        CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
+        missing(config, name)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -78,12 +67,31 @@ impl Inventory {
     }
 
     pub(super) fn parameters(&self) -> u64 {
-        self.tensors
-            .values()
-            .map(|located| {
-                (located.place.len() / located.tensor_type.block_bytes() * located.tensor_type.block_elements()) as u64
-            })
-            .sum()
+        self.tensors.values().map(|located| located.count() as u64).sum()
+    }
+
+    /// Moves the experts of one layer from `offered` to the inventory. Returns their stored bytes.
+    fn take_experts(
+        &mut self,
+        config: &ModelConfig,
+        offered: &mut Offered,
+        layer: usize,
+    ) -> Result<u64, CheckpointError> {
+        if let Some(stacked) = stacked::take(config, offered, layer)? {
+            return Ok(stacked.into_iter().map(|(name, located)| self.insert(name, located)).sum());
+        }
+        let (shapes, lengths) = (names::expert_shapes(config), names::expert_bias_lengths(config));
+        let mut bytes = 0;
+        for id in names::experts(config).filter(|id| usize::from(id.layer) == layer) {
+            let expert = names::expert(config, id);
+            for (name, shape) in [expert.gate, expert.up, expert.down].into_iter().zip(shapes) {
+                bytes += self.take(config, offered, name, &shape)?;
+            }
+            for (name, length) in expert.biases.into_iter().flatten().zip(lengths) {
+                bytes += self.take(config, offered, name, &[length])?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Moves one needed tensor from `offered` to the inventory. Returns its stored bytes.
@@ -94,11 +102,14 @@ impl Inventory {
         name: String,
         shape: &[usize],
     ) -> Result<u64, CheckpointError> {
-        let (file, offer) = offered.offers.remove(&name).ok_or_else(|| self.missing(config, &name))?;
-        let tensor_type = check(&offered.paths[file], &name, &offer, shape)?;
-        let bytes = offer.place.len() as u64;
-        self.tensors.insert(name, Located { file, tensor_type, shape: offer.shape, place: offer.place });
-        Ok(bytes)
+        let (tensor_type, place) = offered.take(config, &name, shape)?;
+        Ok(self.insert(name, Located { tensor_type, shape: shape.to_vec(), form: Form::Rows(place) }))
+    }
+
+    fn insert(&mut self, name: String, located: Located) -> u64 {
+        let bytes = located.byte_count() as u64;
+        self.tensors.insert(name, located);
+        bytes
     }
 }
 
@@ -119,6 +130,40 @@ impl Offered {
         Ok((offered, files))
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.offers.contains_key(name)
+    }
+
+    /// Takes a tensor of a type that weights can have.
+    pub(super) fn take(
+        &mut self,
+        config: &ModelConfig,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(TensorType, Place), CheckpointError> {
+        let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
+        let Ok(tensor_type) = offer.stored else {
+            return Err(wrong_type(&self.paths[file], name, offer, "F32, F16 or BF16"));
+        };
+        check_shape(&self.paths[file], name, &offer, shape)?;
+        Ok((tensor_type, Place { file, bytes: offer.place }))
+    }
+
+    /// Takes a tensor of bytes.
+    pub(super) fn take_bytes(
+        &mut self,
+        config: &ModelConfig,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Place, CheckpointError> {
+        let (file, offer) = self.offers.remove(name).ok_or_else(|| missing(config, name))?;
+        if offer.stored.as_ref().err().is_none_or(|stored| stored != tensor_file::BYTES) {
+            return Err(wrong_type(&self.paths[file], name, offer, tensor_file::BYTES));
+        }
+        check_shape(&self.paths[file], name, &offer, shape)?;
+        Ok(Place { file, bytes: offer.place })
+    }
+
     /// What is left over must be known to be of no use.
     fn refuse_unknown(&self, config: &ModelConfig) -> Result<(), CheckpointError> {
         let unknown = self.offers.iter().find(|(name, _)| !names::is_ignorable(config, name));
@@ -128,15 +173,19 @@ impl Offered {
     }
 }
 
-fn check(file: &Path, name: &str, offer: &Offer, expected: &[usize]) -> Result<TensorType, CheckpointError> {
-    let (file, tensor) = (file.to_owned(), name.to_owned());
-    let tensor_type = match &offer.stored {
-        Ok(tensor_type) => *tensor_type,
-        Err(got) => return Err(CheckpointError::WrongType { file, tensor, got: got.clone() }),
-    };
-    if offer.shape != expected {
-        let (expected, got) = (expected.to_vec(), offer.shape.clone());
-        return Err(CheckpointError::WrongShape { file, tensor, expected, got });
+fn missing(config: &ModelConfig, name: &str) -> CheckpointError {
+    CheckpointError::Missing { tensor: name.to_owned(), architecture: config.architecture.model_type() }
+}
+
+fn wrong_type(file: &Path, name: &str, offer: Offer, expected: &'static str) -> CheckpointError {
+    let got = offer.stored.map_or_else(|unknown| unknown, |known| known.to_string());
+    CheckpointError::WrongType { file: file.to_owned(), tensor: name.to_owned(), expected, got }
+}
+
+fn check_shape(file: &Path, name: &str, offer: &Offer, expected: &[usize]) -> Result<(), CheckpointError> {
+    if offer.shape == expected {
+        return Ok(());
     }
-    Ok(tensor_type)
+    let (expected, got) = (expected.to_vec(), offer.shape.clone());
+    Err(CheckpointError::WrongShape { file: file.to_owned(), tensor: name.to_owned(), expected, got })
 }

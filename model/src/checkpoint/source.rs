@@ -1,7 +1,7 @@
 //! What a model is made of, whatever it lies in: small files, and mapped files with tensors under the names of
 //! Hugging Face folders.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::checkpoint::assets::{self, Asset};
 use crate::checkpoint::shards::{self, Offer, Shard};
@@ -36,6 +36,12 @@ impl Source {
         let shards = model.into_files().map(|file| shard(family, file)).collect();
         Ok(Self { kind: SourceKind::Gguf, assets, shards })
     }
+}
+
+/// Every file that was read.
+pub(super) fn files(path: &Path, kind: SourceKind, assets: &[Asset], shards: &[Shard]) -> Vec<PathBuf> {
+    let small = assets.iter().filter(|_| kind == SourceKind::Folder).map(|asset| path.join(&asset.name));
+    small.chain(shards.iter().map(|shard| shard.path.clone())).collect()
 }
 
 fn shard(family: gguf::Family, file: GgufFile) -> Shard {

@@ -11,6 +11,7 @@ use crate::tensor_file::HeaderError;
 use neuro_primitives::TensorType;
 
 mod fixture;
+mod gguf;
 
 const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/models/skills/checkpoint");
 const QUERY: &str = "model.layers.1.self_attn.q_proj.weight";

@@ -112,7 +112,9 @@ impl Settings<'_> {
         let heads = heads.ok_or_else(|| self.file.no_key(&self.key("attention.head_count"), "a whole number"))?;
         let mut fields = Fields::new();
         let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-        put("num_hidden_layers", json!(self.layers()?));
+        let ahead = self.count("nextn_predict_layers")?.unwrap_or(0);
+        put("num_hidden_layers", json!(self.layers()?.saturating_sub(ahead)));
+        put("num_nextn_predict_layers", json!(ahead));
         put("hidden_size", json!(self.required("embedding_length")?));
         put("max_position_embeddings", json!(self.required("context_length")?));
         put("num_attention_heads", json!(heads));
@@ -199,7 +201,9 @@ impl Settings<'_> {
     fn gpt_oss(&self) -> Result<Value, GgufError> {
         self.expect_router(&[0, 3], "3 (softmax of the chosen)")?;
         let window = self.count("attention.sliding_window")?;
-        let kind = |layer: u64| if layer % 2 == 0 && window.is_some() { "sliding_attention" } else { "full_attention" };
+        let kind = |layer: u64| {
+            if layer.is_multiple_of(2) && window.is_some() { "sliding_attention" } else { "full_attention" }
+        };
         Ok(json!({
             "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "head_dim": self.head_dim()?,
             "intermediate_size": self.expert_width()?, "num_local_experts": self.experts()?,

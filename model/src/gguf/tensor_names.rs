@@ -64,6 +64,9 @@ fn layer_tensors(family: Family, layer: &str, rest: &str, tensor: &GgufTensor) -
                 Some(all)
             });
     }
+    if stem.starts_with("nextn.") {
+        return Some(vec![whole(tensor).named(format!("{prefix}.{rest}"))]);
+    }
     let name = layer_name(family, stem, kind)?;
     let flat = if matches!(stem, "attn_k_b" | "attn_v_b") { flattened(whole(tensor)) } else { whole(tensor) };
     let shaped = if stem == "ffn_gate_inp_shexp" { as_row(flat) } else { flat };

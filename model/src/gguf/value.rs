@@ -148,7 +148,7 @@ fn array(cursor: &mut Cursor<'_>, key: &str, depth: usize) -> Result<ArrayPlace,
     match element {
         ValueType::Text => (0..length).try_for_each(|_| cursor.text(key, MAX_TEXT_BYTES).map(drop))?,
         ValueType::Array => (0..length).try_for_each(|_| array(cursor, key, depth + 1).map(drop))?,
-        number => drop(cursor.skip(length * number.bytes() as u64, key)?),
+        number => cursor.skip(length * number.bytes() as u64, key).map(drop)?,
     }
     let place = start..cursor.at();
     if element == ValueType::Bool

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::tensor_file::stored_type;
+use crate::tensor_file::element_bytes;
 use crate::tensor_file::{Entry, MAX_HEADER_BYTES};
 
 /// What is wrong with a safetensors file. Offsets and lengths are in bytes.
@@ -124,9 +124,8 @@ fn checked(name: &str, raw: RawEntry, base: usize, available: usize) -> Result<E
     if end > available {
         return Err(HeaderError::PastEnd { name: name.to_owned(), end, available });
     }
-    if let Some(stored) = stored_type(&raw.dtype) {
-        let expected =
-            raw.shape.iter().try_fold(stored.block_bytes(), |bytes, dimension| bytes.checked_mul(*dimension));
+    if let Some(element) = element_bytes(&raw.dtype) {
+        let expected = raw.shape.iter().try_fold(element, |bytes, dimension| bytes.checked_mul(*dimension));
         if expected != Some(end - begin) {
             let (name, got) = (name.to_owned(), end - begin);
             return Err(HeaderError::Length { name, shape: raw.shape, type_name: raw.dtype, expected, got });

@@ -62,7 +62,7 @@ impl PreTokenizer {
             Self::Qwen2 => &[QWEN2],
             Self::Gpt4o => &[GPT4O],
             Self::Tekken => &[TEKKEN],
-            Self::DeepseekLlm => &[r"[\r\n]", LETTERS, SIGNS, r"\s+$", EAST_ASIAN, r"\p{N}"],
+            Self::DeepseekLlm => &[r"[\r\n]", LETTERS, SIGNS, r"\s+$", EAST_ASIAN, r"\p{N}+"],
             Self::DeepseekCoder => &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", EAST_ASIAN, r"\p{N}"],
             Self::DeepseekV3 => &[r"\p{N}{1,3}", CHINESE_JAPANESE, DEEPSEEK_V3],
             Self::Starcoder => &[r"\p{N}", GPT2],
@@ -111,7 +111,7 @@ const THREE_DIGITS: &str = "[0-9][0-9][0-9]";
 const EAST_ASIAN: &str = "[一-龥ࠀ-一가-\u{d7ff}]+";
 const SIGNS: &str = r"\s?[!-/:-~！-／：-～‘-‟　-。]+";
 const LETTERS: &str = concat!(
-    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼ",
+    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\u{1f7d}ᾀ-ᾴᾶ-ᾼ",
     "\u{1fbe}ῂ-ῄῆ-ῌῐ-\u{1fd3}ῖ-\u{1fdb}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u{2126}ℨ\u{212a}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿ",
     "ﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
 );
