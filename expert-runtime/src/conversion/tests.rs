@@ -72,7 +72,7 @@ fn rows_that_no_block_divides_fall_back_and_overrides_count() {
 
 #[test]
 fn parts_hold_the_whole_model_and_whole_layers() {
-    let checkpoint = fixture(FIXTURES[1]);
+    let checkpoint = fixture(FIXTURES[2]);
     let conversion = Conversion::plan(&checkpoint, &TypeChoice::default()).expect("it can be planned");
     for (rule, count) in [
         (SplitRule::Parts(1), 1),

@@ -61,8 +61,9 @@ fn what_was_exported_reads_as_the_same_model() {
         assert_eq!((ours.architecture, &ours.router, &ours.eos), (theirs.architecture, &theirs.router, &theirs.eos));
         assert_eq!((ours.d_expert, ours.head_dim, ours.rms_eps), (theirs.d_expert, theirs.head_dim, theirs.rms_eps));
         let text = "the expert router votes: share a secret network, 12345 times?";
-        let ids =
-            |checkpoint: &Checkpoint| checkpoint.tokenizer().expect("a tokenizer").encode(text, false).expect("it encodes");
+        let ids = |checkpoint: &Checkpoint| {
+            checkpoint.tokenizer().expect("a tokenizer").encode(text, false).expect("it encodes")
+        };
         assert_eq!(ids(&again), ids(&original), "{name}");
         let last = expected.last().expect("there are tensors");
         let bytes = |checkpoint: &Checkpoint| checkpoint.tensor(last).expect("it is there").bytes.to_vec();
