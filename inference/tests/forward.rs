@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 
 use loaded::LoadedModel;
 use neuro_expert_runtime::engines::ReferenceEngine;
+use neuro_expert_runtime::threads::with_threads;
 use neuro_expert_runtime::{Engine, ExpertPool, default_engine, expert_weights};
 use neuro_inference::trunk::MAX_CHUNK_ROWS;
 use neuro_inference::{
-    ExpertLayers, ExpertsError, ForwardError, KvCache, LoadError, LocalExperts, Trunk, expert_tensors,
+    CacheType, ExpertLayers, ExpertsError, ForwardError, KvCache, LoadError, LocalExperts, Trunk, expert_tensors,
 };
 use neuro_model::{Checkpoint, names};
 use neuro_primitives::{FixedSum, Routes, Rows};
@@ -41,33 +42,34 @@ fn in_chunks(model: &LoadedModel, ids: &[u32], chunk: usize) -> Vec<f32> {
     ids.chunks(chunk).map(|chunk| model.forward(&mut cache, chunk)).last().expect("at least one chunk")
 }
 
-/// One checkpoint of every architecture that has a fixture, floats of whatever width.
+/// One checkpoint of every architecture that has a fixture, and one more where there are weights in blocks.
 fn one_of_each() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     let folders = std::fs::read_dir(root).expect("the fixtures are there").map(|entry| entry.expect("an entry").path());
     let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.join("reference.json").exists()).collect();
     folders.sort();
-    let architecture =
-        |folder: &PathBuf| format!("{:?}", Checkpoint::open(folder).expect("a checkpoint").config().architecture);
-    let by_architecture: BTreeMap<String, PathBuf> =
-        folders.into_iter().map(|folder| (architecture(&folder), folder)).collect();
-    by_architecture.into_values().collect()
+    let kind = |folder: &PathBuf| {
+        let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
+        format!("{} {:?}", checkpoint.config().architecture, CacheType::of(&checkpoint))
+    };
+    let by_kind: BTreeMap<String, PathBuf> = folders.into_iter().map(|folder| (kind(&folder), folder)).collect();
+    by_kind.into_values().collect()
 }
 
 #[test]
 fn prefill_and_decode_give_the_same_bits() {
     let folders = one_of_each();
-    assert!(folders.len() >= 3, "{folders:?}");
+    assert!(folders.len() >= 8, "{folders:?}");
     for folder in folders {
         for engine in engines() {
             let class = engine.id().class;
             let model = LoadedModel::open(&folder, engine);
             let ids = ids(150, u32::try_from(model.trunk.config().vocab_size).expect("a small vocabulary"));
-            let whole = in_chunks(&model, &ids, ids.len());
-            for chunk in [1, 7, 129] {
-                let parts = in_chunks(&model, &ids, chunk);
+            let whole = with_threads(1, || in_chunks(&model, &ids, ids.len()));
+            for (chunk, threads) in [(1, 2), (7, 1), (129, 3), (150, 3)] {
+                let parts = with_threads(threads, || in_chunks(&model, &ids, chunk));
                 let same = whole.iter().zip(&parts).all(|(left, right)| left.to_bits() == right.to_bits());
-                assert!(same, "{} on {class}, chunks of {chunk}", folder.display());
+                assert!(same, "{} on {class}, chunks of {chunk}, {threads} threads", folder.display());
             }
         }
     }
