@@ -31,7 +31,8 @@ pub(super) trait QuantisedFormat {
     const SCALE_BYTES: usize;
     /// Whether codes are signed bytes; if not they are unsigned, at most [`Self::LARGEST`].
     const SIGNED: bool = false;
-    /// The largest unsigned code.
+    /// The largest unsigned code, which says how many products fit into 16 bits.
+    #[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "NEON adds pairs in 32 bits"))]
     const LARGEST: i32;
     /// What an unsigned code is above the weight's integer.
     const OFFSET: i32;
