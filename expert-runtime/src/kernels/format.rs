@@ -31,7 +31,8 @@ pub(super) trait QuantisedFormat {
     const SCALE_BYTES: usize;
     /// Whether codes are signed bytes; if not they are unsigned, at most [`Self::LARGEST`].
     const SIGNED: bool = false;
-    /// The largest unsigned code.
+    /// The largest unsigned code, which says how many products fit into 16 bits.
+    #[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "NEON adds pairs in 32 bits"))]
     const LARGEST: i32;
     /// What an unsigned code is above the weight's integer.
     const OFFSET: i32;
@@ -71,13 +72,28 @@ pub(super) trait FloatFormat {
     unsafe fn load<L: Lanes>(source: *const u8) -> L::Floats;
 }
 
-/// Four groups, computed one by one.
-///
-/// # Safety
-/// That of `group`.
-#[inline(always)]
-unsafe fn quad<L: Lanes>(group: impl Fn(usize) -> L::Bytes) -> [L::Bytes; 4] {
-    [group(0), group(1), group(2), group(3)]
+/// Four groups, computed one by one. A closure here would not always be inlined, and a call costs a hundredfold.
+macro_rules! quad {
+    (|$group:ident| $result:expr) => {
+        [
+            {
+                let $group: usize = 0;
+                $result
+            },
+            {
+                let $group: usize = 1;
+                $result
+            },
+            {
+                let $group: usize = 2;
+                $result
+            },
+            {
+                let $group: usize = 3;
+                $result
+            },
+        ]
+    };
 }
 
 /// # Safety
@@ -86,7 +102,7 @@ unsafe fn quad<L: Lanes>(group: impl Fn(usize) -> L::Bytes) -> [L::Bytes; 4] {
 unsafe fn nibbles<L: Lanes>(codes: *const u8, half: usize) -> [L::Bytes; 4] {
     // SAFETY: as the caller says; 64 bytes are of each group.
     unsafe {
-        quad::<L>(|group| {
+        quad!(|group| {
             let both = L::bytes(codes.add(group * GROUP));
             if half == 0 { L::low_nibbles(both) } else { L::high_nibbles(both) }
         })
@@ -116,7 +132,7 @@ impl QuantisedFormat for Q8_0 {
     #[inline(always)]
     unsafe fn codes<L: Lanes>(codes: *const u8, half: usize) -> [L::Bytes; 4] {
         // SAFETY: the sub-block has 8 groups.
-        unsafe { quad::<L>(|group| L::bytes(codes.add((4 * half + group) * GROUP))) }
+        unsafe { quad!(|group| L::bytes(codes.add((4 * half + group) * GROUP))) }
     }
 
     #[inline(always)]
@@ -166,7 +182,7 @@ impl QuantisedFormat for Iq4Nl {
         // SAFETY: the sub-block has 4 bytes for 8 groups.
         unsafe {
             let indices = nibbles::<L>(codes, half);
-            quad::<L>(|group| L::look_up(indices[group], &IQ4_NL_VALUES))
+            quad!(|group| L::look_up(indices[group], &IQ4_NL_VALUES))
         }
     }
 
@@ -194,7 +210,7 @@ impl QuantisedFormat for Mxfp4 {
         // SAFETY: the sub-block has 4 bytes for 8 groups.
         unsafe {
             let indices = nibbles::<L>(codes, half);
-            quad::<L>(|group| L::look_up(indices[group], &MXFP4_CODES))
+            quad!(|group| L::look_up(indices[group], &MXFP4_CODES))
         }
     }
 
@@ -284,7 +300,7 @@ impl QuantisedFormat for Q5K {
         // SAFETY: the sub-block has 4 bytes for 8 groups and one plane.
         unsafe {
             let (nibbles, plane) = (nibbles::<L>(codes, half), L::bytes(codes.add(4 * GROUP)));
-            quad::<L>(|group| L::with_bits(nibbles[group], plane, 4 - (4 * half + group) as i32, 0x10))
+            quad!(|group| L::with_bits(nibbles[group], plane, 4 - (4 * half + group) as i32, 0x10))
         }
     }
 
@@ -324,7 +340,7 @@ impl QuantisedFormat for Q6K {
         // SAFETY: the sub-block has 4 bytes for 8 groups and two planes.
         unsafe {
             let (nibbles, plane) = (nibbles::<L>(codes, half), L::bytes(codes.add((4 + half) * GROUP)));
-            quad::<L>(|group| L::with_bits(nibbles[group], plane, 4 - 2 * group as i32, 0x30))
+            quad!(|group| L::with_bits(nibbles[group], plane, 4 - 2 * group as i32, 0x30))
         }
     }
 

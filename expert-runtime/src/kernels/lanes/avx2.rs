@@ -18,10 +18,21 @@ pub(in super::super) struct Avx2;
 /// The largest code of which four groups' sums of two products fit into 16 bits: 4 · 2 · 32 · 127 < 2^15.
 const FOUR_GROUPS: i32 = 32;
 
-/// Applies `compute` to each half.
-#[inline(always)]
-fn each<A: Copy, B>(halves: [A; 2], compute: impl Fn(A) -> B) -> [B; 2] {
-    [compute(halves[0]), compute(halves[1])]
+/// Computes with each half. A closure here would not always be inlined, and a call costs a hundredfold.
+macro_rules! each {
+    ($halves:expr, |$half:ident| $result:expr) => {{
+        let [first, second] = $halves;
+        [
+            {
+                let $half = first;
+                $result
+            },
+            {
+                let $half = second;
+                $result
+            },
+        ]
+    }};
 }
 
 /// # Safety
@@ -53,13 +64,46 @@ unsafe fn signed_dot(sum: __m256i, codes: [__m256i; 4], activations: [__m256i; 4
 unsafe fn unsigned_dot<F: QuantisedFormat>(sum: __m256i, codes: [__m256i; 4], activations: [__m256i; 4]) -> __m256i {
     // SAFETY: as the caller says.
     unsafe {
-        let pairs = |group: usize| _mm256_maddubs_epi16(codes[group], activations[group]);
-        let (first, second) = (_mm256_add_epi16(pairs(0), pairs(1)), _mm256_add_epi16(pairs(2), pairs(3)));
+        let (first, second) = (
+            _mm256_add_epi16(
+                _mm256_maddubs_epi16(codes[0], activations[0]),
+                _mm256_maddubs_epi16(codes[1], activations[1]),
+            ),
+            _mm256_add_epi16(
+                _mm256_maddubs_epi16(codes[2], activations[2]),
+                _mm256_maddubs_epi16(codes[3], activations[3]),
+            ),
+        );
         if F::LARGEST < FOUR_GROUPS {
             return widened(sum, _mm256_add_epi16(first, second));
         }
         widened(widened(sum, first), second)
     }
+}
+
+/// Four activations in every lane.
+///
+/// # Safety
+/// The machine has AVX2 and 4 activations are readable.
+#[inline(always)]
+unsafe fn broadcast(activations: *const i8) -> __m256i {
+    // SAFETY: as the caller says.
+    unsafe { _mm256_set1_epi32(activations.cast::<i32>().read_unaligned()) }
+}
+
+/// The dot products of half `HALF` of the lanes.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn half_dot<F: QuantisedFormat, const HALF: usize>(
+    sum: __m256i,
+    codes: &[[__m256i; 2]; 4],
+    activations: [__m256i; 4],
+) -> __m256i {
+    let codes = [codes[0][HALF], codes[1][HALF], codes[2][HALF], codes[3][HALF]];
+    // SAFETY: as the caller says.
+    unsafe { if F::SIGNED { signed_dot(sum, codes, activations) } else { unsigned_dot::<F>(sum, codes, activations) } }
 }
 
 impl Lanes for Avx2 {
@@ -78,13 +122,13 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn low_nibbles(bytes: Self::Bytes) -> Self::Bytes {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(bytes, |bytes| unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(15)) })
+        each!(bytes, |bytes| unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(15)) })
     }
 
     #[inline(always)]
     unsafe fn high_nibbles(bytes: Self::Bytes) -> Self::Bytes {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(bytes, |bytes| unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(15)) })
+        each!(bytes, |bytes| unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(15)) })
     }
 
     #[inline(always)]
@@ -93,7 +137,7 @@ impl Lanes for Avx2 {
         unsafe {
             let count = _mm_cvtsi32_si128(left.abs());
             let mask = _mm256_set1_epi8(mask.cast_signed());
-            let bits = each(plane, |plane| {
+            let bits = each!(plane, |plane| {
                 let shifted = if left < 0 { _mm256_srl_epi16(plane, count) } else { _mm256_sll_epi16(plane, count) };
                 _mm256_and_si256(shifted, mask)
             });
@@ -106,7 +150,7 @@ impl Lanes for Avx2 {
         // SAFETY: the table has the 16 bytes that are read.
         unsafe {
             let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
-            each(codes, |codes| _mm256_shuffle_epi8(table, codes))
+            each!(codes, |codes| _mm256_shuffle_epi8(table, codes))
         }
     }
 
@@ -125,24 +169,20 @@ impl Lanes for Avx2 {
     ) -> Self::Integers {
         // SAFETY: 16 activations are readable, as the trait asks, 4 for each group.
         unsafe {
-            let four = |group| _mm256_set1_epi32(activations.cast::<i32>().add(group).read_unaligned());
-            let activations = [four(0), four(1), four(2), four(3)];
-            let half = |half: usize| {
-                let codes = [codes[0][half], codes[1][half], codes[2][half], codes[3][half]];
-                if F::SIGNED {
-                    signed_dot(sums[half], codes, activations)
-                } else {
-                    unsigned_dot::<F>(sums[half], codes, activations)
-                }
-            };
-            [half(0), half(1)]
+            let activations = [
+                broadcast(activations),
+                broadcast(activations.add(4)),
+                broadcast(activations.add(8)),
+                broadcast(activations.add(12)),
+            ];
+            [half_dot::<F, 0>(sums[0], codes, activations), half_dot::<F, 1>(sums[1], codes, activations)]
         }
     }
 
     #[inline(always)]
     unsafe fn convert(integers: Self::Integers) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(integers, |integers| unsafe { _mm256_cvtepi32_ps(integers) })
+        each!(integers, |integers| unsafe { _mm256_cvtepi32_ps(integers) })
     }
 
     #[inline(always)]
@@ -154,13 +194,13 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn halves(source: *const u8) -> Self::Floats {
         // SAFETY: 32 bytes are readable, as the trait asks.
-        each([0, 16], |at| unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.add(at).cast())) })
+        each!([0, 16], |at| unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.add(at).cast())) })
     }
 
     #[inline(always)]
     unsafe fn upper_halves(source: *const u8) -> Self::Floats {
         // SAFETY: 32 bytes are readable, as the trait asks.
-        each([0, 16], |at| unsafe {
+        each!([0, 16], |at| unsafe {
             let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.add(at).cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
         })
@@ -169,7 +209,7 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn powers(source: *const u8) -> Self::Floats {
         // SAFETY: 16 bytes are readable, as the trait asks.
-        each([0, 8], |at| unsafe {
+        each!([0, 8], |at| unsafe {
             let doubled = _mm256_slli_epi32::<23>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source.add(at).cast())));
             let doubled = _mm256_max_epi32(doubled, _mm256_set1_epi32(0x0040_0000));
             _mm256_mul_ps(_mm256_castsi256_ps(doubled), _mm256_set1_ps(0.5))
@@ -179,13 +219,13 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn unsigned(source: *const u8) -> Self::Floats {
         // SAFETY: 16 bytes are readable, as the trait asks.
-        each([0, 8], |at| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source.add(at).cast()))) })
+        each!([0, 8], |at| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source.add(at).cast()))) })
     }
 
     #[inline(always)]
     unsafe fn signed(source: *const u8) -> Self::Floats {
         // SAFETY: 16 bytes are readable, as the trait asks.
-        each([0, 8], |at| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source.add(at).cast()))) })
+        each!([0, 8], |at| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source.add(at).cast()))) })
     }
 
     #[inline(always)]
@@ -197,19 +237,19 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn multiply(a: Self::Floats, b: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each([0, 1], |half: usize| unsafe { _mm256_mul_ps(a[half], b[half]) })
+        each!([0, 1], |half| unsafe { _mm256_mul_ps(a[half], b[half]) })
     }
 
     #[inline(always)]
     unsafe fn fused(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each([0, 1], |half: usize| unsafe { _mm256_fmadd_ps(a[half], b[half], c[half]) })
+        each!([0, 1], |half| unsafe { _mm256_fmadd_ps(a[half], b[half], c[half]) })
     }
 
     #[inline(always)]
     unsafe fn fused_negative(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each([0, 1], |half: usize| unsafe { _mm256_fnmadd_ps(a[half], b[half], c[half]) })
+        each!([0, 1], |half| unsafe { _mm256_fnmadd_ps(a[half], b[half], c[half]) })
     }
 
     #[inline(always)]

@@ -16,10 +16,29 @@ use super::{LANES, Lanes};
 #[derive(Clone, Copy)]
 pub(in super::super) struct Neon<const DOT: bool>;
 
-/// Applies `compute` to each quarter.
-#[inline(always)]
-fn each<A: Copy, B>(quarters: [A; 4], compute: impl Fn(A) -> B) -> [B; 4] {
-    [compute(quarters[0]), compute(quarters[1]), compute(quarters[2]), compute(quarters[3])]
+/// Computes with each quarter. A closure here would not always be inlined, and a call costs a hundredfold.
+macro_rules! each {
+    ($quarters:expr, |$quarter:ident| $result:expr) => {{
+        let [first, second, third, fourth] = $quarters;
+        [
+            {
+                let $quarter = first;
+                $result
+            },
+            {
+                let $quarter = second;
+                $result
+            },
+            {
+                let $quarter = third;
+                $result
+            },
+            {
+                let $quarter = fourth;
+                $result
+            },
+        ]
+    }};
 }
 
 /// The quarters' numbers.
@@ -103,25 +122,25 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     unsafe fn bytes(source: *const u8) -> Self::Bytes {
         // SAFETY: 64 bytes are readable, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { vld1q_u8(source.add(16 * quarter)) })
+        each!(QUARTERS, |quarter| unsafe { vld1q_u8(source.add(16 * quarter)) })
     }
 
     #[inline(always)]
     unsafe fn low_nibbles(bytes: Self::Bytes) -> Self::Bytes {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(bytes, |bytes| unsafe { vandq_u8(bytes, vdupq_n_u8(15)) })
+        each!(bytes, |bytes| unsafe { vandq_u8(bytes, vdupq_n_u8(15)) })
     }
 
     #[inline(always)]
     unsafe fn high_nibbles(bytes: Self::Bytes) -> Self::Bytes {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(bytes, |bytes| unsafe { vshrq_n_u8::<4>(bytes) })
+        each!(bytes, |bytes| unsafe { vshrq_n_u8::<4>(bytes) })
     }
 
     #[inline(always)]
     unsafe fn with_bits(codes: Self::Bytes, plane: Self::Bytes, left: i32, mask: u8) -> Self::Bytes {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(QUARTERS, |quarter| unsafe {
+        each!(QUARTERS, |quarter| unsafe {
             let bits = vandq_u8(vshlq_u8(plane[quarter], vdupq_n_s8(left as i8)), vdupq_n_u8(mask));
             vorrq_u8(codes[quarter], bits)
         })
@@ -132,7 +151,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         // SAFETY: the table has the 16 bytes that are read.
         unsafe {
             let table = vreinterpretq_u8_s8(vld1q_s8(table.as_ptr()));
-            each(codes, |codes| vqtbl1q_u8(table, codes))
+            each!(codes, |codes| vqtbl1q_u8(table, codes))
         }
     }
 
@@ -154,7 +173,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
             unsafe {
                 let four = activations.cast::<i32>().add(group).read_unaligned();
                 let activations = vreinterpretq_s8_s32(vdupq_n_s32(four));
-                sums = each(QUARTERS, |quarter| {
+                sums = each!(QUARTERS, |quarter| {
                     let codes = vreinterpretq_s8_u8(codes[quarter]);
                     if DOT {
                         dot_of_four(sums[quarter], codes, activations)
@@ -170,25 +189,25 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     unsafe fn convert(integers: Self::Integers) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(integers, |integers| unsafe { vcvtq_f32_s32(integers) })
+        each!(integers, |integers| unsafe { vcvtq_f32_s32(integers) })
     }
 
     #[inline(always)]
     unsafe fn floats(source: *const u8) -> Self::Floats {
         // SAFETY: 64 bytes are readable, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { vreinterpretq_f32_u8(vld1q_u8(source.add(16 * quarter))) })
+        each!(QUARTERS, |quarter| unsafe { vreinterpretq_f32_u8(vld1q_u8(source.add(16 * quarter))) })
     }
 
     #[inline(always)]
     unsafe fn halves(source: *const u8) -> Self::Floats {
         // SAFETY: 32 bytes are readable, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { four_halves(source.add(8 * quarter)) })
+        each!(QUARTERS, |quarter| unsafe { four_halves(source.add(8 * quarter)) })
     }
 
     #[inline(always)]
     unsafe fn upper_halves(source: *const u8) -> Self::Floats {
         // SAFETY: 32 bytes are readable, as the trait asks.
-        each(QUARTERS, |quarter| unsafe {
+        each!(QUARTERS, |quarter| unsafe {
             let halves = vreinterpret_u16_u8(vld1_u8(source.add(8 * quarter)));
             vreinterpretq_f32_u32(vshll_n_u16::<16>(halves))
         })
@@ -198,7 +217,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     unsafe fn powers(source: *const u8) -> Self::Floats {
         // SAFETY: 16 bytes are readable, as the trait asks.
         unsafe {
-            each(wide_unsigned(source), |exponents| {
+            each!(wide_unsigned(source), |exponents| {
                 let doubled = vmaxq_u32(vshlq_n_u32::<23>(exponents), vdupq_n_u32(0x0040_0000));
                 vmulq_f32(vreinterpretq_f32_u32(doubled), vdupq_n_f32(0.5))
             })
@@ -208,7 +227,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     unsafe fn unsigned(source: *const u8) -> Self::Floats {
         // SAFETY: 16 bytes are readable, as the trait asks.
-        unsafe { each(wide_unsigned(source), |integers| vcvtq_f32_u32(integers)) }
+        unsafe { each!(wide_unsigned(source), |integers| vcvtq_f32_u32(integers)) }
     }
 
     #[inline(always)]
@@ -216,7 +235,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         // SAFETY: 16 bytes are readable, as the trait asks.
         unsafe {
             // A byte moved to the top of its word and back keeps its sign.
-            each(wide_unsigned(source), |integers| {
+            each!(wide_unsigned(source), |integers| {
                 let top = vreinterpretq_s32_u32(vshlq_n_u32::<24>(integers));
                 vcvtq_f32_s32(vshrq_n_s32::<24>(top))
             })
@@ -232,19 +251,19 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     unsafe fn multiply(a: Self::Floats, b: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { vmulq_f32(a[quarter], b[quarter]) })
+        each!(QUARTERS, |quarter| unsafe { vmulq_f32(a[quarter], b[quarter]) })
     }
 
     #[inline(always)]
     unsafe fn fused(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { vfmaq_f32(c[quarter], a[quarter], b[quarter]) })
+        each!(QUARTERS, |quarter| unsafe { vfmaq_f32(c[quarter], a[quarter], b[quarter]) })
     }
 
     #[inline(always)]
     unsafe fn fused_negative(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
         // SAFETY: the machine has the instruction set, as the trait asks.
-        each(QUARTERS, |quarter| unsafe { vfmsq_f32(c[quarter], a[quarter], b[quarter]) })
+        each!(QUARTERS, |quarter| unsafe { vfmsq_f32(c[quarter], a[quarter], b[quarter]) })
     }
 
     #[inline(always)]
