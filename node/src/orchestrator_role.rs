@@ -400,10 +400,7 @@ fn addresses(
 
 /// What placement needs to know of each expert. Weights are held as f32, whatever they are stored as.
 fn expert_specs(manifest: &Manifest) -> Vec<ExpertSpec> {
-    let resident = |id: ExpertId| -> u64 {
-        manifest.expert_tensors(id).map(|tensor| tensor.shape.iter().product::<u64>() * 4).sum()
-    };
-    manifest.experts().into_iter().map(|id| ExpertSpec { id, bytes: resident(id) }).collect()
+    manifest.experts().into_iter().map(|id| ExpertSpec { id, bytes: manifest.expert_bytes(id) }).collect()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OrchestratorError> {
