@@ -157,11 +157,7 @@ impl Holdings {
     }
 
     /// Fetches what is not in the cache.
-    async fn arrive(
-        &self,
-        server: &impl TensorServer,
-        entries: &[TensorEntry],
-    ) -> Result<Arrived, LoadExpertError> {
+    async fn arrive(&self, server: &impl TensorServer, entries: &[TensorEntry]) -> Result<Arrived, LoadExpertError> {
         let fetched = futures::future::try_join_all(entries.iter().map(|entry| self.tensor(server, entry))).await?;
         if fetched.iter().all(Option::is_none) {
             return Ok(Arrived::Cached);
