@@ -39,7 +39,15 @@ pub(super) struct Loader<'a> {
 impl<'a> Loader<'a> {
     /// A loader that has read nothing yet.
     pub(super) fn new(checkpoint: &'a Checkpoint, engine: Arc<dyn Engine>, progress: &'a mut dyn FnMut(u64)) -> Self {
-        Self { checkpoint, config: checkpoint.config(), engine, progress, bytes_done: 0, resident_bytes: 0, mapped: Vec::new() }
+        Self {
+            checkpoint,
+            config: checkpoint.config(),
+            engine,
+            progress,
+            bytes_done: 0,
+            resident_bytes: 0,
+            mapped: Vec::new(),
+        }
     }
 
     /// Reads the whole trunk.
