@@ -33,7 +33,7 @@ pub fn set_threads(wanted: usize) -> Result<(), ThreadsError> {
     if wanted == 0 {
         return Err(ThreadsError::Zero);
     }
-    let running = process(wanted).threads();
+    let running = process(|| wanted).threads();
     if running == wanted { Ok(()) } else { Err(ThreadsError::AlreadyRunning { wanted, running }) }
 }
 
@@ -91,14 +91,16 @@ fn current<T>(use_them: impl FnOnce(&Workers) -> T) -> T {
     let own = OWN.with_borrow(Clone::clone);
     match own {
         Some(workers) => use_them(&workers),
-        None => use_them(process(std::thread::available_parallelism().map_or(1, usize::from))),
+        None => use_them(process(|| std::thread::available_parallelism().map_or(1, usize::from))),
     }
 }
 
-/// The process's threads; `wanted` of them if they do not run yet.
-fn process(wanted: usize) -> &'static Workers {
+/// The process's threads; `wanted` of them if they do not run yet. It is asked only then: to count the machine's cores
+/// takes several system calls, and this is called for every product.
+fn process(wanted: impl FnOnce() -> usize) -> &'static Workers {
     static PROCESS: OnceLock<Workers> = OnceLock::new();
     PROCESS.get_or_init(|| {
+        let wanted = wanted();
         #[cfg(feature = "burn")]
         {
             // burn's strips are computed on rayon's threads, which must not be more.
