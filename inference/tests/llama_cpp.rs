@@ -19,9 +19,31 @@ use loaded::{LoadedModel, largest_difference};
 use neuro_expert_runtime::default_engine;
 use neuro_inference::sampler::greedy;
 
+/// The largest difference of a logit, two to three times what is seen (in parentheses). Logits are about 1.4 on average
+/// and 4 at most. The experts and the router of these models choose the same way in both programs.
+///
+/// Both round activations for weights in blocks, each in its own way: llama.cpp with one scale in half precision for 32
+/// of them, for 256 where the weights come in blocks of 256, and queries to half precision before they meet the keys;
+/// we with one f32 scale for 32. A value that lies between two of 8 bits falls to another side then, and after the
+/// first products the two roundings are as good as independent: half a percent of noise each, more for 256. For
+/// weights of 16 bits llama.cpp rounds activations to the weights' type, which has 11 or 8 significant bits.
 fn tolerance(name: &str) -> f32 {
     match name {
-        _ => 1e9,
+        // 8e-6, 5e-6, 5e-6: only the order of additions differs.
+        "f32" | "gpt_oss" | "qwen2_moe" => 2e-5,
+        // 5e-5: latent attention adds over vectors of another shape.
+        "deepseek_v2" | "deepseek_v3" => 1e-4,
+        // 4e-3
+        "f16" => 1e-2,
+        // 3.5e-2
+        "bf16" => 8e-2,
+        // 5.8e-2 to 7.4e-2
+        "q8_0" | "q4_0" | "iq4_nl" | "mxfp4" => 0.16,
+        // 0.13, 0.19, 0.21
+        "q4_k" | "q5_k" | "q6_k" => 0.45,
+        // 8.9e-2: two layers more than the others, with activations in blocks only in the experts.
+        "gpt_oss-mxfp4" => 0.2,
+        _ => 0.0,
     }
 }
 
@@ -36,7 +58,7 @@ fn read_json<T: serde::de::DeserializeOwned>(name: &str) -> T {
 
 /// llama.cpp's logits of the last position of every prompt.
 fn expected(name: &str, prompts: usize) -> Vec<Vec<f32>> {
-    let bytes = std::fs::read(references().join(name).with_extension("f32")).expect("run make");
+    let bytes = std::fs::read(references().join(name).with_extension("f32")).expect("llama.cpp's logits");
     let values: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     values.chunks(values.len() / prompts).map(<[f32]>::to_vec).collect()
 }
@@ -59,7 +81,6 @@ fn check(file: &ExportedFile, folder: &Path, hashes: &BTreeMap<String, String>) 
     for (prompt, expected) in prompts.iter().zip(expected(name, prompts.len())) {
         let logits = model.forward(&mut model.cache(), prompt);
         let difference = largest_difference(&logits, &expected);
-        println!("   {name} {} {difference:e}", prompt.len());
         largest = largest.max(difference);
         assert!(difference <= tolerance(name), "{name}: {difference} after {} tokens", prompt.len());
         if lead(&expected) > tolerance(name) {
@@ -67,6 +88,7 @@ fn check(file: &ExportedFile, folder: &Path, hashes: &BTreeMap<String, String>) 
             decided += 1;
         }
     }
+    assert!(decided > 0, "{name}: every prompt hangs on a near tie");
     println!("{name}: largest difference of a logit {largest:e}, {decided} of {} prompts decided", prompts.len());
 }
 
@@ -81,7 +103,7 @@ fn every_type_gives_what_llama_cpp_gives() {
 #[test]
 fn other_families_give_what_llama_cpp_gives() {
     let (folder, hashes) = (tempfile::tempdir().expect("a folder"), read_json("hashes.json"));
-    for file in families().iter().filter(|file| references().join(&file.name).with_extension("f32").exists()) {
-        check(file, folder.path(), &hashes);
+    for file in families() {
+        check(&file, folder.path(), &hashes);
     }
 }

@@ -20,22 +20,26 @@ pub struct ExportedFile {
 
 /// The wide model once in every type.
 pub fn every_type() -> Vec<ExportedFile> {
-    TensorType::ALL.into_iter().map(|tensor_type| file(tensor_type.name(), "llama_cpp/source", tensor_type, &[])).collect()
+    TensorType::ALL
+        .into_iter()
+        .map(|tensor_type| file(tensor_type.name(), "llama_cpp/source", tensor_type, &[]))
+        .collect()
 }
 
 /// The families that have no GGUF fixtures of their own.
 pub fn families() -> Vec<ExportedFile> {
     let f32 = |name, source| file(name, source, TensorType::F32, &[]);
     vec![
-        f32("deepseek_v2", "deepseek_v2-7-bfloat16"),
+        f32("deepseek_v2", "llama_cpp/deepseek_v2"),
         f32("deepseek_v3", "deepseek_v3-7-bfloat16"),
-        f32("gpt_oss", "gpt_oss-7-bfloat16"),
+        f32("gpt_oss", "llama_cpp/gpt_oss"),
         file("gpt_oss-mxfp4", "gpt_oss-16-bfloat16", TensorType::F32, &["*_exps.weight=mxfp4"]),
-        f32("qwen2_moe", "qwen2_moe-7-bfloat16"),
+        f32("qwen2_moe", "llama_cpp/qwen2_moe"),
     ]
 }
 
-fn file(name: &str, source: &'static str, tensor_type: TensorType, overrides: &[&str]) -> ExportedFile {
+/// What is made of the fixture `source`: floats in `tensor_type`, and what `overrides` says.
+pub fn file(name: &str, source: &'static str, tensor_type: TensorType, overrides: &[&str]) -> ExportedFile {
     let overrides = overrides.iter().map(|text| text.parse().expect("a good override")).collect();
     ExportedFile { name: name.to_owned(), source, choice: TypeChoice { tensor_type: Some(tensor_type), overrides } }
 }
@@ -51,9 +55,14 @@ impl ExportedFile {
         fixtures().join(self.source)
     }
 
+    /// Where it lies in `folder`.
+    pub fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.name).with_extension("gguf")
+    }
+
     /// Makes it in `folder`, over one that may be there.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let path = folder.join(&self.name).with_extension("gguf");
+        let path = self.path(folder);
         let checkpoint = Checkpoint::open(&self.source()).expect("the fixture is good");
         let conversion = Conversion::plan(&checkpoint, &self.choice).expect("the format has words for it");
         conversion.write(&path, &mut |_| {}).expect("room for a file");
