@@ -15,6 +15,7 @@ pub mod functions;
 pub mod instruction_set;
 mod lanes;
 pub(crate) mod layer;
+mod memory;
 pub(crate) mod operand;
 #[cfg(test)]
 pub(crate) mod oracle;

@@ -17,11 +17,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use neuro_primitives::{ActivationFormat, Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
-use rayon::prelude::*;
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};
 use crate::source::{ExpertSource, SourceError, StoredExpert};
-use crate::threads::threads;
+use crate::threads::{collect, threads};
 
 use residency::{Residency, Taken, TakenState};
 
@@ -220,7 +219,7 @@ impl ExpertPool {
         self.residency().count_call(&experts);
         let outputs = self.with_experts(&experts, |index, expert| expert.forward(&hidden.gather(&rows[index])))?;
         let sum = |row: usize| self.sum(layer, row, routes, &places[row], &outputs);
-        side_by_side(routes.count(), PARALLEL_ROWS, sum).into_iter().collect()
+        in_stretches(routes.count(), sum).into_iter().collect()
     }
 
     fn check(&self, hidden: &Activations, routes: &Routes) -> Result<(), PoolError> {
@@ -238,7 +237,7 @@ impl ExpertPool {
     }
 
     /// What `work` makes of each of `experts`, in their order. Experts that are in memory and those that fit beside
-    /// them are worked on side by side; the others after they were given back.
+    /// them are taken together; the others after those were given back.
     fn with_experts<T: Send>(
         &self,
         experts: &[ExpertId],
@@ -248,10 +247,9 @@ impl ExpertPool {
         let mut wanted: Vec<(usize, ExpertId)> = experts.iter().copied().enumerate().collect();
         while !wanted.is_empty() {
             let group = self.take(&wanted)?;
-            let worked = side_by_side(group.taken.len(), 2, |index| {
-                let taken = &group.taken[index];
-                Ok(work(taken.place, self.ready(taken)?.as_ref())?)
-            });
+            // One after the other: each uses all compute threads.
+            let one = |taken: &Taken| Ok(work(taken.place, self.ready(taken)?.as_ref())?);
+            let worked = group.taken.iter().map(one).collect();
             for (taken, result) in group.taken.iter().zip(in_order(&group.taken, worked)?) {
                 results[taken.place] = Some(result);
             }
@@ -354,15 +352,16 @@ fn in_order<T>(taken: &[Taken], results: Vec<Result<T, PoolError>>) -> Result<Ve
     }
 }
 
-/// `compute` for every index below `count`, results in order: on several threads if there are at least `worth` items.
-/// Each item is computed alone, so this changes no bit. With one thread everything stays on the caller's: handing it
-/// over and waiting would cost a micro-task more than its own hop over loopback.
-fn side_by_side<T: Send>(count: usize, worth: usize, compute: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
-    if count < worth || threads() == 1 {
-        (0..count).map(compute).collect()
-    } else {
-        (0..count).into_par_iter().map(compute).collect()
+/// `compute` for every row below `count`, results in order: in one stretch for each compute thread where there are rows
+/// enough. Each row is computed alone, so this changes no bit.
+fn in_stretches<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = threads();
+    if count < PARALLEL_ROWS || threads == 1 {
+        return (0..count).map(compute).collect();
     }
+    let stretch = count.div_ceil(threads);
+    let compute = |item: usize| (item * stretch..count.min((item + 1) * stretch)).map(&compute).collect::<Vec<_>>();
+    collect(count.div_ceil(stretch), compute).into_iter().flatten().collect()
 }
 
 /// Rows from which on their sums are worth a second thread: a row of 4096 values takes a few microseconds.

@@ -99,9 +99,12 @@ fn current<T>(use_them: impl FnOnce(&Workers) -> T) -> T {
 fn process(wanted: usize) -> &'static Workers {
     static PROCESS: OnceLock<Workers> = OnceLock::new();
     PROCESS.get_or_init(|| {
-        // Experts that are computed side by side run on rayon's threads, which must not be more.
-        let named = |index| format!("neuro-experts-{index}");
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(wanted).thread_name(named).build_global();
+        #[cfg(feature = "burn")]
+        {
+            // burn's strips are computed on rayon's threads, which must not be more.
+            let named = |index| format!("neuro-strips-{index}");
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(wanted).thread_name(named).build_global();
+        }
         Workers::new(wanted)
     })
 }

@@ -4,7 +4,7 @@
 //! contribution rule.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use neuro_expert_runtime::{Engine, ExpertPool, default_engine};
@@ -69,6 +69,9 @@ pub struct LoadProgress {
 /// A model whose trunk and experts live in this process.
 pub struct LocalCompleter {
     model: ModelSummary,
+    /// The model's id: made when it is first asked for, because hashing takes as long as loading.
+    id: OnceLock<String>,
+    checkpoint: Arc<Checkpoint>,
     tokenizer: Arc<Tokenizer>,
     chat_template: Option<ChatTemplate>,
     trunk: Arc<Trunk>,
@@ -96,8 +99,8 @@ impl LocalCompleter {
         let decoder =
             TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: Arc::new(experts) };
         let jobs = JobRunner::start(options.jobs, decoder)?;
-        let model = summary(&checkpoint, options.name.unwrap_or_else(|| folder_name(dir)))?;
-        Ok(Self { model, tokenizer, chat_template, trunk, pool, jobs })
+        let model = summary(&checkpoint, options.name.unwrap_or_else(|| folder_name(dir)));
+        Ok(Self { model, id: OnceLock::new(), checkpoint, tokenizer, chat_template, trunk, pool, jobs })
     }
 
     /// The jobs, for status views.
@@ -121,7 +124,9 @@ impl LocalCompleter {
 
 impl Completer for LocalCompleter {
     fn model(&self) -> ModelSummary {
-        self.model.clone()
+        // A tensor that was there when the checkpoint was opened is there now: there is nothing to report.
+        let id = self.id.get_or_init(|| weights_hash(&self.checkpoint).unwrap_or_default());
+        ModelSummary { id: id.clone(), ..self.model.clone() }
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -145,16 +150,17 @@ impl Completer for LocalCompleter {
     }
 }
 
-fn summary(checkpoint: &Checkpoint, name: String) -> Result<ModelSummary, CheckpointError> {
+/// All of the summary but the id.
+fn summary(checkpoint: &Checkpoint, name: String) -> ModelSummary {
     let config = checkpoint.config();
-    Ok(ModelSummary {
-        id: weights_hash(checkpoint)?,
+    ModelSummary {
+        id: String::new(),
         name,
         created_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         context: config.context,
         vocab_size: config.vocab_size,
         eos: config.eos.clone(),
-    })
+    }
 }
 
 /// Names these exact weights: BLAKE3 over the configuration, and over each tensor's name and hash by name, in

@@ -35,8 +35,8 @@ use neuro_inference::{LoadError, Trunk};
 use neuro_model::{Checkpoint, CheckpointError};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
 use neuro_orchestrator::{ExpertSpec, Settings};
+use neuro_primitives::NodeKey;
 use neuro_primitives::key::EntropyError;
-use neuro_primitives::{ExpertId, NodeKey};
 use neuro_protocol::manifest::Manifest;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -398,12 +398,9 @@ fn addresses(
     Ok(Addresses { api: format!("http://{api}"), control: control.to_string(), p2p, ticket: ticket.to_text() })
 }
 
-/// What placement needs to know of each expert. Weights are held as f32, whatever they are stored as.
+/// What placement needs to know of each expert. Weights are held as they are stored, but for a few per cent.
 fn expert_specs(manifest: &Manifest) -> Vec<ExpertSpec> {
-    let resident = |id: ExpertId| -> u64 {
-        manifest.expert_tensors(id).map(|tensor| tensor.shape.iter().product::<u64>() * 4).sum()
-    };
-    manifest.experts().into_iter().map(|id| ExpertSpec { id, bytes: resident(id) }).collect()
+    manifest.experts().into_iter().map(|id| ExpertSpec { id, bytes: manifest.expert_bytes(id) }).collect()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OrchestratorError> {

@@ -27,8 +27,7 @@ impl Comparison {
     /// An argument that is unknown or incomplete.
     pub fn from_arguments(arguments: &[String]) -> Result<Self> {
         let python = std::env::var("NEURO_PEER_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let mut comparison =
-            Self { model: PathBuf::new(), python, prompts: "128,512".to_owned(), json: false };
+        let mut comparison = Self { model: PathBuf::new(), python, prompts: "128,512".to_owned(), json: false };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
             let mut value = || rest.next().cloned().with_context(|| format!("{name} needs a value"));
@@ -63,7 +62,11 @@ impl Comparison {
             cases.extend(side_by_side(&ours, &peer, &threads));
         }
         let document = json!({"bench": "decode", "model": self.model, "results": cases});
-        if self.json { println!("{document:#}") } else { cases.iter().for_each(print_case) }
+        if self.json {
+            println!("{document:#}")
+        } else {
+            cases.iter().for_each(print_case)
+        }
         Ok(())
     }
 }

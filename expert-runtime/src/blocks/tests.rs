@@ -48,8 +48,8 @@ fn simple_types_are_quantised_as_gguf_quantises_them() {
 fn bound(tensor_type: TensorType) -> f32 {
     match tensor_type {
         TensorType::F32 => 0.0,
-        TensorType::F16 => 2.5e-4,
-        TensorType::BF16 => 2e-3,
+        TensorType::F16 => 5e-4,
+        TensorType::BF16 => 4e-3,
         TensorType::Q8_0 => 4.5e-3,
         TensorType::Q6K => 0.04,
         TensorType::Q5K => 0.07,

@@ -124,5 +124,10 @@ mod tests {
         assert!("sse".parse::<InstructionSet>().is_err());
         assert!(InstructionSet::available().contains(&InstructionSet::current()));
         assert!(InstructionSet::Scalar.is_available());
+        // `tests/tools/neon.sh` reads which sets the other tests run under.
+        println!(
+            "instruction sets: {}",
+            InstructionSet::available().iter().map(|set| set.name()).collect::<Vec<_>>().join(" ")
+        );
     }
 }

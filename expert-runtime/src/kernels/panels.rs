@@ -12,6 +12,7 @@ use neuro_primitives::TensorType;
 
 use super::format::{BF16, F16, F32, FloatFormat, Iq4Nl, Mxfp4, Q4_0, Q4K, Q5K, Q6K, Q8_0, QuantisedFormat};
 use super::lanes::LANES;
+use super::memory::{ALIGNMENT, Memory};
 use super::shared::Shared;
 use crate::blocks::BlockError;
 use crate::engine::{EngineError, Weight};
@@ -30,9 +31,6 @@ struct Layout {
     stride: usize,
 }
 
-/// A cache line, and what the widest registers load.
-const ALIGNMENT: usize = 64;
-
 /// Panels that one thread repacks at a time: a few hundred KiB.
 const REPACKED_TOGETHER: usize = 8;
 
@@ -42,9 +40,7 @@ pub(crate) struct Panels {
     rows: usize,
     columns: usize,
     layout: Layout,
-    /// Starts at the first address in it that is a multiple of [`ALIGNMENT`].
-    memory: Vec<u8>,
-    start: usize,
+    memory: Memory,
 }
 
 impl Layout {
@@ -87,16 +83,14 @@ impl Panels {
         weight.check()?;
         let layout = Layout::of(weight.tensor_type, weight.columns);
         let count = weight.rows.div_ceil(LANES);
-        // Zeroed memory comes from the system untouched, so its pages are first written by the threads that fill them.
-        let mut memory = vec![0; count * layout.stride + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        let filled = fill(&mut memory[start..][..count * layout.stride], layout, weight);
+        let mut memory = Memory::zeroed(count * layout.stride);
+        let filled = fill(memory.bytes_mut(), layout, weight);
         if let Some((index, value)) = filled {
             let source = BlockError::NotFinite { index, value };
             return Err(EngineError::Elements { name: weight.name.to_owned(), source });
         }
         let (tensor_type, rows, columns) = (weight.tensor_type, weight.rows, weight.columns);
-        Ok(Self { tensor_type, rows, columns, layout, memory, start })
+        Ok(Self { tensor_type, rows, columns, layout, memory })
     }
 
     /// How the weights are stored.
@@ -125,12 +119,12 @@ impl Panels {
     /// When there is no such panel: a bug of ours.
     pub(super) fn panel(&self, index: usize) -> &[u8] {
         let bytes = self.layout.sub_blocks * self.layout.code_bytes + self.layout.scale_bytes;
-        &self.memory[self.start + index * self.layout.stride..][..bytes]
+        &self.memory.bytes()[index * self.layout.stride..][..bytes]
     }
 
     /// The memory they take.
     pub(crate) const fn resident_bytes(&self) -> u64 {
-        self.memory.len() as u64
+        (self.count() * self.layout.stride) as u64
     }
 }
 

@@ -6,6 +6,7 @@
 mod attention;
 mod feed_forward;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use neuro_expert_runtime::{Engine, Linear, Weight, blocks};
@@ -31,12 +32,22 @@ pub(super) struct Loader<'a> {
     bytes_done: u64,
     /// Bytes that the parts built so far take.
     resident_bytes: u64,
+    /// Mapped bytes that were read and whose pages are still counted as this process's memory.
+    mapped: Vec<&'a [u8]>,
 }
 
 impl<'a> Loader<'a> {
     /// A loader that has read nothing yet.
     pub(super) fn new(checkpoint: &'a Checkpoint, engine: Arc<dyn Engine>, progress: &'a mut dyn FnMut(u64)) -> Self {
-        Self { checkpoint, config: checkpoint.config(), engine, progress, bytes_done: 0, resident_bytes: 0 }
+        Self {
+            checkpoint,
+            config: checkpoint.config(),
+            engine,
+            progress,
+            bytes_done: 0,
+            resident_bytes: 0,
+            mapped: Vec::new(),
+        }
     }
 
     /// Reads the whole trunk.
@@ -63,23 +74,33 @@ impl<'a> Loader<'a> {
         let embedding = Embedding::new(&table, self.config.vocab_size, self.config.d_model)
             .map_err(|source| LoadError::Elements { name: names::EMBEDDING.to_owned(), source })?;
         self.resident_bytes += embedding.resident_bytes();
+        self.release();
         Ok(embedding)
     }
 
     fn layer(&mut self, number: u16, layer: usize) -> Result<Layer, LoadError> {
         let names = names::layer(self.config, layer);
-        Ok(Layer {
+        let layer = Layer {
             number,
             attention_norm: self.norm(&names.input_norm, self.config.rms_eps)?,
             attention: self.attention(layer, &names.attention)?,
             feed_forward_norm: self.norm(&names.feed_forward_norm, self.config.rms_eps)?,
             feed_forward: self.feed_forward(number, &names.feed_forward)?,
-        })
+        };
+        self.release();
+        Ok(layer)
     }
 
     fn lm_head(&mut self) -> Result<LmHead, LoadError> {
         let norm = self.norm(names::FINAL_NORM, self.config.rms_eps)?;
-        Ok(LmHead::new(norm, Projection::new(self.linear(names::output(self.config))?, None)))
+        let projection = Projection::new(self.linear(names::output(self.config))?, None);
+        self.release();
+        Ok(LmHead::new(norm, projection))
+    }
+
+    /// Gives up the pages of what was read: the engine has its own copy, and a model is to take memory once.
+    fn release(&mut self) {
+        self.mapped.drain(..).for_each(|bytes| self.checkpoint.release(bytes));
     }
 
     fn norm(&mut self, name: &str, epsilon: f32) -> Result<RmsNorm, LoadError> {
@@ -123,6 +144,9 @@ impl<'a> Loader<'a> {
     fn tensor(&mut self, name: &str) -> Result<TensorData<'a>, LoadError> {
         let tensor = self.checkpoint.tensor(name)?;
         self.bytes_done += tensor.bytes.len() as u64;
+        if let Cow::Borrowed(bytes) = tensor.bytes {
+            self.mapped.push(bytes);
+        }
         (self.progress)(self.bytes_done);
         Ok(tensor)
     }

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use neuro_expert_runtime::{
-    ExpertSource, ExpertTensors, SourceError, StoredExpert, TakeWeights, expert_weights, input_format,
+    EngineError, ExpertSource, ExpertTensors, ExpertWeights, SourceError, StoredExpert, TakeWeights, expert_weights,
 };
 use neuro_model::{ModelConfig, TensorData};
-use neuro_primitives::ExpertId;
+use neuro_primitives::{ActivationFormat, ExpertId};
 use neuro_protocol::manifest::TensorEntry;
 
 use super::cache::TensorCache;
 
-/// The tensors of one expert: gate, up, down.
+/// The tensors of one expert in the cache folder.
 pub struct CachedExpert {
     /// The model's configuration.
     pub config: Arc<ModelConfig>,
-    /// What the manifest says of them.
-    pub entries: [TensorEntry; 3],
+    /// What the manifest says of them: gate, up and down, then their biases where the model has them.
+    pub entries: Vec<TensorEntry>,
     /// Where they lie.
     pub cache: TensorCache,
 }
@@ -25,10 +25,10 @@ impl CachedExpert {
     /// What the pool needs to know before it reads anything.
     #[must_use]
     pub fn stored(&self) -> StoredExpert {
-        let [gate, up, _] = &self.entries;
+        let floats = self.entries.iter().take(2).any(|entry| entry.tensor_type.is_float());
         StoredExpert {
             stored_bytes: self.entries.iter().map(|entry| entry.length).sum(),
-            input_format: input_format([gate.tensor_type, up.tensor_type]),
+            input_format: if floats { ActivationFormat::F32 } else { ActivationFormat::Q8 },
         }
     }
 }
@@ -44,16 +44,30 @@ impl ExpertSource for CachedExpert {
                 SourceError::Unreadable { reason, retryable }
             })
         };
-        let [gate, up, down] = &self.entries;
-        let bytes = [read(gate)?, read(up)?, read(down)?];
-        let [gate, up, down] = [view(gate, &bytes[0]), view(up, &bytes[1]), view(down, &bytes[2])];
-        let weights = expert_weights(&self.config, ExpertTensors { gate, up, down, biases: None })?;
-        Ok(take(&weights)?)
+        let bytes = self.entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(take(&weights(&self.config, &self.entries, &bytes)?)?)
     }
 }
 
+/// The weights that `bytes` are by their `entries`: gate, up and down, then their biases where the model has them.
+///
+/// # Errors
+/// When there are not three or six tensors, or one does not fit the configuration.
+pub fn weights<'a>(
+    config: &ModelConfig,
+    entries: &'a [TensorEntry],
+    bytes: &'a [Vec<u8>],
+) -> Result<ExpertWeights<'a>, EngineError> {
+    let mut tensors = entries.iter().zip(bytes).map(|(entry, bytes)| view(entry, bytes));
+    let mut three = || Some([tensors.next()?, tensors.next()?, tensors.next()?]);
+    let Some([gate, up, down]) = three() else {
+        return Err(EngineError::Backend { message: "an expert has fewer than three tensors".to_owned() });
+    };
+    expert_weights(config, ExpertTensors { gate, up, down, biases: three() })
+}
+
 /// The tensor that `bytes` are by its entry.
-pub fn view<'a>(entry: &'a TensorEntry, bytes: &'a [u8]) -> TensorData<'a> {
+fn view<'a>(entry: &'a TensorEntry, bytes: &'a [u8]) -> TensorData<'a> {
     TensorData {
         name: &entry.name,
         tensor_type: entry.tensor_type,

@@ -173,10 +173,10 @@ fn answer(outbox: &Outbox, frame: &Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neuro_protocol::version::ENGINE_SPEC;
     use neuro_expert_runtime::{ExpertSource, SourceError, StoredExpert, TakeWeights};
     use neuro_primitives::{ExpertId, Hash, ModelId, Route, Routes, Rows};
     use neuro_protocol::frame::ActivationFormat;
+    use neuro_protocol::version::ENGINE_SPEC;
 
     fn compute() -> Compute {
         let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), 4);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use neuro_expert_runtime::{EngineError, ExpertPool, ExpertTensors, PoolError, expert_weights};
+use neuro_expert_runtime::{EngineError, ExpertPool, PoolError};
 use neuro_model::{ModelConfig, names};
 use neuro_network::control::{ChunkStream, ControlClient, ControlError};
 use neuro_primitives::{ExpertId, Hash, Untrusted};
@@ -12,7 +12,7 @@ use neuro_protocol::control::FetchRequest;
 use neuro_protocol::manifest::{Manifest, TensorEntry};
 
 use super::cache::{CacheError, TensorCache};
-use super::cached_expert::{CachedExpert, view};
+use super::cached_expert::{CachedExpert, weights};
 use super::parts::Parts;
 
 /// How often a tensor that arrives damaged is fetched again before the expert is reported as failed.
@@ -105,8 +105,8 @@ impl TensorServer for ControlClient {
 enum Arrived {
     /// All in the cache.
     Cached,
-    /// The cache does not take them: their bytes.
-    Loose([Vec<u8>; 3]),
+    /// The cache does not take them: their bytes, in the order of the entries.
+    Loose(Vec<Vec<u8>>),
 }
 
 impl Holdings {
@@ -133,11 +133,11 @@ impl Holdings {
         &self,
         server: &impl TensorServer,
         expert: ExpertId,
-        entries: &[TensorEntry; 3],
+        entries: &[TensorEntry],
     ) -> Result<(), LoadExpertError> {
         let arrived = self.arrive(server, entries).await?;
         let (config, cache, pool) = (Arc::clone(&self.config), self.cache.clone(), Arc::clone(&self.pool));
-        let source = CachedExpert { config, entries: entries.clone(), cache };
+        let source = CachedExpert { config, entries: entries.to_vec(), cache };
         // Conversion takes milliseconds: not on a network thread.
         let converted = tokio::task::spawn_blocking(move || match arrived {
             Arrived::Cached => hold_cached(&pool, expert, source),
@@ -146,33 +146,27 @@ impl Holdings {
         converted.await.unwrap_or_else(|error| Err(LoadExpertError::Stopped(error.to_string())))
     }
 
-    /// The entries of gate, up and down.
-    fn entries(&self, expert: ExpertId) -> Result<[TensorEntry; 3], LoadExpertError> {
+    /// The entries of gate, up and down, and of their biases where the model has them.
+    fn entries(&self, expert: ExpertId) -> Result<Vec<TensorEntry>, LoadExpertError> {
         let names = names::expert(&self.config, expert);
         let entry = |name: String| {
             let found = self.manifest.expert_tensors(expert).find(|entry| entry.name == name).cloned();
             found.ok_or(LoadExpertError::Unlisted { name, expert })
         };
-        Ok([entry(names.gate)?, entry(names.up)?, entry(names.down)?])
+        [names.gate, names.up, names.down].into_iter().chain(names.biases.into_iter().flatten()).map(entry).collect()
     }
 
     /// Fetches what is not in the cache.
-    async fn arrive(
-        &self,
-        server: &impl TensorServer,
-        [gate, up, down]: &[TensorEntry; 3],
-    ) -> Result<Arrived, LoadExpertError> {
-        let fetched = [self.tensor(server, gate), self.tensor(server, up), self.tensor(server, down)];
-        let [gate_bytes, up_bytes, down_bytes] = fetched;
-        let (gate_bytes, up_bytes, down_bytes) = futures::try_join!(gate_bytes, up_bytes, down_bytes)?;
-        if let (None, None, None) = (&gate_bytes, &up_bytes, &down_bytes) {
+    async fn arrive(&self, server: &impl TensorServer, entries: &[TensorEntry]) -> Result<Arrived, LoadExpertError> {
+        let fetched = futures::future::try_join_all(entries.iter().map(|entry| self.tensor(server, entry))).await?;
+        if fetched.iter().all(Option::is_none) {
             return Ok(Arrived::Cached);
         }
-        let bytes = |bytes: Option<Vec<u8>>, entry: &TensorEntry| match bytes {
+        let bytes = |(bytes, entry): (Option<Vec<u8>>, &TensorEntry)| match bytes {
             Some(bytes) => Ok(bytes),
-            None => self.cache.read(&entry.hash, entry.length),
+            None => Ok(self.cache.read(&entry.hash, entry.length)?),
         };
-        Ok(Arrived::Loose([bytes(gate_bytes, gate)?, bytes(up_bytes, up)?, bytes(down_bytes, down)?]))
+        fetched.into_iter().zip(entries).map(bytes).collect::<Result<_, LoadExpertError>>().map(Arrived::Loose)
     }
 
     /// Sees to it that the tensor is in the cache. Where the cache does not take it: its bytes, whose hash was checked.
@@ -209,12 +203,10 @@ fn hold_cached(pool: &ExpertPool, expert: ExpertId, source: CachedExpert) -> Res
 fn hold_loose(
     pool: &ExpertPool,
     expert: ExpertId,
-    CachedExpert { config, entries: [gate, up, down], .. }: &CachedExpert,
-    bytes: &[Vec<u8>; 3],
+    source: &CachedExpert,
+    bytes: &[Vec<u8>],
 ) -> Result<(), LoadExpertError> {
-    let (gate, up, down) = (view(gate, &bytes[0]), view(up, &bytes[1]), view(down, &bytes[2]));
-    let weights = expert_weights(config, ExpertTensors { gate, up, down, biases: None })?;
-    Ok(pool.insert(expert, &weights)?)
+    Ok(pool.insert(expert, &weights(&source.config, &source.entries, bytes)?)?)
 }
 
 /// Fetches a tensor from where the last attempt broke off. Stops reading once more came than the manifest says.

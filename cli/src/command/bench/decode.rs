@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
+use neuro_expert_runtime::input_format;
 use neuro_model::{Checkpoint, ModelConfig, names};
 use neuro_node::data_dir::DataDir;
 use neuro_node::os::memory;
+use neuro_protocol::traffic::LayerTraffic;
 
 use super::Measurement;
 use super::checkpoint::{self, Shape};
@@ -98,7 +100,8 @@ async fn measure(
     let mut results = round_trip(&root.join("network-1"), small).await?;
     bar.set_message(format!("decoding over {} workers", args.workers));
     let over_workers = over_workers(args, &root.join("network-2"), model).await?;
-    let kind = weights_kind(model)?;
+    let (kind, traffic) = weights_and_traffic(model, args.workers)?;
+    results.extend(traffic);
     let mut fastest = 0.0_f64;
     for threads in thread_counts() {
         bar.set_message(format!("decoding in one process with {threads} threads"));
@@ -113,12 +116,25 @@ async fn measure(
     Ok(results)
 }
 
-/// The type that most of the model's bytes have: that of its experts.
-fn weights_kind(model: &Path) -> Result<String, Failure> {
+/// The type of the model's experts, and what a token costs on the wire in one layer, both ways, beside bf16.
+fn weights_and_traffic(model: &Path, workers: usize) -> Result<(String, Vec<Measurement>), Failure> {
     let checkpoint = Checkpoint::open(model)?;
-    let first = names::experts(checkpoint.config()).next();
-    let tensor = first.map(|id| checkpoint.tensor(&names::expert(checkpoint.config(), id).gate)).transpose()?;
-    Ok(tensor.map_or_else(|| "none".to_owned(), |tensor| tensor.tensor_type.to_string()))
+    let config = checkpoint.config();
+    let Some(first) = names::experts(config).next() else { return Ok(("none".to_owned(), Vec::new())) };
+    let expert = names::expert(config, first);
+    let [gate, up] = [checkpoint.tensor(&expert.gate)?.tensor_type, checkpoint.tensor(&expert.up)?.tensor_type];
+    let routes = config.router.top_k;
+    let holders = workers.min(routes);
+    let ours = LayerTraffic::of_token(config.d_model, input_format([gate, up]), routes, holders);
+    let bf16 = LayerTraffic::of_token_in_bf16(config.d_model, routes, holders);
+    let measurement = |case: &str, ours: usize, bf16: usize| {
+        Measurement::new(case, ours as f64, "bytes").beside("bf16 both ways", bf16 as f64)
+    };
+    let traffic = vec![
+        measurement("token_layer_to_workers", ours.task_bytes, bf16.task_bytes),
+        measurement("token_layer_from_workers", ours.answer_bytes, bf16.answer_bytes),
+    ];
+    Ok((gate.to_string(), traffic))
 }
 
 /// One thread, and as many as the machine has.

@@ -92,9 +92,7 @@ fn experts(args: &ExpertsArgs, tensor_type: TensorType, count: usize) -> Result<
         biases: None,
         activation: HiddenActivation::Silu,
     };
-    (0..count)
-        .map(|_| engine.expert(&weights).map_err(|error| Failure::message(Outcome::Usage, error)))
-        .collect()
+    (0..count).map(|_| engine.expert(&weights).map_err(|error| Failure::message(Outcome::Usage, error))).collect()
 }
 
 /// Values between -1/32 and 1/32 that look random.

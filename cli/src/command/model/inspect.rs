@@ -110,10 +110,7 @@ fn routing(rule: &RouterRule) -> String {
 fn attention(config: &ModelConfig) -> String {
     let mut parts = match config.latent {
         Some(latent) => vec![format!("{} heads over a latent of {}", config.heads, latent.kv_rank)],
-        None => vec![format!(
-            "{} heads of {}, {} for keys and values",
-            config.heads, config.head_dim, config.kv_heads
-        )],
+        None => vec![format!("{} heads of {}, {} for keys and values", config.heads, config.head_dim, config.kv_heads)],
     };
     let windows = config.windows.iter().flatten().count();
     if windows > 0 {
@@ -187,6 +184,9 @@ mod tests {
 
     #[test]
     fn the_largest_type_comes_first() {
-        assert_eq!(types(&json!({"f32": 10, "q4_k": 5_000_000})), format!("q4_k {}, f32 {}", bytes(5_000_000), bytes(10)));
+        assert_eq!(
+            types(&json!({"f32": 10, "q4_k": 5_000_000})),
+            format!("q4_k {}, f32 {}", bytes(5_000_000), bytes(10))
+        );
     }
 }

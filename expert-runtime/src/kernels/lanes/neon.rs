@@ -2,7 +2,7 @@
 //!
 //! With the 4-way dot product (`DOT`), one instruction takes four rows and four activations. Without it, products of
 //! bytes are widened to 16 bits, neighbours are added there (2 · 128 · 127 fits), and the pairs are added in 32 bits.
-//! Unsigned codes are below 64, so they are signed bytes too.
+//! Unsigned codes are below 64, so they are signed bytes too. The matrix products of i8mm are not used.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
