@@ -19,8 +19,8 @@ use loaded::{LoadedModel, largest_difference};
 use neuro_expert_runtime::default_engine;
 use neuro_inference::sampler::greedy;
 
-/// The largest difference of a logit, two to three times what is seen, which each line names. Logits are about 1.4 on average
-/// and 4 at most. The experts and the router of these models choose the same way in both programs.
+/// The largest difference of a logit, two to three times what is seen, which each line names. Logits are about 1.4 on
+/// average and 4 at most. The experts and the router of these models choose the same way in both programs.
 ///
 /// Both round activations for weights in blocks, each in its own way: llama.cpp with one scale in half precision for 32
 /// of them, for 256 where the weights come in blocks of 256, and queries to half precision before they meet the keys;
