@@ -4,6 +4,8 @@
 
 #[path = "model/loaded.rs"]
 mod loaded;
+#[path = "model/scattered.rs"]
+mod scattered;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,13 +14,12 @@ use std::sync::{Arc, Mutex};
 use loaded::LoadedModel;
 use neuro_expert_runtime::engines::ReferenceEngine;
 use neuro_expert_runtime::threads::with_threads;
-use neuro_expert_runtime::{Engine, ExpertPool, default_engine, expert_weights};
+use neuro_expert_runtime::{Engine, default_engine};
 use neuro_inference::trunk::MAX_CHUNK_ROWS;
-use neuro_inference::{
-    CacheType, ExpertLayers, ExpertsError, ForwardError, KvCache, LoadError, LocalExperts, Trunk, expert_tensors,
-};
-use neuro_model::{Checkpoint, names};
-use neuro_primitives::{FixedSum, Routes, Rows};
+use neuro_inference::{CacheType, ExpertLayers, ExpertsError, ForwardError, KvCache, LoadError, LocalExperts, Trunk};
+use neuro_model::Checkpoint;
+use neuro_primitives::{Routes, Rows};
+use scattered::Scattered;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
@@ -98,44 +99,15 @@ fn a_truncated_cache_goes_on_as_if_nothing_had_followed() {
     assert_eq!(model.forward(&mut cache, &right), expected, "a cache can be used again from the start");
 }
 
-/// Runs every expert from a pool of its own and adds the partial sums from the last to the first: as many workers as
-/// experts, answering in the wrong order.
-struct Scattered(Vec<(u16, LocalExperts)>);
-
-impl ExpertLayers for Scattered {
-    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
-        let mut sums = FixedSum::zeros(hidden.count(), hidden.width());
-        for (expert, local) in self.0.iter().rev() {
-            let (rows, routes) = routes.restrict(|other| other == *expert);
-            if rows.is_empty() {
-                continue;
-            }
-            for (row, partial) in rows.iter().zip(local.pool().run(layer, &hidden.gather(&rows).into(), &routes)?) {
-                sums.add(*row, &partial)?;
-            }
-        }
-        Ok(sums.to_rows())
-    }
-}
-
 #[test]
 fn sums_have_the_same_bits_wherever_the_experts_are() {
     for engine in engines() {
         let model = LoadedModel::open(&skills(), Arc::clone(&engine));
-        let config = model.checkpoint.config();
-        let mut holders: Vec<(u16, LocalExperts)> = Vec::new();
-        for expert in 0..u16::try_from(config.router.experts).expect("few experts") {
-            let pool = ExpertPool::new(Arc::clone(&engine), config.d_model);
-            for id in names::experts(config).filter(|id| id.expert == expert) {
-                let tensors = expert_tensors(&model.checkpoint, id).expect("its tensors");
-                pool.insert(id, &expert_weights(config, tensors).expect("weights")).expect("room");
-            }
-            holders.push((expert, LocalExperts::new(Arc::new(pool))));
-        }
+        let scattered = Scattered::load(&model.checkpoint, &engine, model.trunk.config().router.experts);
         let prompt = ids(60, 512);
         let together = model.forward(&mut model.cache(), &prompt);
-        let scattered = model.trunk.forward(&mut model.cache(), &prompt, &Scattered(holders)).expect("a pass");
-        assert!(together.iter().zip(&scattered).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", engine.id().class);
+        let apart = model.trunk.forward(&mut model.cache(), &prompt, &scattered).expect("a pass");
+        assert!(together.iter().zip(&apart).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", engine.id().class);
     }
 }
 

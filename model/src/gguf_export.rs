@@ -6,6 +6,7 @@
 
 mod architecture;
 mod error;
+mod silent;
 mod vocabulary;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ pub fn tensors(checkpoint: &Checkpoint) -> Result<Vec<ExportTensor>, ExportError
 /// # Errors
 /// A setting or a tokenizer that the format has no words for.
 pub fn metadata(checkpoint: &Checkpoint, tensor_type: TensorType) -> Result<Vec<(String, MetadataValue)>, ExportError> {
+    silent::check(checkpoint.config())?;
     let mut all = architecture::metadata(checkpoint, tensor_type);
     let vocabulary = Vocabulary::of(checkpoint)?;
     all.extend(vocabulary.metadata(checkpoint.config()));

@@ -28,6 +28,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SIZES = {
     "tiny": dict(hidden=64, layers=3, heads=4, kv_heads=2, head=16, ffn=96, experts=8, top_k=2, vocabulary=384),
+    "wide": dict(hidden=256, layers=1, heads=4, kv_heads=2, head=64, ffn=256, experts=4, top_k=2, vocabulary=384),
     "bench": dict(hidden=1024, layers=8, heads=16, kv_heads=4, head=64, ffn=3584, experts=8, top_k=2, vocabulary=4096),
 }
 ARCHITECTURES = {

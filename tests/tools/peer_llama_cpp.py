@@ -8,7 +8,7 @@ Timing prints one JSON object with the fields of `neuro bench single --json`, so
 Logits are written as f32, little-endian, `[prompts, vocabulary]`: the last position of each prompt in
 `tests/fixtures/llama_cpp/prompts.json`.
 
-  peer_llama_cpp.py logits MODEL.gguf OUT.f32
+  peer_llama_cpp.py logits MODEL.gguf OUT.f32 --cache f32
 
 Needs `CMAKE_ARGS="-DGGML_NATIVE=ON" pip install llama-cpp-python==0.3.36`, which builds for six minutes on two cores.
 """
@@ -24,9 +24,13 @@ import numpy
 PROMPTS = pathlib.Path(__file__).parent.parent / "fixtures" / "llama_cpp" / "prompts.json"
 
 
-def load(path: str, threads: int, context: int) -> llama_cpp.Llama:
+CACHES = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32}
+
+
+def load(path: str, threads: int, context: int, cache: str = "f16") -> llama_cpp.Llama:
     return llama_cpp.Llama(
-        path, n_ctx=context, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False, flash_attn=False
+        path, n_ctx=context, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False, flash_attn=False,
+        type_k=CACHES[cache], type_v=CACHES[cache],
     )
 
 
@@ -74,7 +78,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def logits(arguments: argparse.Namespace) -> None:
-    model = load(arguments.model, 1, 256)
+    model = load(arguments.model, 1, 256, arguments.cache)
     rows = []
     for prompt in json.loads(PROMPTS.read_text()):
         model.reset()
@@ -97,6 +101,7 @@ def main() -> None:
     writing = commands.add_parser("logits")
     writing.add_argument("model")
     writing.add_argument("out")
+    writing.add_argument("--cache", choices=CACHES, default="f16", help="the elements of keys and values")
     writing.set_defaults(run=logits)
     arguments = parser.parse_args()
     arguments.run(arguments)

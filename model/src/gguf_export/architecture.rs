@@ -4,6 +4,7 @@ use neuro_primitives::TensorType;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{Architecture, LatentAttention, ModelConfig, RopeScaling, ScoreFunction};
+use crate::gguf_export::silent;
 use crate::gguf_writer::MetadataValue;
 
 /// The name that a family has in the format. Mixtral is llama with experts.
@@ -134,7 +135,9 @@ fn scaling(scaling: &RopeScaling, keys: &mut Keys) {
             keys.put("rope.scaling.type", "linear");
             keys.put("rope.scaling.factor", factor as f32);
         }
-        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, score_factor, .. } => {
+        RopeScaling::Yarn {
+            factor, original_context, beta_fast, beta_slow, score_factor, attention_factor, ..
+        } => {
             keys.put("rope.scaling.type", "yarn");
             keys.put("rope.scaling.factor", factor as f32);
             keys.count("rope.scaling.original_context_length", original_context as usize);
@@ -143,6 +146,11 @@ fn scaling(scaling: &RopeScaling, keys: &mut Keys) {
             if score_factor != 1.0 {
                 // The factor is (1 + multiplier · ln factor)².
                 keys.put("rope.scaling.yarn_log_multiplier", ((score_factor.sqrt() - 1.0) / factor.ln()) as f32);
+            }
+            // Readers multiply it by what follows from the stretch.
+            let own = attention_factor / silent::attention_factor(factor, score_factor);
+            if (own - 1.0).abs() > silent::ROUNDING {
+                keys.put("rope.scaling.attn_factor", own as f32);
             }
         }
     }

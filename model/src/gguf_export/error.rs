@@ -21,6 +21,16 @@ pub enum ExportError {
         /// The tensor.
         name: String,
     },
+    /// A setting that the format has no key for.
+    #[error("{setting} is {got}, expected {expected}: GGUF files have no key for another")]
+    Setting {
+        /// Its name in `config.json`.
+        setting: &'static str,
+        /// What readers of the format take it to be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A stack of experts that lacks one.
     #[error("{name}: no expert {index}")]
     Gap {

@@ -111,3 +111,17 @@ fn a_tokenizer_that_the_format_has_no_name_for_is_refused() {
     assert_eq!(change("\"BPE\"", "\"Unigram\""), "tokenizer.json: the model is Unigram, expected BPE");
     assert_eq!(change("\"!\": 3", "\"!\": 9000"), "tokenizer.json: token 9000 is beyond the vocabulary of 384");
 }
+
+#[test]
+fn settings_that_the_format_has_no_key_for_are_refused() {
+    for (name, expected) in [
+        ("gpt_oss-7-bfloat16", "swiglu_limit is 1.5, expected 7: GGUF files have no key for another"),
+        ("deepseek_v2-7-bfloat16", "rope_parameters.attention_factor is 0.9"),
+    ] {
+        let error = metadata(&fixture(name), TensorType::F32).expect_err("other programs would compute something else");
+        assert!(error.to_string().starts_with(expected) && !error.is_retryable(), "{error}");
+    }
+    for name in ["gpt_oss-16-bfloat16", "deepseek_v3-7-bfloat16", "llama_cpp/deepseek_v2"] {
+        assert!(metadata(&fixture(name), TensorType::F32).is_ok(), "{name}");
+    }
+}
