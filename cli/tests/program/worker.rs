@@ -67,7 +67,7 @@ fn a_cached_tensor_that_was_damaged_is_fetched_again() {
     let changed: Vec<_> = marks(&folder).difference(&damaged).map(|(name, ..)| name.clone()).collect();
     assert_eq!(changed, [name], "and no other was written anew");
     assert!(
-        network.workers[1].said().contains("changed on disk; it is fetched again"),
+        network.workers[1].said().contains("is fetched again") && network.workers[1].said().contains("changed on disk"),
         "{}",
         network.workers[1].said()
     );

@@ -10,7 +10,7 @@ use crate::network::{EXPERTS, Network, holds_all, is_gone, of};
 use crate::twin_worker::{Conduct, Reply, Twin};
 
 /// Questions asked until the liar was asked too: the scheduler tries a new worker at once.
-const QUESTIONS: usize = 20;
+const QUESTIONS: usize = 200;
 
 fn map_rows(mut answer: Answer, change: impl Fn(RowSum) -> RowSum) -> Vec<Reply> {
     answer.sums = answer.sums.into_iter().map(change).collect();

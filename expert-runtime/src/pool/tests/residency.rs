@@ -54,11 +54,14 @@ impl Drop for Scale {
     }
 }
 
+/// What a test does before an expert is read.
+type Before = Box<dyn Fn(ExpertId) -> Result<(), SourceError> + Send + Sync>;
+
 /// The weights of `tests::weights`, with a count of loads and whatever a test does before one.
 #[derive(Default)]
 struct Shelf {
     loads: AtomicUsize,
-    before: Option<Box<dyn Fn(ExpertId) -> Result<(), SourceError> + Send + Sync>>,
+    before: Option<Before>,
 }
 
 impl ExpertSource for Shelf {
