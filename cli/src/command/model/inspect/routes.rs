@@ -64,11 +64,14 @@ pub fn table(layers: &[LayerRoutes], output: Output) -> String {
     output.table(&["layer", "experts used", "busiest, by share of the gates"], &rows)
 }
 
+/// Tokens and gate mass of each expert of a layer.
+type Counts = BTreeMap<u16, (u64, f64)>;
+
 /// Experts whose calls are counted on their way.
 struct Watched<'a> {
     experts: &'a LocalExperts,
-    /// Tokens and gate mass by layer and expert. Held to count, never while experts compute.
-    layers: Mutex<BTreeMap<u16, BTreeMap<u16, (u64, f64)>>>,
+    /// By layer. Held to count, never while experts compute.
+    layers: Mutex<BTreeMap<u16, Counts>>,
 }
 
 impl ExpertLayers for Watched<'_> {
@@ -92,7 +95,7 @@ impl Watched<'_> {
     }
 }
 
-fn by_mass(counts: &BTreeMap<u16, (u64, f64)>) -> Vec<ExpertUse> {
+fn by_mass(counts: &Counts) -> Vec<ExpertUse> {
     let total: f64 = counts.values().map(|(_, mass)| mass).sum();
     let mut experts: Vec<ExpertUse> = counts
         .iter()
