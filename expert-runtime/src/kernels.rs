@@ -17,8 +17,6 @@ mod lanes;
 pub(crate) mod layer;
 mod memory;
 pub(crate) mod operand;
-#[cfg(test)]
-pub(crate) mod oracle;
 pub(crate) mod panels;
 mod product;
 mod quantise;
@@ -29,4 +27,4 @@ pub(crate) mod workers;
 pub use instruction_set::InstructionSet;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

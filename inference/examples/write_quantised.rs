@@ -2,24 +2,22 @@
 //!
 //! `cargo run -p neuro-inference --example write_quantised -- DIR`; see `tests/fixtures/llama_cpp/make`.
 
-#![allow(clippy::expect_used, reason = "a tool of the tests fails as they do")]
-
 #[path = "../tests/model/exported.rs"]
 mod exported;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn main() {
-    let folder = std::env::args().nth(1).expect("usage: write_quantised DIR");
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::args().nth(1).ok_or("usage: write_quantised DIR")?;
     let folder = Path::new(&folder);
-    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::create_dir_all(folder)?;
     let mut hashes = BTreeMap::new();
     for file in exported::every_type().into_iter().chain(exported::families()) {
-        let bytes = std::fs::read(file.write(folder)).expect("the file is there");
+        let bytes = std::fs::read(file.write(folder))?;
         hashes.insert(file.name, blake3::hash(&bytes).to_hex().to_string());
     }
-    let mut text = serde_json::to_string_pretty(&hashes).expect("plain texts");
+    let mut text = serde_json::to_string_pretty(&hashes)?;
     text.push('\n');
-    std::fs::write(folder.join("hashes.json"), text).expect("room for a file");
+    Ok(std::fs::write(folder.join("hashes.json"), text)?)
 }

@@ -67,7 +67,7 @@ impl FileHeader {
     /// The bytes of the whole file.
     ///
     /// # Errors
-    /// As [`write`], for what can be known without the elements.
+    /// As [`write()`], for what can be known without the elements.
     pub fn file_bytes(&self) -> Result<u64, GgufWriteError> {
         let header = encoding::header(self)?.len() as u64;
         self.tensors.iter().try_fold(header, |sum, tensor| Ok(sum + tensor.bytes()?.next_multiple_of(ALIGNMENT)))

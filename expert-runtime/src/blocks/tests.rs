@@ -1,3 +1,5 @@
+//! Blocks against those of gguf-py, and what quantising may lose.
+
 use proptest::prelude::*;
 
 use super::*;

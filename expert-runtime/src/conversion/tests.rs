@@ -1,3 +1,5 @@
+//! Converted files have the types that were asked for, whole or in parts.
+
 use std::path::PathBuf;
 
 use neuro_model::gguf::{GgufFile, GgufModel};

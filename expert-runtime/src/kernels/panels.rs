@@ -158,7 +158,7 @@ fn fill_panel(panel: &mut [u8], layout: Layout, weight: &Weight<'_>, index: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::oracle;
+    use crate::kernels::tests::oracle;
 
     #[test]
     fn panels_take_little_more_memory_than_the_file() -> Result<(), EngineError> {

@@ -1,11 +1,13 @@
 //! All kernels equal the slow arithmetic, bit by bit.
 
+pub(crate) mod oracle;
+
 use neuro_primitives::{QuantisedRows, Rows, TensorType};
 
+use self::oracle::{Draws, random_weight};
 use super::InstructionSet;
 use super::layer::product;
 use super::operand::Operand;
-use super::oracle::{self, Draws, random_weight};
 use super::panels::Panels;
 use crate::engine::Weight;
 use crate::threads::with_threads;

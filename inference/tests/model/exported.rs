@@ -1,6 +1,7 @@
 //! GGUF files made of fixtures: one model in every type of tensor, and other families.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! A checkpoint described for a GGUF file comes back as the same model.
+
 use std::path::PathBuf;
 
 use super::*;

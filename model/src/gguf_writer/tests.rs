@@ -1,3 +1,5 @@
+//! What is written is read back, and what cannot be written is refused.
+
 use super::*;
 use crate::gguf::{GgufFile, Value};
 

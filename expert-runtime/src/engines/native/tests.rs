@@ -6,7 +6,7 @@ use super::*;
 use crate::activations::{ActivationError, quantise};
 use crate::conformance;
 use crate::kernels::functions;
-use crate::kernels::oracle::{self, Draws, random_weight};
+use crate::kernels::tests::oracle::{self, Draws, random_weight};
 use crate::threads::with_threads;
 
 #[test]
