@@ -10,3 +10,6 @@ pub mod orchestrator_role;
 pub mod os;
 pub mod publish;
 pub mod worker_role;
+
+/// What is written on the wire as the engine's rules is what the engine follows: a change of one is a change of both.
+const _: () = assert!(neuro_protocol::version::ENGINE_SPEC == neuro_expert_runtime::engine::NATIVE_SPEC);
