@@ -5,7 +5,8 @@
 //! and adds them to lane `r`. Codes of 4 bits share a group's byte: the lower half is of group `g`, the upper half of
 //! group `g + 4`. What 5-bit and 6-bit codes have beyond it lies in planes behind the sub-block's nibbles.
 //!
-//! All codes of a panel come first, then its scales, unit by unit (a unit is one block of the type), row by row.
+//! A panel is unit after unit (a unit is one block of the type, 16 rows together): the unit's scales, row by row, then its
+//! codes. So a kernel reads one stream of bytes from a weight's start to its end, which the processor fetches ahead.
 
 use super::lanes::{GROUP, LANES, Lanes};
 
@@ -29,6 +30,8 @@ pub(super) trait QuantisedFormat {
     const CODE_BYTES: usize;
     /// Bytes of one unit's scales, 16 rows together.
     const SCALE_BYTES: usize;
+    /// Bytes of one unit.
+    const UNIT_BYTES: usize = Self::SUB_BLOCKS * Self::CODE_BYTES + Self::SCALE_BYTES;
     /// Whether codes are signed bytes; if not they are unsigned, at most [`Self::LARGEST`].
     const SIGNED: bool = false;
     /// The largest unsigned code, which says how many products fit into 16 bits.

@@ -21,12 +21,8 @@ use crate::threads;
 /// Where a panel's parts lie.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
-    /// Sub-blocks of 32 columns; columns for float types.
-    sub_blocks: usize,
-    /// Bytes of one of them.
-    code_bytes: usize,
-    /// Bytes of all scales.
-    scale_bytes: usize,
+    /// Bytes of its units; of its columns for float types.
+    bytes: usize,
     /// Bytes from one panel to the next: a whole number of cache lines.
     stride: usize,
 }
@@ -60,17 +56,15 @@ impl Layout {
     }
 
     fn quantised<F: QuantisedFormat>(columns: usize) -> Self {
-        let sub_blocks = columns / 32;
-        Self::new(sub_blocks, F::CODE_BYTES, sub_blocks / F::SUB_BLOCKS * F::SCALE_BYTES)
+        Self::new(columns / (32 * F::SUB_BLOCKS) * F::UNIT_BYTES)
     }
 
     fn float<F: FloatFormat>(columns: usize) -> Self {
-        Self::new(columns, LANES * F::BYTES, 0)
+        Self::new(columns * LANES * F::BYTES)
     }
 
-    fn new(sub_blocks: usize, code_bytes: usize, scale_bytes: usize) -> Self {
-        let stride = (sub_blocks * code_bytes + scale_bytes).next_multiple_of(ALIGNMENT);
-        Self { sub_blocks, code_bytes, scale_bytes, stride }
+    const fn new(bytes: usize) -> Self {
+        Self { bytes, stride: bytes.next_multiple_of(ALIGNMENT) }
     }
 }
 
@@ -118,8 +112,7 @@ impl Panels {
     /// # Panics
     /// When there is no such panel: a bug of ours.
     pub(super) fn panel(&self, index: usize) -> &[u8] {
-        let bytes = self.layout.sub_blocks * self.layout.code_bytes + self.layout.scale_bytes;
-        &self.memory.bytes()[index * self.layout.stride..][..bytes]
+        &self.memory.bytes()[index * self.layout.stride..][..self.layout.bytes]
     }
 
     /// The memory they take.
@@ -136,8 +129,8 @@ fn fill(memory: &mut [u8], layout: Layout, weight: &Weight<'_>) -> Option<(usize
     threads::parallel(count.div_ceil(REPACKED_TOGETHER), &|item| {
         for index in item * REPACKED_TOGETHER..count.min((item + 1) * REPACKED_TOGETHER) {
             // SAFETY: each panel belongs to one item.
-            let panel = unsafe { memory.range(index * layout.stride, layout.stride) };
-            let Some(found) = fill_panel(panel, layout, weight, index) else { continue };
+            let panel = unsafe { memory.range(index * layout.stride, layout.bytes) };
+            let Some(found) = fill_panel(panel, weight, index) else { continue };
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             *first = Some(first.map_or(found, |first: (usize, f32)| if found.0 < first.0 { found } else { first }));
         }
@@ -145,12 +138,11 @@ fn fill(memory: &mut [u8], layout: Layout, weight: &Weight<'_>) -> Option<(usize
     first.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn fill_panel(panel: &mut [u8], layout: Layout, weight: &Weight<'_>, index: usize) -> Option<(usize, f32)> {
-    let (codes, scales) = panel.split_at_mut(layout.sub_blocks * layout.code_bytes);
+fn fill_panel(panel: &mut [u8], weight: &Weight<'_>, index: usize) -> Option<(usize, f32)> {
     let rows = weight.bytes.chunks_exact(weight.row_bytes()).enumerate().skip(index * LANES).take(LANES);
     rows.fold(None, |first, (row, bytes)| {
         let lane = row % LANES;
-        let found = repack::row(weight.tensor_type, bytes, lane, codes, scales);
+        let found = repack::row(weight.tensor_type, bytes, lane, panel);
         first.or(found.map(|(column, value)| (row * weight.columns + column, value)))
     })
 }

@@ -24,7 +24,7 @@ pub(super) type TileOutput = [[f32; LANES]; MAX_TILE];
 
 /// A panel of quantised weights and the activations of a tile.
 pub(super) struct QuantisedTile {
-    /// The panel's codes, then its scales (`panels::Layout`).
+    /// Units of scales and codes (`format`).
     panel: *const u8,
     /// The panel's sub-blocks of 32 columns, a whole number of units.
     sub_blocks: usize,
@@ -58,14 +58,15 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
     // SAFETY: every place below follows from the layout that the caller vouches for: `sub` stays below the number of
     // sub-blocks, `row` below `T`.
     unsafe {
-        let scales = tile.panel.add(tile.sub_blocks * F::CODE_BYTES);
         let mut totals = [L::splat(0.0); T];
         for number in 0..tile.sub_blocks / F::SUB_BLOCKS {
-            let scales = scales.add(number * F::SCALE_BYTES);
+            let scales = tile.panel.add(number * F::UNIT_BYTES);
+            let codes = scales.add(F::SCALE_BYTES);
             let unit = F::unit::<L>(scales);
             for sub in 0..F::SUB_BLOCKS {
                 let place = number * F::SUB_BLOCKS + sub;
-                sub_block::<L, F, T>(tile, place, (&unit, scales, sub), &mut totals);
+                let codes = codes.add(sub * F::CODE_BYTES);
+                sub_block::<L, F, T>(tile, place, codes, (&unit, scales, sub), &mut totals);
             }
         }
         for row in 0..T {
@@ -74,7 +75,7 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
     }
 }
 
-/// Adds sub-block `place` of the panel, which is number `sub` of its unit, to `totals`.
+/// Adds sub-block `place` of the panel, which is number `sub` of its unit and has its codes at `codes`, to `totals`.
 ///
 /// # Safety
 /// That of [`quantised`].
@@ -83,6 +84,7 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
 unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
     tile: &QuantisedTile,
     place: usize,
+    codes: *const u8,
     (unit, scales, sub): (&format::Unit<L>, *const u8, usize),
     totals: &mut [L::Floats; T],
 ) {
@@ -90,10 +92,6 @@ unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
     unsafe {
         let (values, sums) = (tile.values.add(place * T * 2 * QUAD), tile.sums.add(place * T));
         let steps = tile.scales.add(place * T);
-        let codes = tile.panel.add(place * F::CODE_BYTES);
-        if T == 1 {
-            ahead::<L>(codes, F::CODE_BYTES);
-        }
         let start = |row: usize, half: usize| {
             let [first, second] = *sums.add(row);
             L::start::<F>(if !F::HALVES {
@@ -132,22 +130,6 @@ unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
     }
 }
 
-/// How far ahead weights are asked for: past the end of a page, where the processor's own guesses stop. 1 KiB was
-/// faster than 4 and 12.
-const AHEAD: usize = 1024;
-
-/// Asks for the codes that will be needed when this sub-block's are done with.
-///
-/// # Safety
-/// The machine has the instruction set.
-#[inline(always)]
-unsafe fn ahead<L: Lanes>(codes: *const u8, bytes: usize) {
-    for line in 0..bytes / 64 {
-        // SAFETY: as the caller says; a prefetch may be of any address.
-        unsafe { L::prefetch(codes.wrapping_add(AHEAD + 64 * line)) }
-    }
-}
-
 /// The panel's sums for `T` rows of activations.
 ///
 /// # Safety
@@ -160,11 +142,7 @@ pub(super) unsafe fn float<L: Lanes, F: FloatFormat, const T: usize>(tile: &Floa
     unsafe {
         let mut totals = [L::splat(0.0); T];
         for column in 0..tile.columns {
-            let source = tile.panel.add(column * LANES * F::BYTES);
-            if T == 1 {
-                L::prefetch(source.wrapping_add(AHEAD));
-            }
-            let weights = F::load::<L>(source);
+            let weights = F::load::<L>(tile.panel.add(column * LANES * F::BYTES));
             for row in 0..T {
                 totals[row] = L::fused(weights, L::splat(*tile.values.add(column * T + row)), totals[row]);
             }

@@ -5,36 +5,26 @@ use neuro_primitives::TensorType;
 
 use crate::kernels::lanes::{GROUP, LANES};
 
-/// Puts `source`, a row of `tensor_type`, into lane `lane` of `codes` and `scales`. The column and value of the first
+/// Puts `source`, a row of `tensor_type`, into lane `lane` of `panel`. The column and value of the first
 /// element or block whose float is not finite; the rest of that row is then left out.
-pub(super) fn row(
-    tensor_type: TensorType,
-    source: &[u8],
-    lane: usize,
-    codes: &mut [u8],
-    scales: &mut [u8],
-) -> Option<(usize, f32)> {
+pub(super) fn row(tensor_type: TensorType, source: &[u8], lane: usize, panel: &mut [u8]) -> Option<(usize, f32)> {
     match tensor_type {
-        TensorType::F32 => floats(source, lane, codes, f32::from_le_bytes),
-        TensorType::F16 => floats(source, lane, codes, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
-        TensorType::BF16 => floats(source, lane, codes, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
-        TensorType::Q8_0 => {
-            blocks::<34, 512, 32>(32, source, codes, scales, |b, codes, scales| q8_0(b, lane, codes, scales))
+        TensorType::F32 => floats(source, lane, panel, f32::from_le_bytes),
+        TensorType::F16 => floats(source, lane, panel, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::BF16 => floats(source, lane, panel, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::Q8_0 => blocks::<34, 512, 32>(32, source, panel, |b, codes, scales| q8_0(b, lane, codes, scales)),
+        TensorType::Q4_0 | TensorType::Iq4Nl => {
+            blocks::<18, 256, 32>(32, source, panel, |b, codes, scales| halves_and_nibbles(b, lane, codes, scales))
         }
-        TensorType::Q4_0 | TensorType::Iq4Nl => blocks::<18, 256, 32>(32, source, codes, scales, |b, codes, scales| {
-            halves_and_nibbles(b, lane, codes, scales)
-        }),
-        TensorType::Mxfp4 => {
-            blocks::<17, 256, 16>(32, source, codes, scales, |b, codes, scales| mxfp4(b, lane, codes, scales))
-        }
+        TensorType::Mxfp4 => blocks::<17, 256, 16>(32, source, panel, |b, codes, scales| mxfp4(b, lane, codes, scales)),
         TensorType::Q4K => {
-            blocks::<144, 2048, 320>(256, source, codes, scales, |b, codes, scales| q4_k(b, lane, codes, scales))
+            blocks::<144, 2048, 320>(256, source, panel, |b, codes, scales| q4_k(b, lane, codes, scales))
         }
         TensorType::Q5K => {
-            blocks::<176, 2560, 320>(256, source, codes, scales, |b, codes, scales| q5_k(b, lane, codes, scales))
+            blocks::<176, 2560, 320>(256, source, panel, |b, codes, scales| q5_k(b, lane, codes, scales))
         }
         TensorType::Q6K => {
-            blocks::<210, 3072, 288>(256, source, codes, scales, |b, codes, scales| q6_k(b, lane, codes, scales))
+            blocks::<210, 3072, 288>(256, source, panel, |b, codes, scales| q6_k(b, lane, codes, scales))
         }
     }
 }
@@ -60,13 +50,14 @@ fn floats<const N: usize>(
 fn blocks<const S: usize, const C: usize, const D: usize>(
     elements: usize,
     source: &[u8],
-    codes: &mut [u8],
-    scales: &mut [u8],
+    panel: &mut [u8],
     put: impl Fn(&[u8; S], &mut [u8; C], &mut [u8; D]) -> Option<f32>,
 ) -> Option<(usize, f32)> {
-    let units = codes.as_chunks_mut().0.iter_mut().zip(scales.as_chunks_mut().0);
-    let mut blocks = source.as_chunks().0.iter().zip(units).enumerate();
-    blocks.find_map(|(index, (block, (codes, scales)))| Some((index * elements, put(block, codes, scales)?)))
+    let mut blocks = source.as_chunks().0.iter().zip(panel.chunks_exact_mut(C + D)).enumerate();
+    blocks.find_map(|(index, (block, unit))| {
+        let (scales, codes) = unit.split_first_chunk_mut()?;
+        Some((index * elements, put(block, codes.as_chunks_mut().0.first_mut()?, scales)?))
+    })
 }
 
 /// Puts a f16 into its lane; the value if it is not finite.
