@@ -5,8 +5,8 @@
 //! and adds them to lane `r`. Codes of 4 bits share a group's byte: the lower half is of group `g`, the upper half of
 //! group `g + 4`. What 5-bit and 6-bit codes have beyond it lies in planes behind the sub-block's nibbles.
 //!
-//! A panel is unit after unit (a unit is one block of the type, 16 rows together): the unit's scales, row by row, then its
-//! codes. So a kernel reads one stream of bytes from a weight's start to its end, which the processor fetches ahead.
+//! A panel is unit after unit (a unit is one block of the type, 16 rows together): what the unit's rows have once, then for
+//! each sub-block the rows' scales of it and its codes. So a kernel reads one stream of bytes from a weight's start to its end, which the processor fetches ahead.
 
 use super::lanes::{GROUP, LANES, Lanes};
 
@@ -21,17 +21,19 @@ pub(super) struct Unit<L: Lanes> {
 /// A type whose weights are integers with scales.
 ///
 /// # Safety
-/// The functions read what a panel holds for one sub-block (`codes`) or unit (`scales`) at the pointers they get, with
-/// an instruction set that the machine must have.
+/// The functions read what a panel holds for one sub-block (`codes`, `scales`) or unit (`head`) at the pointers they get,
+/// with an instruction set that the machine must have.
 pub(super) trait QuantisedFormat {
     /// Sub-blocks of 32 columns in a unit.
     const SUB_BLOCKS: usize;
     /// Bytes of one sub-block's codes, 16 rows together.
     const CODE_BYTES: usize;
-    /// Bytes of one unit's scales, 16 rows together.
-    const SCALE_BYTES: usize;
+    /// Bytes of what a unit has once, 16 rows together.
+    const HEAD_BYTES: usize;
+    /// Bytes of the scales that one sub-block has of its own, 16 rows together.
+    const SCALE_BYTES: usize = 0;
     /// Bytes of one unit.
-    const UNIT_BYTES: usize = Self::SUB_BLOCKS * Self::CODE_BYTES + Self::SCALE_BYTES;
+    const UNIT_BYTES: usize = Self::HEAD_BYTES + Self::SUB_BLOCKS * (Self::SCALE_BYTES + Self::CODE_BYTES);
     /// Whether codes are signed bytes; if not they are unsigned, at most [`Self::LARGEST`].
     const SIGNED: bool = false;
     /// The largest unsigned code, which says how many products fit into 16 bits.
@@ -47,18 +49,18 @@ pub(super) trait QuantisedFormat {
     /// The codes of half `half` (0 or 1) of the sub-block at `codes`.
     unsafe fn codes<L: Lanes>(codes: *const u8, half: usize) -> [L::Bytes; 4];
 
-    /// The scales of the whole unit.
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L>;
+    /// What the unit whose bytes start at `head` has once.
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L>;
 
-    /// The scales of half `half` of sub-block `sub` in the unit whose scales lie at `scales`.
+    /// The scales of half `half` of the sub-block whose own scales lie at `scales`.
     #[inline(always)]
-    unsafe fn scale<L: Lanes>(unit: &Unit<L>, _scales: *const u8, _sub: usize, _half: usize) -> L::Floats {
+    unsafe fn scale<L: Lanes>(unit: &Unit<L>, _scales: *const u8, _half: usize) -> L::Floats {
         unit.scale
     }
 
-    /// The minima of sub-block `sub`.
+    /// The minima of the sub-block whose own scales lie at `scales`.
     #[inline(always)]
-    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, _scales: *const u8, _sub: usize) -> L::Floats {
+    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, _scales: *const u8) -> L::Floats {
         unit.minimum
     }
 }
@@ -117,9 +119,9 @@ unsafe fn nibbles<L: Lanes>(codes: *const u8, half: usize) -> [L::Bytes; 4] {
 /// # Safety
 /// The machine has the instruction set and 32 bytes are readable.
 #[inline(always)]
-unsafe fn half_scale<L: Lanes>(scales: *const u8) -> Unit<L> {
+unsafe fn half_scale<L: Lanes>(head: *const u8) -> Unit<L> {
     // SAFETY: as the caller says.
-    unsafe { Unit { scale: L::halves(scales), minimum: L::splat(0.0) } }
+    unsafe { Unit { scale: L::halves(head), minimum: L::splat(0.0) } }
 }
 
 pub(super) struct Q8_0;
@@ -127,7 +129,7 @@ pub(super) struct Q8_0;
 impl QuantisedFormat for Q8_0 {
     const SUB_BLOCKS: usize = 1;
     const CODE_BYTES: usize = 8 * GROUP;
-    const SCALE_BYTES: usize = 2 * LANES;
+    const HEAD_BYTES: usize = 2 * LANES;
     const SIGNED: bool = true;
     const LARGEST: i32 = 255;
     const OFFSET: i32 = 0;
@@ -139,9 +141,9 @@ impl QuantisedFormat for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit has a scale for each row.
-        unsafe { half_scale::<L>(scales) }
+        unsafe { half_scale::<L>(head) }
     }
 }
 
@@ -150,7 +152,7 @@ pub(super) struct Q4_0;
 impl QuantisedFormat for Q4_0 {
     const SUB_BLOCKS: usize = 1;
     const CODE_BYTES: usize = 4 * GROUP;
-    const SCALE_BYTES: usize = 2 * LANES;
+    const HEAD_BYTES: usize = 2 * LANES;
     const LARGEST: i32 = 15;
     const OFFSET: i32 = 8;
 
@@ -161,9 +163,9 @@ impl QuantisedFormat for Q4_0 {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit has a scale for each row.
-        unsafe { half_scale::<L>(scales) }
+        unsafe { half_scale::<L>(head) }
     }
 }
 
@@ -175,7 +177,7 @@ pub(super) const IQ4_NL_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22,
 impl QuantisedFormat for Iq4Nl {
     const SUB_BLOCKS: usize = 1;
     const CODE_BYTES: usize = 4 * GROUP;
-    const SCALE_BYTES: usize = 2 * LANES;
+    const HEAD_BYTES: usize = 2 * LANES;
     const SIGNED: bool = true;
     const LARGEST: i32 = 255;
     const OFFSET: i32 = 0;
@@ -190,9 +192,9 @@ impl QuantisedFormat for Iq4Nl {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit has a scale for each row.
-        unsafe { half_scale::<L>(scales) }
+        unsafe { half_scale::<L>(head) }
     }
 }
 
@@ -204,7 +206,7 @@ const MXFP4_CODES: [i8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8,
 impl QuantisedFormat for Mxfp4 {
     const SUB_BLOCKS: usize = 1;
     const CODE_BYTES: usize = 4 * GROUP;
-    const SCALE_BYTES: usize = LANES;
+    const HEAD_BYTES: usize = LANES;
     const LARGEST: i32 = 24;
     const OFFSET: i32 = 12;
 
@@ -218,38 +220,40 @@ impl QuantisedFormat for Mxfp4 {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit has an exponent for each row.
-        unsafe { Unit { scale: L::powers(scales), minimum: L::splat(0.0) } }
+        unsafe { Unit { scale: L::powers(head), minimum: L::splat(0.0) } }
     }
 }
 
-/// The scales of a unit of Q4_K and Q5_K: d and dmin (16 × f16 each), then for each sub-block 16 scales (u8), then for
-/// each sub-block 16 minima (u8).
-const MINIMA_SCALE_BYTES: usize = 4 * LANES + 16 * LANES;
+/// A unit of Q4_K and Q5_K has d and dmin, 16 × f16 each.
+const MINIMA_HEAD_BYTES: usize = 4 * LANES;
+
+/// Their sub-blocks have 16 scales (u8), then 16 minima (u8).
+const MINIMA_SCALE_BYTES: usize = 2 * LANES;
 
 /// # Safety
-/// The machine has the instruction set and `scales` is a unit of Q4_K or Q5_K.
+/// The machine has the instruction set and `head` is that of a unit of Q4_K or Q5_K.
 #[inline(always)]
-unsafe fn minima_unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+unsafe fn minima_unit<L: Lanes>(head: *const u8) -> Unit<L> {
     // SAFETY: the unit starts with 16 f16 twice.
-    unsafe { Unit { scale: L::halves(scales), minimum: L::halves(scales.add(2 * LANES)) } }
+    unsafe { Unit { scale: L::halves(head), minimum: L::halves(head.add(2 * LANES)) } }
 }
 
 /// # Safety
-/// The machine has the instruction set, `scales` is a unit of Q4_K or Q5_K, and `sub` is below 8.
+/// The machine has the instruction set and `scales` are those of a sub-block of Q4_K or Q5_K.
 #[inline(always)]
-unsafe fn minima_scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize) -> L::Floats {
-    // SAFETY: 16 bytes for each of 8 sub-blocks follow the 64 of d and dmin.
-    unsafe { L::multiply(unit.scale, L::unsigned(scales.add((4 + sub) * LANES))) }
+unsafe fn minima_scale<L: Lanes>(unit: &Unit<L>, scales: *const u8) -> L::Floats {
+    // SAFETY: the sub-block starts with 16 scales.
+    unsafe { L::multiply(unit.scale, L::unsigned(scales)) }
 }
 
 /// # Safety
-/// The machine has the instruction set, `scales` is a unit of Q4_K or Q5_K, and `sub` is below 8.
+/// The machine has the instruction set and `scales` are those of a sub-block of Q4_K or Q5_K.
 #[inline(always)]
-unsafe fn minima_minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize) -> L::Floats {
-    // SAFETY: 16 bytes for each of 8 sub-blocks follow the scales.
-    unsafe { L::multiply(unit.minimum, L::unsigned(scales.add((12 + sub) * LANES))) }
+unsafe fn minima_minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8) -> L::Floats {
+    // SAFETY: 16 minima follow the scales.
+    unsafe { L::multiply(unit.minimum, L::unsigned(scales.add(LANES))) }
 }
 
 pub(super) struct Q4K;
@@ -257,6 +261,7 @@ pub(super) struct Q4K;
 impl QuantisedFormat for Q4K {
     const SUB_BLOCKS: usize = 8;
     const CODE_BYTES: usize = 4 * GROUP;
+    const HEAD_BYTES: usize = MINIMA_HEAD_BYTES;
     const SCALE_BYTES: usize = MINIMA_SCALE_BYTES;
     const LARGEST: i32 = 15;
     const OFFSET: i32 = 0;
@@ -269,21 +274,21 @@ impl QuantisedFormat for Q4K {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit is of this type.
-        unsafe { minima_unit::<L>(scales) }
+        unsafe { minima_unit::<L>(head) }
     }
 
     #[inline(always)]
-    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize, _half: usize) -> L::Floats {
+    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, _half: usize) -> L::Floats {
         // SAFETY: the unit is of this type.
-        unsafe { minima_scale::<L>(unit, scales, sub) }
+        unsafe { minima_scale::<L>(unit, scales) }
     }
 
     #[inline(always)]
-    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize) -> L::Floats {
+    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8) -> L::Floats {
         // SAFETY: the unit is of this type.
-        unsafe { minima_minimum::<L>(unit, scales, sub) }
+        unsafe { minima_minimum::<L>(unit, scales) }
     }
 }
 
@@ -293,6 +298,7 @@ impl QuantisedFormat for Q5K {
     const SUB_BLOCKS: usize = 8;
     /// Nibbles, then one plane whose bit `g` is the fifth bit of group `g`.
     const CODE_BYTES: usize = 5 * GROUP;
+    const HEAD_BYTES: usize = MINIMA_HEAD_BYTES;
     const SCALE_BYTES: usize = MINIMA_SCALE_BYTES;
     const LARGEST: i32 = 31;
     const OFFSET: i32 = 0;
@@ -308,21 +314,21 @@ impl QuantisedFormat for Q5K {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit is of this type.
-        unsafe { minima_unit::<L>(scales) }
+        unsafe { minima_unit::<L>(head) }
     }
 
     #[inline(always)]
-    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize, _half: usize) -> L::Floats {
+    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, _half: usize) -> L::Floats {
         // SAFETY: the unit is of this type.
-        unsafe { minima_scale::<L>(unit, scales, sub) }
+        unsafe { minima_scale::<L>(unit, scales) }
     }
 
     #[inline(always)]
-    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize) -> L::Floats {
+    unsafe fn minimum<L: Lanes>(unit: &Unit<L>, scales: *const u8) -> L::Floats {
         // SAFETY: the unit is of this type.
-        unsafe { minima_minimum::<L>(unit, scales, sub) }
+        unsafe { minima_minimum::<L>(unit, scales) }
     }
 }
 
@@ -332,8 +338,9 @@ impl QuantisedFormat for Q6K {
     const SUB_BLOCKS: usize = 8;
     /// Nibbles, then for each half a plane whose bits `2g..2g + 2` are the upper bits of its group `g`.
     const CODE_BYTES: usize = 6 * GROUP;
-    /// d (16 × f16), then for each half of each sub-block 16 scales (i8).
-    const SCALE_BYTES: usize = 2 * LANES + 16 * LANES;
+    const HEAD_BYTES: usize = 2 * LANES;
+    /// For each half 16 scales (i8).
+    const SCALE_BYTES: usize = 2 * LANES;
     const LARGEST: i32 = 63;
     const OFFSET: i32 = 32;
     const HALVES: bool = true;
@@ -348,15 +355,15 @@ impl QuantisedFormat for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn unit<L: Lanes>(scales: *const u8) -> Unit<L> {
+    unsafe fn unit<L: Lanes>(head: *const u8) -> Unit<L> {
         // SAFETY: the unit starts with a scale for each row.
-        unsafe { half_scale::<L>(scales) }
+        unsafe { half_scale::<L>(head) }
     }
 
     #[inline(always)]
-    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, sub: usize, half: usize) -> L::Floats {
-        // SAFETY: 16 bytes for each of 16 halves follow the 32 of d.
-        unsafe { L::multiply(unit.scale, L::signed(scales.add((2 + 2 * sub + half) * LANES))) }
+    unsafe fn scale<L: Lanes>(unit: &Unit<L>, scales: *const u8, half: usize) -> L::Floats {
+        // SAFETY: the sub-block starts with 16 bytes for each half.
+        unsafe { L::multiply(unit.scale, L::signed(scales.add(half * LANES))) }
     }
 }
 

@@ -94,8 +94,6 @@ pub(super) trait Lanes: Copy + Sized {
     unsafe fn fused_negative(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// Writes 16 × f32.
     unsafe fn store(values: Self::Floats, target: &mut [f32; LANES]);
-    /// Asks for the cache line of `address`, which need not be readable.
-    unsafe fn prefetch(address: *const u8);
 
     /// [`super::product::quantised`], compiled for this instruction set.
     unsafe fn quantised<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput);

@@ -60,13 +60,12 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
     unsafe {
         let mut totals = [L::splat(0.0); T];
         for number in 0..tile.sub_blocks / F::SUB_BLOCKS {
-            let scales = tile.panel.add(number * F::UNIT_BYTES);
-            let codes = scales.add(F::SCALE_BYTES);
-            let unit = F::unit::<L>(scales);
+            let head = tile.panel.add(number * F::UNIT_BYTES);
+            let unit = F::unit::<L>(head);
             for sub in 0..F::SUB_BLOCKS {
                 let place = number * F::SUB_BLOCKS + sub;
-                let codes = codes.add(sub * F::CODE_BYTES);
-                sub_block::<L, F, T>(tile, place, codes, (&unit, scales, sub), &mut totals);
+                let scales = head.add(F::HEAD_BYTES + sub * (F::SCALE_BYTES + F::CODE_BYTES));
+                sub_block::<L, F, T>(tile, place, scales, &unit, &mut totals);
             }
         }
         for row in 0..T {
@@ -75,7 +74,7 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
     }
 }
 
-/// Adds sub-block `place` of the panel, which is number `sub` of its unit and has its codes at `codes`, to `totals`.
+/// Adds sub-block `place` of the panel, whose scales and codes lie at `scales`, to `totals`.
 ///
 /// # Safety
 /// That of [`quantised`].
@@ -84,8 +83,8 @@ pub(super) unsafe fn quantised<L: Lanes, F: QuantisedFormat, const T: usize>(
 unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
     tile: &QuantisedTile,
     place: usize,
-    codes: *const u8,
-    (unit, scales, sub): (&format::Unit<L>, *const u8, usize),
+    scales: *const u8,
+    unit: &format::Unit<L>,
     totals: &mut [L::Floats; T],
 ) {
     // SAFETY: as the caller says.
@@ -107,12 +106,12 @@ unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
             if F::HALVES && half == 1 {
                 integers = std::array::from_fn(|row| start(row, 1));
             }
-            let codes = F::codes::<L>(codes, half);
+            let codes = F::codes::<L>(scales.add(F::SCALE_BYTES), half);
             for row in 0..T {
                 integers[row] = L::dot::<F>(integers[row], &codes, values.add((2 * row + half) * QUAD));
             }
             if F::HALVES || half == 1 {
-                let scale = F::scale::<L>(unit, scales, sub, half);
+                let scale = F::scale::<L>(unit, scales, half);
                 for row in 0..T {
                     let step = L::multiply(scale, L::splat(*steps.add(row)));
                     totals[row] = L::fused(step, L::convert(integers[row]), totals[row]);
@@ -120,7 +119,7 @@ unsafe fn sub_block<L: Lanes, F: QuantisedFormat, const T: usize>(
             }
         }
         if F::MINIMA {
-            let minimum = F::minimum::<L>(unit, scales, sub);
+            let minimum = F::minimum::<L>(unit, scales);
             for row in 0..T {
                 let [first, second] = *sums.add(row);
                 let step = L::multiply(minimum, L::splat(*steps.add(row)));

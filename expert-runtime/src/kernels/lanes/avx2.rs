@@ -261,12 +261,6 @@ impl Lanes for Avx2 {
         }
     }
 
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        // SAFETY: a prefetch reads nothing that the program sees, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-
     unsafe fn quantised<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn compiled<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {

@@ -162,12 +162,6 @@ impl Lanes for Avx512 {
         unsafe { _mm512_storeu_ps(target.as_mut_ptr(), values) }
     }
 
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        // SAFETY: a prefetch reads nothing that the program sees, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-
     unsafe fn quantised<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
         unsafe fn compiled<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {

@@ -274,18 +274,6 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         }
     }
 
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        // SAFETY: a prefetch reads nothing that the program sees, whatever the address.
-        unsafe {
-            asm!(
-                "prfm pldl1keep, [{address}]",
-                address = in(reg) address,
-                options(nostack, preserves_flags, readonly),
-            );
-        }
-    }
-
     unsafe fn quantised<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {
         #[target_feature(enable = "neon")]
         unsafe fn compiled<const DOT: bool, F: QuantisedFormat, const T: usize>(

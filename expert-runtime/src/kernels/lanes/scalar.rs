@@ -147,9 +147,6 @@ impl Lanes for Scalar {
         *target = values;
     }
 
-    #[inline(always)]
-    unsafe fn prefetch(_: *const u8) {}
-
     unsafe fn quantised<F: QuantisedFormat, const T: usize>(tile: &QuantisedTile, output: &mut TileOutput) {
         // SAFETY: the caller's tile is whole, as the kernel asks.
         unsafe { product::quantised::<Self, F, T>(tile, output) }

@@ -12,20 +12,14 @@ pub(super) fn row(tensor_type: TensorType, source: &[u8], lane: usize, panel: &m
         TensorType::F32 => floats(source, lane, panel, f32::from_le_bytes),
         TensorType::F16 => floats(source, lane, panel, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
         TensorType::BF16 => floats(source, lane, panel, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
-        TensorType::Q8_0 => blocks::<34, 512, 32>(32, source, panel, |b, codes, scales| q8_0(b, lane, codes, scales)),
+        TensorType::Q8_0 => blocks::<34, 544>(32, source, panel, |block, unit| q8_0(block, lane, unit)),
         TensorType::Q4_0 | TensorType::Iq4Nl => {
-            blocks::<18, 256, 32>(32, source, panel, |b, codes, scales| halves_and_nibbles(b, lane, codes, scales))
+            blocks::<18, 288>(32, source, panel, |block, unit| halves_and_nibbles(block, lane, unit))
         }
-        TensorType::Mxfp4 => blocks::<17, 256, 16>(32, source, panel, |b, codes, scales| mxfp4(b, lane, codes, scales)),
-        TensorType::Q4K => {
-            blocks::<144, 2048, 320>(256, source, panel, |b, codes, scales| q4_k(b, lane, codes, scales))
-        }
-        TensorType::Q5K => {
-            blocks::<176, 2560, 320>(256, source, panel, |b, codes, scales| q5_k(b, lane, codes, scales))
-        }
-        TensorType::Q6K => {
-            blocks::<210, 3072, 288>(256, source, panel, |b, codes, scales| q6_k(b, lane, codes, scales))
-        }
+        TensorType::Mxfp4 => blocks::<17, 272>(32, source, panel, |block, unit| mxfp4(block, lane, unit)),
+        TensorType::Q4K => blocks::<144, 2368>(256, source, panel, |block, unit| q4_k(block, lane, unit)),
+        TensorType::Q5K => blocks::<176, 2880>(256, source, panel, |block, unit| q5_k(block, lane, unit)),
+        TensorType::Q6K => blocks::<210, 3360>(256, source, panel, |block, unit| q6_k(block, lane, unit)),
     }
 }
 
@@ -46,18 +40,15 @@ fn floats<const N: usize>(
     None
 }
 
-/// `put` for every block (of `S` bytes) of a row, with its unit's codes (`C` bytes) and scales (`D` bytes).
-fn blocks<const S: usize, const C: usize, const D: usize>(
+/// `put` for every block (of `S` bytes) of a row, with its unit (of `U` bytes).
+fn blocks<const S: usize, const U: usize>(
     elements: usize,
     source: &[u8],
     panel: &mut [u8],
-    put: impl Fn(&[u8; S], &mut [u8; C], &mut [u8; D]) -> Option<f32>,
+    put: impl Fn(&[u8; S], &mut [u8; U]) -> Option<f32>,
 ) -> Option<(usize, f32)> {
-    let mut blocks = source.as_chunks().0.iter().zip(panel.chunks_exact_mut(C + D)).enumerate();
-    blocks.find_map(|(index, (block, unit))| {
-        let (scales, codes) = unit.split_first_chunk_mut()?;
-        Some((index * elements, put(block, codes.as_chunks_mut().0.first_mut()?, scales)?))
-    })
+    let mut blocks = source.as_chunks().0.iter().zip(panel.as_chunks_mut().0).enumerate();
+    blocks.find_map(|(index, (block, unit))| Some((index * elements, put(block, unit)?)))
 }
 
 /// Puts a f16 into its lane; the value if it is not finite.
@@ -67,22 +58,23 @@ fn half(source: [u8; 2], lane: usize, target: &mut [u8]) -> Option<f32> {
     (!value.is_finite()).then(|| value.to_f32_const())
 }
 
-fn q8_0(source: &[u8; 34], lane: usize, codes: &mut [u8; 512], scales: &mut [u8; 32]) -> Option<f32> {
-    let (scale, values) = source.split_at(2);
+fn q8_0(source: &[u8; 34], lane: usize, unit: &mut [u8; 544]) -> Option<f32> {
+    let ((scale, values), (head, codes)) = (source.split_at(2), unit.split_at_mut(2 * LANES));
     put_groups(values, lane, codes);
-    half([scale[0], scale[1]], lane, scales)
+    half([scale[0], scale[1]], lane, head)
 }
 
 /// The file has the low nibbles for columns 0 to 15 and the high ones for 16 to 31, as a panel has them.
-fn halves_and_nibbles(source: &[u8; 18], lane: usize, codes: &mut [u8; 256], scales: &mut [u8; 32]) -> Option<f32> {
-    let (scale, values) = source.split_at(2);
+fn halves_and_nibbles(source: &[u8; 18], lane: usize, unit: &mut [u8; 288]) -> Option<f32> {
+    let ((scale, values), (head, codes)) = (source.split_at(2), unit.split_at_mut(2 * LANES));
     put_groups(values, lane, codes);
-    half([scale[0], scale[1]], lane, scales)
+    half([scale[0], scale[1]], lane, head)
 }
 
-fn mxfp4(source: &[u8; 17], lane: usize, codes: &mut [u8; 256], scales: &mut [u8; 16]) -> Option<f32> {
+fn mxfp4(source: &[u8; 17], lane: usize, unit: &mut [u8; 272]) -> Option<f32> {
+    let (head, codes) = unit.split_at_mut(LANES);
     put_groups(&source[1..], lane, codes);
-    scales[lane] = source[0];
+    head[lane] = source[0];
     (source[0] == u8::MAX).then_some(f32::NAN)
 }
 
@@ -94,16 +86,22 @@ fn put_groups(source: &[u8], lane: usize, codes: &mut [u8]) {
     }
 }
 
-fn q4_k(source: &[u8; 144], lane: usize, codes: &mut [u8; 2048], scales: &mut [u8; 320]) -> Option<f32> {
-    for (sub, codes) in codes.as_chunks_mut::<256>().0.iter_mut().enumerate() {
+fn q4_k(source: &[u8; 144], lane: usize, unit: &mut [u8; 2368]) -> Option<f32> {
+    let (head, sub_blocks) = unit.split_at_mut(4 * LANES);
+    for (sub, sub_block) in sub_blocks.as_chunks_mut::<288>().0.iter_mut().enumerate() {
+        let (scales, codes) = sub_block.split_at_mut(2 * LANES);
+        (scales[lane], scales[LANES + lane]) = six_bits(&source[4..16], sub);
         put_nibbles(&source[16 + 32 * (sub / 2)..], 4 * (sub as u32 % 2), lane, codes);
     }
-    minima_scales(source, lane, scales)
+    scale_and_minimum(source, lane, head)
 }
 
-fn q5_k(source: &[u8; 176], lane: usize, codes: &mut [u8; 2560], scales: &mut [u8; 320]) -> Option<f32> {
-    for (sub, codes) in codes.as_chunks_mut::<320>().0.iter_mut().enumerate() {
+fn q5_k(source: &[u8; 176], lane: usize, unit: &mut [u8; 2880]) -> Option<f32> {
+    let (head, sub_blocks) = unit.split_at_mut(4 * LANES);
+    for (sub, sub_block) in sub_blocks.as_chunks_mut::<352>().0.iter_mut().enumerate() {
+        let (scales, codes) = sub_block.split_at_mut(2 * LANES);
         let (nibbles, plane) = codes.split_at_mut(256);
+        (scales[lane], scales[LANES + lane]) = six_bits(&source[4..16], sub);
         put_nibbles(&source[48 + 32 * (sub / 2)..], 4 * (sub as u32 % 2), lane, nibbles);
         // Byte `c` of the lane gets as bit `g` the fifth bit of column `4g + c`.
         let fifth = source[16..48].as_chunks::<4>().0;
@@ -113,12 +111,15 @@ fn q5_k(source: &[u8; 176], lane: usize, codes: &mut [u8; 2560], scales: &mut [u
             .fold(0, |bits, (group, four)| bits | ((u32::from_le_bytes(*four) >> sub) & 0x0101_0101) << group);
         plane.as_chunks_mut().0[lane] = bits.to_le_bytes();
     }
-    minima_scales(source, lane, scales)
+    scale_and_minimum(source, lane, head)
 }
 
-fn q6_k(source: &[u8; 210], lane: usize, codes: &mut [u8; 3072], scales: &mut [u8; 288]) -> Option<f32> {
-    for (sub, codes) in codes.as_chunks_mut::<384>().0.iter_mut().enumerate() {
+fn q6_k(source: &[u8; 210], lane: usize, unit: &mut [u8; 3360]) -> Option<f32> {
+    let (head, sub_blocks) = unit.split_at_mut(2 * LANES);
+    for (sub, sub_block) in sub_blocks.as_chunks_mut::<416>().0.iter_mut().enumerate() {
+        let (scales, codes) = sub_block.split_at_mut(2 * LANES);
         let (nibbles, planes) = codes.split_at_mut(256);
+        (scales[lane], scales[LANES + lane]) = (source[192 + 2 * sub], source[193 + 2 * sub]);
         // The file interleaves four sub-blocks: each pair shares bytes of nibbles, all four those of upper bits.
         let (part, number) = (sub / 4, sub % 4);
         put_nibbles(&source[64 * part + 32 * (number % 2)..], 4 * (number as u32 / 2), lane, nibbles);
@@ -130,11 +131,7 @@ fn q6_k(source: &[u8; 210], lane: usize, codes: &mut [u8; 3072], scales: &mut [u
             plane.as_chunks_mut().0[lane] = bits.to_le_bytes();
         }
     }
-    let (d, sub_scales) = scales.split_at_mut(2 * LANES);
-    for (half, scales) in sub_scales.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        scales[lane] = source[192 + half];
-    }
-    half([source[208], source[209]], lane, d)
+    half([source[208], source[209]], lane, head)
 }
 
 /// The nibbles at bit `shift` of 32 bytes into a sub-block: those of the first 16 below those of the last 16.
@@ -147,16 +144,9 @@ fn put_nibbles(source: &[u8], shift: u32, lane: usize, codes: &mut [u8]) {
     }
 }
 
-/// d, dmin, and the 6-bit scales and minima that both types have at the start of a block.
-fn minima_scales(source: &[u8], lane: usize, scales: &mut [u8; 320]) -> Option<f32> {
-    let (floats, integers) = scales.split_at_mut(4 * LANES);
-    let packed = &source[4..16];
-    for sub in 0..8 {
-        let (scale, minimum) = six_bits(packed, sub);
-        integers[sub * LANES + lane] = scale;
-        integers[(8 + sub) * LANES + lane] = minimum;
-    }
-    let (d, minimum) = floats.split_at_mut(2 * LANES);
+/// d and dmin, with which both types start.
+fn scale_and_minimum(source: &[u8], lane: usize, head: &mut [u8]) -> Option<f32> {
+    let (d, minimum) = head.split_at_mut(2 * LANES);
     half([source[0], source[1]], lane, d).or(half([source[2], source[3]], lane, minimum))
 }
 
