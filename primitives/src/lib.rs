@@ -4,6 +4,7 @@
 
 pub mod activations;
 pub mod clock;
+pub mod codec;
 pub mod contribution;
 pub mod hash;
 pub mod id;

@@ -4,7 +4,7 @@
 //! and makes no more room than the bytes warrant. `docs/spec/` describes the same formats for other implementations;
 //! `tests/vectors/` pins them.
 
-pub mod codec;
+pub use neuro_primitives::codec;
 pub mod control;
 pub mod frame;
 pub mod limits;

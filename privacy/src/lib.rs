@@ -1,0 +1,1 @@
+//! Differential privacy for sums: what bounds an update, what noise hides it, and what was spent.

@@ -1,0 +1,4 @@
+//! Secure aggregation: keys, shares, masks, the graph, and both sides of a round.
+//!
+//! The protocol, its guarantee and its attacks: `docs/spec/secagg.md`. Nothing here does I/O: inputs go in, effects come
+//! out, and vectors stay with the caller.
