@@ -268,16 +268,15 @@ fn fill_panel(
     panel: &mut [u8],
     (tensor_type, bytes, row_bytes): (TensorType, &[u8], usize),
     index: usize,
-) -> Option<([usize; 2], f32)> {
-    let rows = bytes.chunks_exact(row_bytes).enumerate().skip(index * LANES).take(LANES);
-    rows.fold(None, |first, (row, bytes)| {
-        let found = repack::row(tensor_type, bytes, row % LANES, panel);
-        first.or(found.map(|(column, value)| ([row, column], value)))
-    })
+) -> Option<repack::Found> {
+    let first = index * LANES * row_bytes;
+    let rows = &bytes[first..bytes.len().min(first + LANES * row_bytes)];
+    let ([row, column], value) = repack::panel(tensor_type, rows, row_bytes, panel)?;
+    Some(([index * LANES + row, column], value))
 }
 
 /// The place of an element in the whole weight.
-const fn in_weight(weight: &Weight<'_>, ([row, column], value): ([usize; 2], f32)) -> (usize, f32) {
+const fn in_weight(weight: &Weight<'_>, ([row, column], value): repack::Found) -> (usize, f32) {
     (row * weight.columns + column, value)
 }
 
