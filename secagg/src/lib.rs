@@ -4,5 +4,9 @@
 //! out, and vectors stay with the caller.
 
 pub mod error;
+pub mod graph;
 pub mod identity;
+pub mod parameters;
+pub mod survivor_rule;
 pub mod tags;
+pub mod tails;
