@@ -2,3 +2,6 @@
 //!
 //! The protocol, its guarantee and its attacks: `docs/spec/secagg.md`. Nothing here does I/O: inputs go in, effects come
 //! out, and vectors stay with the caller.
+
+pub mod group;
+pub mod masks;
