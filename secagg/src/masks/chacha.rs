@@ -4,7 +4,6 @@ use ::chacha20::cipher::consts::U64;
 use ::chacha20::cipher::typenum::Unsigned;
 use ::chacha20::cipher::{
     Array, Block, BlockSizeUser, KeyIvInit, ParBlocks, StreamCipherBackend, StreamCipherClosure, StreamCipherCore,
-   
 };
 use ::chacha20::variants::Ietf;
 use ::chacha20::{ChaChaCore, R20};

@@ -141,8 +141,12 @@ macro_rules! word {
             fn fold(target: &mut [Self], stream: &[u8], sign: Sign) {
                 let words = stream.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes));
                 match sign {
-                    Sign::Plus => target.iter_mut().zip(words).for_each(|(entry, word)| *entry = entry.wrapping_add(word)),
-                    Sign::Minus => target.iter_mut().zip(words).for_each(|(entry, word)| *entry = entry.wrapping_sub(word)),
+                    Sign::Plus => {
+                        target.iter_mut().zip(words).for_each(|(entry, word)| *entry = entry.wrapping_add(word))
+                    }
+                    Sign::Minus => {
+                        target.iter_mut().zip(words).for_each(|(entry, word)| *entry = entry.wrapping_sub(word))
+                    }
                 }
             }
 
