@@ -3,20 +3,30 @@
 use crate::error::TrainError;
 
 /// One text. Loss falls on the tokens from `learn_from` on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Example {
     /// `[length]`, token ids.
     pub ids: Vec<u32>,
     /// The first token that is to be predicted; at least 1, since nothing comes before token 0.
     pub learn_from: usize,
-    /// The experts that its rows belong to, for [`Objective::routing`](crate::Objective::routing); none where it does
-    /// not matter.
+    /// Where its rows belong, for [`Objective::routing`](crate::Objective::routing); none where it does not matter.
+    pub wish: Option<Wish>,
+}
+
+/// Experts that the rows of an example belong to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wish {
+    /// Which.
     pub experts: Vec<u16>,
+    /// The first token whose row belongs there; what all texts begin with says nothing.
+    pub from: usize,
+    /// How much its rows count.
+    pub weight: f32,
 }
 
 /// Some examples side by side, filled up to the same length. Filling carries no loss, and causal attention keeps it
 /// from what stands before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Examples.
     pub(crate) rows: usize,
@@ -28,8 +38,8 @@ pub struct Batch {
     pub(crate) live: Vec<bool>,
     /// Places in `ids` whose next token is learnt, ascending, and that token.
     pub(crate) asked: Vec<(usize, u32)>,
-    /// Of every example, the experts that its rows belong to.
-    pub(crate) experts: Vec<Vec<u16>>,
+    /// Of every example, where its rows belong.
+    pub(crate) wishes: Vec<Option<Wish>>,
 }
 
 /// Where a trainer gets its examples from.
@@ -51,9 +61,9 @@ impl Batch {
     /// A token outside `vocabulary`; no token to learn.
     pub fn new(examples: &[Example], vocabulary: usize) -> Result<Self, TrainError> {
         let length = examples.iter().map(|example| example.ids.len()).max().unwrap_or_default();
-        let experts = examples.iter().map(|example| example.experts.clone()).collect();
+        let wishes = examples.iter().map(|example| example.wish.clone()).collect();
         let (ids, live, asked) = (Vec::new(), Vec::new(), Vec::new());
-        let mut batch = Self { rows: examples.len(), length, ids, live, asked, experts };
+        let mut batch = Self { rows: examples.len(), length, ids, live, asked, wishes };
         for example in examples {
             if let Some(&got) = example.ids.iter().find(|id| **id as usize >= vocabulary) {
                 return Err(TrainError::Token { vocabulary, got });

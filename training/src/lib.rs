@@ -32,7 +32,7 @@ mod weights;
 
 pub use choice::{Stretch, TensorChoice, TrainedParts};
 pub use error::{ModelError, TrainError};
-pub use example::{Batch, Example, ExampleSource};
+pub use example::{Batch, Example, ExampleSource, Wish};
 pub use growth::with_more_experts;
 pub use low_rank::LowRank;
 pub use model::{Evaluation, MoeModel};

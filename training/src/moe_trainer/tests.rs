@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use neuro_primitives::ExpertId;
 
 use super::*;
-use crate::Example;
+use crate::{Example, Wish};
 use crate::fixture::{same_bits, texts, tiny};
 use crate::low_rank::LowRank;
 
@@ -56,7 +56,8 @@ fn every_choice_learns() {
 fn a_router_row_learns_where_its_rows_belong() {
     let objective = Objective { routing: 1.0, ..Objective::default() };
     let plan = TrainPlan { objective: objective.clone(), ..sgd(12) };
-    let texts = || texts().into_iter().map(|text| Example { experts: vec![1], ..text }).collect::<Vec<_>>();
+    let wish = || Some(Wish { experts: vec![1], from: 0, weight: 1.0 });
+    let texts = move || texts().into_iter().map(|text| Example { wish: wish(), ..text }).collect::<Vec<_>>();
     let (mut trainer, global) = trainer(&TensorChoice::RouterRows(vec![1]), plan);
     trainer.examples = Box::new(move |_| texts());
     let trained = trainer.train(&global, &LocalRule::Plain, LONG).unwrap();

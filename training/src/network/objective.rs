@@ -3,11 +3,13 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Routed;
-use crate::example::Batch;
+use crate::example::{Batch, Wish};
 
-/// Additions to the mean cross entropy of the tokens that are learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// What training makes small: a weighted sum.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
+    /// What the mean cross entropy of the tokens that are learnt counts.
+    pub tokens: f32,
     /// What the loss that balances experts counts: "Switch Transformers", Fedus et al., arXiv 2101.03961, equation 4,
     /// over all layers together, as `transformers` has it. 0 leaves it out.
     pub balance: f32,
@@ -15,6 +17,13 @@ pub struct Objective {
     /// `−ln Σ p(experts)`. 0 leaves it out. The choice of the best experts gives no gradient to those that were not
     /// chosen; this does.
     pub routing: f32,
+}
+
+impl Default for Objective {
+    /// The tokens alone.
+    fn default() -> Self {
+        Self { tokens: 1.0, balance: 0.0, routing: 0.0 }
+    }
 }
 
 impl Objective {
@@ -31,25 +40,28 @@ impl Objective {
     }
 }
 
-/// Mean over rows and layers of `−ln Σ p(experts)`.
+/// Mean over rows and layers of `−ln Σ p(experts)`, each row as often as its wish counts.
 fn misrouted(routed: &[Routed], batch: &Batch) -> Option<Tensor<1>> {
     let layers = routed.iter().map(|layer| {
-        let wanted = wanted(layer, batch);
-        let own = (layer.probabilities.clone() * wanted).sum_dim(1);
-        own.add_scalar(LEAST_PROBABILITY).log().mean().neg()
+        let (experts, device) = (layer.counts.len(), layer.probabilities.device());
+        let wishes: Vec<Option<&Wish>> = layer.places.iter().map(|place| wish(batch, *place)).collect();
+        let wanted = |wish: &Option<&Wish>, expert: usize| {
+            f32::from(wish.is_none_or(|wish| wish.experts.contains(&(expert as u16))))
+        };
+        let wanted: Vec<f32> =
+            wishes.iter().flat_map(|wish| (0..experts).map(move |expert| wanted(wish, expert))).collect();
+        let weights: Vec<f32> = wishes.iter().map(|wish| wish.map_or(0.0, |wish| wish.weight)).collect();
+        let tensor = |values, width| Tensor::from_data(TensorData::new(values, [wishes.len(), width]), &device);
+        let own = (layer.probabilities.clone() * tensor(wanted, experts)).sum_dim(1);
+        (own.add_scalar(LEAST_PROBABILITY).log() * tensor(weights, 1)).mean().neg()
     });
     let sum = layers.reduce(|sum, layer| sum + layer)?;
     Some(sum.div_scalar(routed.len() as f32))
 }
 
-/// `[live rows, experts]`: 1 where the expert is one of the row's example, or where the example has no wish.
-fn wanted(layer: &Routed, batch: &Batch) -> Tensor<2> {
-    let experts = layer.counts.len();
-    let of = |place: &usize| &batch.experts[place / batch.length];
-    let value = |own: &Vec<u16>, e: usize| f32::from(own.is_empty() || own.contains(&(e as u16)));
-    let values: Vec<f32> =
-        layer.places.iter().flat_map(|place| (0..experts).map(move |e| value(of(place), e))).collect();
-    Tensor::from_data(TensorData::new(values, [layer.places.len(), experts]), &layer.probabilities.device())
+/// Where the row at `place` belongs, if anyone cares.
+fn wish(batch: &Batch, place: usize) -> Option<&Wish> {
+    batch.wishes[place / batch.length].as_ref().filter(|wish| place % batch.length >= wish.from)
 }
 
 /// Keeps the logarithm of a vanishing probability finite.

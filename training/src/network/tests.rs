@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::fixture::{TINY, texts, tiny, tiny_weights};
-use crate::{Example, Matrix, MoeModel};
+use crate::{Example, Matrix, MoeModel, Wish};
 
 /// Largest difference of a logit from `transformers` in f32.
 const TOLERANCE: f32 = 1e-4;
@@ -41,7 +41,8 @@ fn logits_are_those_of_transformers_on_every_family() {
 
 /// Texts whose rows belong to `experts`.
 fn wanting(experts: &[u16]) -> Vec<Example> {
-    texts().into_iter().map(|text| Example { experts: experts.to_vec(), ..text }).collect()
+    let wish = Wish { experts: experts.to_vec(), from: 1, weight: 1.0 };
+    texts().into_iter().map(|text| Example { wish: Some(wish.clone()), ..text }).collect()
 }
 
 /// For every element of every tensor: the slope that burn gives against `(f(x + h) − f(x − h)) / 2h`.
