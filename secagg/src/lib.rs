@@ -2,3 +2,17 @@
 //!
 //! The protocol, its guarantee and its attacks: `docs/spec/secagg.md`. Nothing here does I/O: inputs go in, effects come
 //! out, and vectors stay with the caller.
+
+pub mod error;
+pub mod feldman;
+pub mod group;
+pub mod identity;
+pub mod kdf;
+pub mod masks;
+pub mod packing;
+pub mod quantise;
+pub mod seal;
+pub mod shamir;
+pub mod share_tree;
+pub mod sum;
+pub mod tags;
