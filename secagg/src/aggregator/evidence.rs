@@ -1,17 +1,19 @@
 //! What proves that a member broke the protocol. Each kind can be checked by anybody who knows the announcements.
 
-use neuro_primitives::id::NodeId;
+use neuro_primitives::{Hash, NodeId};
 
-use crate::messages::{Kind, SharePath};
+use crate::fields::Signed;
+use crate::messages::ShareStatement;
+use crate::share_tree::ShareKind;
 
-/// Proof of one member's fault, as it was received: canonical bytes with the member's signature.
+/// Proof of one member's fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {
     /// Two different joins of one attempt (section 5).
     TwoJoins {
         /// Who signed both.
         member: NodeId,
-        /// The join that came first.
+        /// The join that came first, as a message.
         first: Vec<u8>,
         /// The other.
         second: Vec<u8>,
@@ -20,33 +22,37 @@ pub enum Evidence {
     TwoUploads {
         /// Who signed both.
         member: NodeId,
-        /// The statement that came first.
+        /// The statement that came first, as a message.
         first: Vec<u8>,
         /// The other.
         second: Vec<u8>,
     },
-    /// A share in a signed answer that is not the one the dealer committed to (section 9.3).
+    /// A share in a signed answer that is not the one that the dealer committed to (section 9.3).
     WrongShare {
         /// Who signed the answer.
         responder: NodeId,
-        /// The answer.
+        /// The answer, as a message.
         answer: Vec<u8>,
         /// Whose share it should be.
         dealer: NodeId,
-        /// The dealer's signed statement with the root.
-        statement: Vec<u8>,
-        /// From the two leaves of the pair to the root.
-        path: SharePath,
+        /// The dealer's signed root.
+        statement: Signed<ShareStatement>,
+        /// Of which secret.
+        kind: ShareKind,
+        /// The leaves of the responder's two shares.
+        leaves: [Hash; 2],
+        /// From the leaves' node to the root.
+        path: Vec<Hash>,
     },
     /// Shares that all match the dealer's signed root and rebuild another secret (section 9.3).
     BadDealer {
         /// Who signed the root.
         dealer: NodeId,
-        /// The signed statement.
-        statement: Vec<u8>,
-        /// Which of the two secrets.
-        kind: Kind,
-        /// t holders and the shares they answered with.
+        /// The signed root.
+        statement: Option<Signed<ShareStatement>>,
+        /// Of which secret.
+        kind: ShareKind,
+        /// t holders and the shares that they answered with. `[t]`
         shares: Vec<(NodeId, [u8; 32])>,
     },
 }
