@@ -3,6 +3,8 @@
 use neuro_primitives::NodeId;
 use neuro_primitives::codec::CodecError;
 
+use crate::group::PointError;
+
 /// Bytes that are no document or message of this protocol, or values outside their bounds. A signature is not looked
 /// at here, so nobody is to blame but whoever handed the bytes over.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -83,10 +85,18 @@ pub enum DocumentError {
         got: f64,
     },
     /// A point that is the identity or not in its canonical form.
-    #[error("expected {what} as a ristretto255 point other than the identity, got another encoding")]
+    #[error("{what}: {source}")]
     Point {
-        /// Whose point.
+        /// Which point.
         what: &'static str,
+        /// What is wrong with it.
+        source: PointError,
+    },
+    /// A message whose length depends on the cohort came before there was one.
+    #[error("expected a cohort before {kind}, got none")]
+    NoCohort {
+        /// Which message.
+        kind: &'static str,
     },
 }
 
