@@ -17,15 +17,19 @@ use crate::tags::{PAIR_MASK_KEY, SECRET_KEY, SELF_MASK_KEY, Tag};
 /// `KDF(ikm, salt, info…, N)` with the info tag ‖ 0 ‖ `parts`.
 #[must_use]
 pub fn derive<const N: usize>(ikm: &[u8], salt: &[u8], tag: Tag, parts: &[&[u8]]) -> Zeroizing<[u8; N]> {
-    expand(&Hkdf::new(Some(salt), ikm), tag, parts)
+    expand(&Hkdf::new(Some(salt), ikm), &info(tag, parts))
+}
+
+/// tag ‖ 0 ‖ `parts`.
+fn info<'a>(tag: Tag, parts: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    [&[tag.0.as_bytes(), &[0]], parts].concat()
 }
 
 /// The second half of the KDF, for a pseudorandom key that is used more than once.
-fn expand<const N: usize>(key: &Hkdf<Sha256>, tag: Tag, parts: &[&[u8]]) -> Zeroizing<[u8; N]> {
+fn expand<const N: usize>(key: &Hkdf<Sha256>, info: &[&[u8]]) -> Zeroizing<[u8; N]> {
     const { assert!(N <= 255 * 32, "HKDF-SHA256 gives 255 hashes at most") };
-    let info = [&[tag.0.as_bytes(), &[0]], parts].concat();
     let mut out = Zeroizing::new([0; N]);
-    let filled = key.expand_multi_info(&info, out.as_mut());
+    let filled = key.expand_multi_info(info, out.as_mut());
     assert!(filled.is_ok(), "the length was checked when this was compiled");
     out
 }
@@ -130,7 +134,8 @@ impl AttemptSecret {
     }
 
     fn draw<const N: usize>(&self, label: &str, index: u32) -> Zeroizing<[u8; N]> {
-        expand(&self.key, SECRET_KEY, &[label.as_bytes(), &[self.attempt], &index.to_le_bytes()])
+        let index = index.to_le_bytes();
+        expand(&self.key, &info(SECRET_KEY, &[label.as_bytes(), &[self.attempt], &index]))
     }
 }
 
