@@ -98,7 +98,7 @@ impl Aggregator {
             bytes_in: self.round.bytes_in,
             bytes_out: self.round.bytes_out,
             numbers: self.numbers(),
-            alpha: parameters::alpha(&self.round.demand(config.least_members)),
+            alpha: parameters::least_alpha(&self.round.demand(0), config.least_members..=config.most_members),
             end: self.stage.ended().cloned(),
             reported,
         }

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use super::{Outcome, Participant, send};
-use crate::assembly::Seated;
+use crate::assembly::{Seated, feldman_hash};
 use crate::feldman::Commitments;
 use crate::fields::Signed;
-use crate::group::Point;
 use crate::identity::Member;
 use crate::kdf::AttemptSecret;
-use crate::messages::{Message, Nonces, ShareStatement, Shares, feldman_hash};
+use crate::messages::{Message, Nonces, ShareStatement, Shares};
 use crate::seal::{SharePair, seal};
 use crate::shamir::split;
 use crate::share_tree::{ShareTree, TreeError};
@@ -63,7 +62,7 @@ impl Participant {
         };
         Ok(Shares {
             statement: Signed::sign(statement, &self.key),
-            leaves: tree.leaves().as_flattened().to_vec(),
+            leaves: tree.leaves().to_vec(),
             boxes: pairs.iter().zip(holders).map(sealed).collect(),
             feldman,
         })
@@ -77,9 +76,8 @@ fn share_pairs(secrets: &AttemptSecret, t: u16, holders: &[Member]) -> Vec<Share
     mask_key.into_iter().zip(self_mask).map(|(mask_key, self_mask)| SharePair { mask_key, self_mask }).collect()
 }
 
-/// Section 7.4: commitments to both polynomials, as they are sent. No coefficient is zero but with probability 2^−252.
-fn commitments(secrets: &AttemptSecret, t: u16) -> Vec<Point> {
+/// Section 7.4: commitments to both polynomials, as they are sent. `[2t − 1]`
+fn commitments(secrets: &AttemptSecret, t: u16) -> Vec<[u8; 32]> {
     let (first, second) = (secrets.mask_coefficients(t), secrets.self_coefficients(t));
-    let points = Commitments::new(&first, &secrets.self_mask(), &second).encode();
-    points.iter().filter_map(|point| Point::decode(point).ok()).collect()
+    Commitments::new(&first, &secrets.self_mask(), &second).encode()
 }

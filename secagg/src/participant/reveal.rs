@@ -6,7 +6,7 @@ use std::sync::Arc;
 use neuro_primitives::NodeId;
 
 use super::{Outcome, PartEnd, Participant, Refused, send};
-use crate::assembly::{Assembly, demand};
+use crate::assembly::Assembly;
 use crate::config::PrivacyMode;
 use crate::group::Point;
 use crate::messages::{Cohort, Message, Reveal};
@@ -53,7 +53,7 @@ impl Participant {
         self.record.floors.admit_cohort(config, &*self.registry, &assembly.cohort)?;
         let rostered = self.registry.rostered(&config.batches);
         self.check_modulus(assembly)?;
-        parameters::check(&demand(config, assembly.n(), rostered), &assembly.parameters)?;
+        parameters::check(&config.demand(assembly.n(), rostered), &assembly.parameters)?;
         if assembly.cohort.join(assembly.row(own)) != self.own_join() {
             return Err(Refused::NotMyJoin.into());
         }

@@ -2,10 +2,10 @@
 
 use super::record::Held;
 use super::{Outcome, Participant, Refused, send};
-use crate::assembly::Seated;
+use crate::assembly::{Seated, feldman_hash};
 use crate::feldman::Commitments;
 use crate::identity::{Bitmap, Member};
-use crate::messages::{Dealing, Inbox, Message, Received, feldman_hash};
+use crate::messages::{Dealing, Inbox, Message, Received};
 use crate::seal::{self, SharePair};
 use crate::share_tree::check_path;
 
@@ -52,8 +52,7 @@ impl Participant {
         check_path(&leaves, place, seated.graph.degree(), &dealing.path, &dealing.root).ok()?;
         if seated.shape.feldman && self.verifies_on_receipt {
             let matches = feldman_hash(&dealing.feldman) == dealing.feldman_hash;
-            let points: Vec<[u8; 32]> = dealing.feldman.iter().map(|point| point.encode()).collect();
-            let commitments = Commitments::decode(seated.shape.t, &points).ok().filter(|_| matches)?;
+            let commitments = Commitments::decode(seated.shape.t, &dealing.feldman).ok().filter(|_| matches)?;
             commitments.check(&row.mask_key, own, &pair).ok()?;
         }
         Some(pair)

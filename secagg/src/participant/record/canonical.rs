@@ -12,7 +12,8 @@ use crate::floors::Floors;
 use crate::group::decode_scalar;
 use crate::identity::{Bitmap, Member};
 use crate::kdf::RoundSecret;
-use crate::messages::{Announcement, Cohort, MOST_ANNOUNCEMENT_BYTES, MOST_MESSAGE_BYTES, MOST_NEIGHBOURS};
+use crate::messages::{Announcement, Cohort, MOST_ANNOUNCEMENT_BYTES, MOST_MESSAGE_BYTES};
+use crate::parameters::MOST_NEIGHBOURS;
 use crate::seal::SharePair;
 
 /// The format that this build writes.
