@@ -2,11 +2,12 @@
 //! and repeat them. Time passes only when nobody has anything to say.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod forge;
 pub mod person;
 pub mod plan;
 pub mod server;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use neuro_primitives::NodeId;
@@ -108,7 +109,8 @@ impl<'a> World<'a> {
     }
 
     pub fn server_input(&mut self, input: Input) {
-        if self.crashes {
+        // Once for each entry of the journal, else the repeated announcements would never end.
+        if self.crashes && self.server.crashed_at != self.server.journal.len() {
             let mail = self.server.crash();
             self.post_down(mail);
         }
@@ -120,8 +122,9 @@ impl<'a> World<'a> {
         match mail {
             Mail::ToServer { from, bytes } => self.server_input(Input::Message { from, bytes }),
             Mail::Payload { from } => {
-                let payload = self.person(from).payload.clone().expect("stored before it is uploaded");
-                if let Some(input) = self.server.receive(from, payload) {
+                // None once the member's part is over.
+                let payload = self.person(from).payload.clone();
+                if let Some(input) = payload.and_then(|payload| self.server.receive(from, payload)) {
                     self.server_input(input);
                 }
             }
@@ -134,7 +137,8 @@ impl<'a> World<'a> {
             Mail::ToPerson { to, bytes } => {
                 let (crashes, registry) = (self.crashes, self.roster.clone());
                 let person = self.person(to);
-                let mut mail = if crashes { person.crash(registry) } else { Vec::new() };
+                let mut mail = if crashes && !person.seen.contains(&bytes) { person.crash(registry) } else { Vec::new() };
+                person.seen.insert(bytes.clone());
                 mail.extend(person.receive(bytes));
                 self.post_up(mail);
             }

@@ -1,5 +1,6 @@
 //! A member: its participant, its disk and its vector.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use neuro_primitives::{Hash, NodeId, NodeKey, Untrusted};
@@ -30,6 +31,8 @@ pub struct Person {
     /// Every message that left, in order.
     pub sent: Vec<Vec<u8>>,
     pub charged: Vec<Release>,
+    /// Every announcement that came.
+    pub seen: HashSet<Vec<u8>>,
     pub end: Option<PartEnd>,
     /// Does not finish its training.
     pub trains: bool,
@@ -56,6 +59,7 @@ impl Person {
             payload: None,
             sent: Vec::new(),
             charged: Vec::new(),
+            seen: HashSet::new(),
             end: None,
             trains: true,
         }

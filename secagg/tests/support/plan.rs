@@ -6,6 +6,7 @@ use neuro_primitives::{Hash, NodeKey, UnixMillis};
 use neuro_secagg::config::{Base, Deadlines, Privacy, PrivacyMode, RoundConfig, Strategy};
 use neuro_secagg::floors::{Floors, Past};
 use neuro_secagg::masks::Generator;
+use neuro_secagg::messages::Shape;
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 
 /// Numbers of a round; the rest is fixed.
@@ -111,6 +112,14 @@ impl Plan {
             },
             feldman: self.feldman,
         }
+    }
+
+    /// The shape of a cohort of all members, if it is a complete graph.
+    pub fn shape(&self) -> Shape {
+        let n = self.members;
+        let dropout = (u32::from(n) * u32::from(self.dropout_bps) / 10_000) as u16;
+        let corrupt = (u32::from(n) * u32::from(self.corrupt_bps)).div_ceil(10_000) as u16;
+        Shape { n, k: n - 1, t: n - 1 - dropout, q: (n + corrupt) / 2 + 1, feldman: self.feldman }
     }
 
     pub fn floors(&self) -> Floors {

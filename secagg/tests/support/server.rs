@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use neuro_primitives::clock::Moment;
 use neuro_primitives::{Hash, NodeId, NodeKey};
-use neuro_secagg::aggregator::{Aggregator, Effect, Evidence, Input, MessageRefused, replay};
+use neuro_secagg::aggregator::{Aggregator, CohortNumbers, Effect, Evidence, Input, MessageRefused, replay};
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::masks::MaskJob;
 use neuro_secagg::messages::EndReason;
@@ -24,6 +24,8 @@ pub struct Server {
     pub wake: Option<Moment>,
     /// On disk.
     pub journal: Vec<Vec<u8>>,
+    /// How many entries there were when it died last.
+    pub crashed_at: usize,
     /// On disk: payloads that are whole.
     pub payloads: BTreeMap<NodeId, Vec<u8>>,
     /// Whose payloads the sum holds.
@@ -36,6 +38,8 @@ pub struct Server {
     pub blamed: Vec<Evidence>,
     pub refused: Vec<(NodeId, MessageRefused)>,
     pub unmaskings: usize,
+    /// Numbers of the cohort announced last.
+    pub numbers: Option<CohortNumbers>,
     pub end: Option<EndReason>,
 }
 
@@ -50,6 +54,7 @@ impl Server {
             now: Moment(5_000_000),
             wake: None,
             journal: Vec::new(),
+            crashed_at: 0,
             payloads: BTreeMap::new(),
             in_sum: Vec::new(),
             expected_uploads: BTreeMap::new(),
@@ -58,6 +63,7 @@ impl Server {
             blamed: Vec::new(),
             refused: Vec::new(),
             unmaskings: 0,
+            numbers: None,
             end: None,
         }
     }
@@ -65,6 +71,7 @@ impl Server {
     pub fn step(&mut self, input: Input) -> Vec<Mail> {
         self.now.0 += 1_000;
         let effects = self.core.step(self.now, input);
+        self.numbers = self.core.view().numbers.or(self.numbers);
         self.carry_out(effects)
     }
 
@@ -77,6 +84,7 @@ impl Server {
         if self.journal.is_empty() {
             return Vec::new();
         }
+        self.crashed_at = self.journal.len();
         let connected = self.roster.fields().members.clone();
         let before = self.core.view();
         let journal = self.journal.clone().into_iter();
@@ -140,7 +148,7 @@ impl Server {
 
     /// The sum of what it holds, with these masks taken away.
     pub fn open(&self, members: &[NodeId], jobs: &[MaskJob]) -> Vec<i64> {
-        let bits = self.core.view().numbers.expect("a cohort").modulus_bits;
+        let bits = self.numbers.expect("a cohort").modulus_bits;
         let entries = self.config.config().vector_entries as usize;
         let mut sum = Accumulator::new(entries, Modulus::new(bits).expect("a modulus"));
         for node in members {
