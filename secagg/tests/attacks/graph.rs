@@ -22,7 +22,7 @@ fn boxes_of_strangers_are_refused() {
             return vec![bytes];
         }
         let Announcement::Inbox(mut inbox) = opened(&bytes, &key, Some(&shape)) else { panic!("an inbox") };
-        let mut own = inbox.dealings[0].clone();
+        let mut own = inbox.dealings.remove(8);
         own.dealer = Member(2);
         inbox.dealings.insert(2, own);
         vec![Announcement::Inbox(inbox).sign(&key)]

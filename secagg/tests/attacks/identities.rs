@@ -119,7 +119,7 @@ fn each_parameter_below_its_bound_is_refused() {
         |config| config.security_bits = 39,
         |config| config.corrupt_bps = 999,
         |config| config.dropout_bps = 4_500,
-        |config| config.entries = 1 << 28,
+        |config| (config.entries, config.value_bits) = (1 << 28, 32),
         |config| config.most_members = 9,
         |config| config.roster_version += 1,
     ];
