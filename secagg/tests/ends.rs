@@ -1,5 +1,6 @@
 //! Every reason for which a round ends (section 16); `BadDealer` and `RevealsMissing` are among the attacks.
 
+#[cfg(test)]
 mod support;
 
 use neuro_primitives::NodeId;

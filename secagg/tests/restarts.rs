@@ -1,5 +1,6 @@
 //! Both sides die and start again in every phase: what is sent has the same bytes, and the sum is the same.
 
+#[cfg(test)]
 mod support;
 
 use std::collections::BTreeSet;
@@ -10,8 +11,10 @@ use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{OutOfRound, PartInput, Participant, Record};
 use support::{ANSWER, HAVE, Plan, UPLOAD, World, silent_from};
 
+type Announced = BTreeSet<(NodeId, Vec<u8>)>;
+
 /// What was announced to anybody, and what each member sent, as sets; questions for the current announcement aside.
-fn said(world: &World<'_>) -> (BTreeSet<(NodeId, Vec<u8>)>, Vec<BTreeSet<Vec<u8>>>) {
+fn said(world: &World<'_>) -> (Announced, Vec<BTreeSet<Vec<u8>>>) {
     let sent = |person: &support::Person| person.sent.iter().filter(|bytes| bytes[0] != HAVE).cloned().collect();
     (world.server.announced.iter().cloned().collect(), world.people.iter().map(sent).collect())
 }
