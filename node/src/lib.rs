@@ -1,5 +1,7 @@
 //! Roles (orchestrator, worker) that carry the cores' effects into the world, the HTTP API and the control services.
 
+pub mod aggregator_role;
+mod clock;
 pub mod completer;
 pub mod data_dir;
 mod gguf_files;
@@ -8,6 +10,7 @@ pub mod jobs;
 pub mod local;
 pub mod orchestrator_role;
 pub mod os;
+pub mod participant_role;
 pub mod publish;
 pub mod worker_role;
 

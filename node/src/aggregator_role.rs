@@ -1,0 +1,3 @@
+//! The aggregator.
+
+pub mod journal;
