@@ -2,3 +2,14 @@
 //!
 //! The protocol, its guarantee and its attacks: `docs/spec/secagg.md`. Nothing here does I/O: inputs go in, effects come
 //! out, and vectors stay with the caller.
+
+pub mod config;
+pub mod error;
+pub mod fields;
+pub mod floors;
+pub mod group;
+pub mod identity;
+pub mod masks;
+pub mod messages;
+pub mod roster;
+pub mod tags;
