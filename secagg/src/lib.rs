@@ -5,11 +5,19 @@
 
 pub mod config;
 pub mod error;
+pub mod feldman;
 pub mod fields;
 pub mod floors;
 pub mod group;
 pub mod identity;
+pub mod kdf;
 pub mod masks;
 pub mod messages;
+pub mod packing;
+pub mod quantise;
 pub mod roster;
+pub mod seal;
+pub mod shamir;
+pub mod share_tree;
+pub mod sum;
 pub mod tags;
