@@ -91,7 +91,6 @@ pub struct CohortParts {
 pub struct Cohort {
     core: Aggregator,
     parts: CohortParts,
-    announced: Arc<[u8]>,
     journal: JournalFile,
     uploads: Arc<Uploads>,
     summing: Summing,
@@ -119,10 +118,9 @@ impl Cohort {
             replay(config, registry, key, entries.into_iter())?
         };
         let entries = parts.config.config().vector_entries as usize;
-        let announced = parts.config.encode().into();
         let (summing, unmasked) = (Summing::new(entries), Summing::finished(entries, &parts.folder.sum()));
         let blamed = BTreeSet::new();
-        Ok(Self { core, parts, announced, journal, uploads, summing, unmasked, blamed, wake: None, state })
+        Ok(Self { core, parts, journal, uploads, summing, unmasked, blamed, wake: None, state })
     }
 
     /// Runs until the round ends, or until nobody can post any more: then it goes on in another process.
@@ -172,8 +170,13 @@ impl Cohort {
     fn carry_out(&mut self, effect: Effect) -> Result<Next, CohortError> {
         match effect {
             Effect::Journal(entry) => self.journal.append(&entry)?,
-            Effect::Announce { to, bytes } => to.into_iter().for_each(|node| self.send(node, bytes.to_vec())),
-            Effect::Tell { to, bytes } => self.send(to, bytes),
+            Effect::Configure { to, config } => {
+                to.into_iter().for_each(|node| self.send(node, Body::Config(config.to_vec())));
+            }
+            Effect::Announce { to, bytes } => {
+                to.into_iter().for_each(|node| self.send(node, Body::Announcement(bytes.to_vec())));
+            }
+            Effect::Tell { to, bytes } => self.send(to, Body::Announcement(bytes)),
             Effect::OpenUpload { of, payload, bytes } => self.uploads.expect(of, payload, bytes),
             Effect::Add(node) => self.summing.add(node, &self.uploads.path(node))?,
             Effect::Subtract(node) => self.summing.subtract(node, &self.uploads.path(node))?,
@@ -196,7 +199,8 @@ impl Cohort {
         };
         let (sum, weight) = (unmasked.hash, weight_of(&unmasked, self.parts.config.config().entries));
         self.unmasked = Some(unmasked);
-        Ok(Input::Unmasked { sum, weight })
+        // Without noise nothing is promised.
+        Ok(Input::Unmasked { sum, weight, epsilon: f64::INFINITY })
     }
 
     fn blame(&mut self, evidence: &Evidence) -> Result<(), CohortError> {
@@ -206,17 +210,15 @@ impl Cohort {
         Ok(self.parts.folder.keep_evidence(node, &format!("{evidence:?}"))?)
     }
 
-    fn send(&self, node: NodeId, bytes: Vec<u8>) {
+    fn send(&self, node: NodeId, body: Body) {
         let config = self.parts.config.config();
-        // In the join phase the current announcement is the configuration itself.
-        let body = if bytes[..] == self.announced[..] { Body::Config(bytes) } else { Body::Announcement(bytes) };
         let message = AggregatorMessage { round: config.round, cohort: config.cohort.into(), body: Some(body) };
         self.parts.streams.send(node, message);
     }
 
     /// The sum's modulus is the cohort's.
     fn take_modulus(&mut self) -> Result<(), CohortError> {
-        if let Some(numbers) = self.core.view().parameters {
+        if let Some(numbers) = self.core.view().numbers {
             self.summing.set_modulus(Modulus::new(numbers.modulus_bits)?);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neuro_primitives::NodeId;
+use neuro_primitives::{NodeId, UnixMillis};
 
 use crate::os::private_file;
 
@@ -43,22 +43,39 @@ impl CohortFolder {
         self.path.join("sum")
     }
 
-    /// The signed configuration, durably: before anybody hears of it.
+    /// The signed roster that the round goes by, durably.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn keep_config(&self, config: &[u8]) -> io::Result<()> {
-        private_file::replace(&self.path.join("config"), config)?;
+    pub fn keep_roster(&self, roster: &[u8]) -> io::Result<()> {
+        private_file::replace(&self.roster(), roster)
+    }
+
+    /// The signed roster that the round goes by.
+    #[must_use]
+    pub fn roster(&self) -> PathBuf {
+        self.path.join("roster")
+    }
+
+    /// When the round began and the signed configuration, durably: before anybody hears of it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn keep_config(&self, began: UnixMillis, config: &[u8]) -> io::Result<()> {
+        private_file::replace(&self.path.join("config"), &[&began.0.to_le_bytes(), config].concat())?;
         File::open(&self.path)?.sync_all()
     }
 
-    /// The signed configuration; `None` before there is one.
+    /// When the round began, and its signed configuration; `None` before there is one.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn config(&self) -> io::Result<Option<Vec<u8>>> {
+    pub fn config(&self) -> io::Result<Option<(UnixMillis, Vec<u8>)>> {
         match fs::read(self.path.join("config")) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => {
+                let (began, config) = bytes.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Some((UnixMillis(u64::from_le_bytes(*began)), config.to_vec())))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use neuro_primitives::NodeId;
+use neuro_primitives::{NodeId, UnixMillis};
 use neuro_secagg::aggregator::{Input, RoundView};
 use neuro_secagg::config::SignedConfig;
 use tokio::sync::oneshot;
@@ -35,6 +35,8 @@ pub struct CohortState {
 pub struct CohortHandle {
     /// Its configuration.
     pub config: SignedConfig,
+    /// When it began.
+    pub began: UnixMillis,
     /// Its payloads.
     pub uploads: Arc<Uploads>,
     posts: Sender<Posted>,
@@ -44,9 +46,9 @@ pub struct CohortHandle {
 impl CohortHandle {
     /// A handle, and where its posts arrive.
     #[must_use]
-    pub fn new(config: SignedConfig, uploads: Arc<Uploads>) -> (Self, Receiver<Posted>) {
+    pub fn new(config: SignedConfig, began: UnixMillis, uploads: Arc<Uploads>) -> (Self, Receiver<Posted>) {
         let (posts, receiver) = channel();
-        (Self { config, uploads, posts, state: Arc::default() }, receiver)
+        (Self { config, began, uploads, posts, state: Arc::default() }, receiver)
     }
 
     /// What the cohort publishes its view in.
