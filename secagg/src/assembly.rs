@@ -12,7 +12,7 @@ use crate::kdf::MaskContext;
 use crate::masks::{MaskJob, MaskSeed, Sign};
 use crate::messages::{Cohort, Row, Shape};
 use crate::packing::{Modulus, ModulusError};
-use crate::parameters::{Demand, Parameters};
+use crate::parameters::Parameters;
 use crate::share_tree::Dealing;
 
 /// An announced cohort with what follows from it.
@@ -26,22 +26,10 @@ pub(crate) struct Assembly {
     pub(crate) modulus: Modulus,
 }
 
-/// What the configuration declares for a cohort of `n` out of `rostered` members.
-pub(crate) fn demand(config: &RoundConfig, n: u16, rostered: u32) -> Demand {
-    Demand {
-        n,
-        rostered,
-        corrupt_bps: config.corrupt_bps,
-        dropout_bps: config.dropout_bps,
-        security_bits: config.security_bits,
-        correctness_bits: config.correctness_bits,
-    }
-}
-
 impl Assembly {
     /// Takes a cohort as it is announced; whether it may be used is for the caller to check.
     pub(crate) fn new(cohort: Cohort, config: &RoundConfig, rostered: u32) -> Result<Self, ModulusError> {
-        let demand = demand(config, cohort.n(), rostered);
+        let demand = config.demand(cohort.n(), rostered);
         let parameters = Parameters {
             k: cohort.k,
             t: cohort.t,
@@ -142,4 +130,9 @@ impl Seated {
 /// The mask that `one` adds on its edge with `other`: + with the greater, − with the lesser (section 8).
 pub(crate) fn pair_job(seed: MaskSeed, one: Member, other: Member) -> MaskJob {
     MaskJob { seed, sign: if other > one { Sign::Plus } else { Sign::Minus } }
+}
+
+/// BLAKE3 of Feldman points as they are sent; zeros without (section 7.2).
+pub(crate) fn feldman_hash(points: &[[u8; 32]]) -> Hash {
+    if points.is_empty() { Hash([0; 32]) } else { Hash::of(points.as_flattened()) }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use neuro_primitives::clock::Moment;
-use neuro_primitives::hash::Hash;
-use neuro_primitives::id::NodeId;
+use neuro_primitives::{Hash, NodeId};
 
 use super::evidence::Evidence;
 use super::refused::MessageRefused;
@@ -19,7 +18,14 @@ use crate::messages::EndReason;
 pub enum Effect {
     /// Append this entry to the journal and flush it before anything that follows.
     Journal(Vec<u8>),
-    /// Send the same announcement to several members. Those without a stream get it when they connect.
+    /// Send the signed configuration ([`crate::config::SignedConfig::encode`]) to these members.
+    Configure {
+        /// The members, ascending.
+        to: Vec<NodeId>,
+        /// The configuration's bytes and signature.
+        config: Arc<[u8]>,
+    },
+    /// Send the same announcement to several members. Who has no stream gets it when it says what it has.
     Announce {
         /// The members, ascending.
         to: Vec<NodeId>,

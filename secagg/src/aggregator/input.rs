@@ -1,11 +1,12 @@
 //! What reaches the aggregator, and its canonical bytes in the journal (section 13).
 
 use neuro_primitives::codec::{CodecError, Reader, Writer};
-use neuro_primitives::hash::Hash;
-use neuro_primitives::id::NodeId;
+use neuro_primitives::{Hash, NodeId};
+
+use crate::messages::MOST_MESSAGE_BYTES;
 
 /// One thing that happens to a round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// Announces the configuration. After [`super::replay`] it starts the phase's clock anew, announces the current
     /// phase again and repeats the effects that the caller may have lost.
@@ -26,7 +27,8 @@ pub enum Input {
         /// How many.
         bytes: u64,
     },
-    /// A member has a stream again: it gets the current announcement.
+    /// A member has a stream: it gets the configuration while members join, and the end when there is one. Between them
+    /// it says by [`crate::messages::Have`] what it has.
     Connected(NodeId),
     /// A member's stream broke. Costs it nothing before the deadline.
     Lost(NodeId),
@@ -38,14 +40,12 @@ pub enum Input {
         sum: Hash,
         /// Σw, the sum's weight entry.
         weight: u64,
+        /// What the round cost, ε at the configuration's δ; infinite without noise.
+        epsilon: f64,
     },
     /// The operator ends the round.
     Stop,
 }
-
-/// Longest message in a journal. Shares of a member with 1,600 neighbours and Feldman commitments take 331 KiB; a bound
-/// twice as high would let one member fill twice the disk.
-const LONGEST_MESSAGE: usize = 512 * 1024;
 
 impl Input {
     /// Appends the canonical form: a kind byte and the fields in order.
@@ -72,10 +72,11 @@ impl Input {
                 to.raw(&node.0);
             }
             Self::Tick => to.u8(5),
-            Self::Unmasked { sum, weight } => {
+            Self::Unmasked { sum, weight, epsilon } => {
                 to.u8(6);
                 to.raw(&sum.0);
                 to.u64(*weight);
+                to.u64(epsilon.to_bits());
             }
             Self::Stop => to.u8(7),
         }
@@ -90,7 +91,7 @@ impl Input {
             0 => Self::Start,
             1 => Self::Message {
                 from: NodeId(from.array()?),
-                bytes: from.bytes("bytes of a message", LONGEST_MESSAGE)?.to_vec(),
+                bytes: from.bytes("bytes of a message", MOST_MESSAGE_BYTES)?.to_vec(),
             },
             2 => Self::UploadComplete {
                 from: NodeId(from.array()?),
@@ -100,7 +101,11 @@ impl Input {
             3 => Self::Connected(NodeId(from.array()?)),
             4 => Self::Lost(NodeId(from.array()?)),
             5 => Self::Tick,
-            6 => Self::Unmasked { sum: Hash(from.array()?), weight: from.u64()? },
+            6 => Self::Unmasked {
+                sum: Hash(from.array()?),
+                weight: from.u64()?,
+                epsilon: f64::from_bits(from.u64()?),
+            },
             7 => Self::Stop,
             _ => return Ok(None),
         }))

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use neuro_primitives::clock::Moment;
+use neuro_primitives::Hash;
 use neuro_primitives::codec::{CodecError, Reader, Writer};
-use neuro_primitives::hash::Hash;
 
 use super::input::Input;
 
@@ -76,11 +76,6 @@ impl Journal {
         }
         self.advance(fields);
         Ok((moment, input))
-    }
-
-    /// After a replay the clock starts anew, and the milliseconds with it.
-    pub(super) const fn restart_clock(&mut self) {
-        self.began = None;
     }
 
     fn advance(&mut self, fields: &[u8]) {

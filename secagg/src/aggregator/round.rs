@@ -74,7 +74,7 @@ impl Round {
 
     /// The section 11 inputs for a cohort of `n`.
     pub(super) fn demand(&self, n: u16) -> Demand {
-        crate::assembly::demand(self.config(), n, self.rostered)
+        self.config().demand(n, self.rostered)
     }
 
     /// Signs an announcement.

@@ -10,11 +10,11 @@ use super::received::ReceivedPhase;
 use super::refused::MessageRefused;
 use super::round::Round;
 use super::stage::{Progress, Taken, same};
-use crate::assembly::Seated;
-use crate::fields::{BOX_BYTES, Signed};
-use crate::group::Point;
+use crate::assembly::{Seated, feldman_hash};
+use crate::fields::Signed;
 use crate::identity::{Bitmap, Member};
-use crate::messages::{EndReason, OutCause, ShareStatement, Shares, Shortfall, feldman_hash};
+use crate::messages::{EndReason, OutCause, ShareStatement, Shares, Shortfall};
+use crate::seal::BOX_BYTES;
 use crate::share_tree::{ShareTree, TreeError};
 
 /// The nonces are announced; members deal.
@@ -30,7 +30,8 @@ pub(super) struct Dealt {
     pub(super) tree: ShareTree,
     /// `[k]`, in the order of the dealer's neighbours.
     pub(super) boxes: Vec<[u8; BOX_BYTES]>,
-    pub(super) feldman: Vec<Point>,
+    /// Points as they were sent; `[2t − 1]` or none.
+    pub(super) feldman: Vec<[u8; 32]>,
 }
 
 impl SharesPhase {
@@ -52,7 +53,7 @@ impl SharesPhase {
             let changed = first.statement.statement != *statement || first.boxes != shares.boxes;
             return if changed { Err(MessageRefused::Changed { what: "shares" }) } else { Ok(Taken::Again) };
         }
-        let tree = ShareTree::new(shares.leaves.as_chunks::<2>().0.to_vec())?;
+        let tree = ShareTree::new(shares.leaves)?;
         if tree.root() != statement.root {
             return Err(TreeError::Root { expected: statement.root, got: tree.root() }.into());
         }

@@ -127,15 +127,15 @@ impl Stage {
 
     /// Repeats what the caller of a restarted core may have lost.
     pub(super) fn resume(&self, round: &Round, out: &mut Vec<Effect>) {
-        self.announce(round, out);
         match self {
             Self::Upload(phase) => phase.resume(out),
             Self::Vote(phase) => phase.settle(out),
             Self::Answer(phase) => phase.vote.settle(out),
-            Self::Unmask(phase) => phase.resume(out),
-            Self::Ended(reason) => out.push(Effect::End(reason.clone())),
+            Self::Unmask(phase) => phase.settle(out),
             _ => {}
         }
+        self.announce(round, out);
+        out.extend(self.ended().cloned().map(Effect::End));
     }
 
     /// The cohort, once it is announced.
@@ -149,6 +149,22 @@ impl Stage {
             Self::Answer(phase) => Some(&phase.vote.upload.shared.seated),
             Self::Unmask(phase) => Some(&phase.assembly),
             Self::Idle | Self::Join(_) | Self::Ended(_) => None,
+        }
+    }
+
+    /// How the round ended, if it did.
+    pub(super) const fn ended(&self) -> Option<&EndReason> {
+        if let Self::Ended(reason) = self { Some(reason) } else { None }
+    }
+
+    /// Whose payloads the sum should hold.
+    pub(super) fn in_sum(&self) -> Vec<NodeId> {
+        match self {
+            Self::Upload(phase) => phase.shared.seated.nodes_of(&phase.complete),
+            Self::Vote(phase) => phase.audience(),
+            Self::Answer(phase) => phase.audience(),
+            Self::Unmask(phase) => phase.in_sum.clone(),
+            _ => Vec::new(),
         }
     }
 

@@ -45,9 +45,8 @@ impl UnmaskPhase {
         out.push(Effect::Unmask { jobs: self.jobs.clone() });
     }
 
-    /// Says again which payloads belong into the sum; [`Self::announce`] goes before the driver adds, so jobs come again
-    /// after it.
-    pub(super) fn resume(&self, out: &mut Vec<Effect>) {
+    /// Says again which payloads belong into the sum.
+    pub(super) fn settle(&self, out: &mut Vec<Effect>) {
         out.extend(self.in_sum.iter().map(|&node| Effect::Add(node)));
         out.extend(self.dead.iter().map(|&node| Effect::Subtract(node)));
     }

@@ -1,9 +1,9 @@
 //! What people see of a running round.
 
 use neuro_primitives::clock::Moment;
-use neuro_primitives::id::NodeId;
+use neuro_primitives::NodeId;
 
-use crate::messages::EndReason;
+use crate::messages::{EndReason, OutCause};
 
 /// The phases of a round, in order (sections 5 to 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,13 +51,15 @@ pub struct RoundView {
     pub in_sum: Vec<NodeId>,
     /// Members that were left out although it cannot be proved who lied, ascending (section 7.3).
     pub suspected: Vec<NodeId>,
+    /// Everybody who is out of the round, with the cause, ascending.
+    pub left_out: Vec<(NodeId, OutCause)>,
     /// Bytes of members' messages that were accepted, and of the payloads that are complete.
     pub bytes_in: u64,
     /// Bytes of announcements, counted once for every receiver.
     pub bytes_out: u64,
-    /// Size of the cohort, n, and parameters, once it is announced.
-    pub parameters: Option<CohortNumbers>,
-    /// Least part of a cohort whose honest sum is the least that can be learned (section 12).
+    /// Size and parameters of the cohort while there is one.
+    pub numbers: Option<CohortNumbers>,
+    /// α: the least part of a cohort whose sum can be learned (section 12).
     pub alpha: f64,
     /// How it ended.
     pub end: Option<EndReason>,
