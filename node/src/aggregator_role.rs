@@ -15,7 +15,6 @@ pub mod history;
 pub mod invitations;
 pub mod journal;
 pub mod models;
-pub mod plan;
 pub mod reason;
 pub mod rounds;
 mod service;
@@ -27,9 +26,10 @@ pub mod uploads;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
 
+use neuro_fl_aggregator::round_plan::{PlanError, RoundPlan};
 use neuro_fl_aggregator::{Layout, LayoutError};
 use neuro_model::tensor_file::TensorTable;
 use neuro_primitives::{Hash, NodeId, NodeKey};
@@ -39,11 +39,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
+use crate::participant_role::task_folder::folder_of;
 use enrolment::{EnrolError, RosterKeeper, TaskIdentity};
 use history::{EndedRound, History};
 use invitations::TaskFile;
 use models::Models;
-use plan::{PlanError, TaskPlan};
 use rounds::{RoundError, Rounds};
 use service::AggregatorService;
 use shared::Shared;
@@ -58,6 +58,14 @@ pub struct AggregatorOptions {
     pub data_dir: DataDir,
     /// `round.toml`.
     pub plan: PathBuf,
+    /// `host:port` to listen on.
+    pub listen: String,
+    /// `host:port`s that participants reach it by; without any, where it listens.
+    pub public: Vec<String>,
+    /// A round begins by itself when so many members attend; without it, by command alone.
+    pub start_at: Option<usize>,
+    /// Batches that new members are spread over.
+    pub batches: u16,
     /// The owner, if its key is not in this folder.
     pub owner: Option<NodeId>,
 }
@@ -102,8 +110,13 @@ pub enum AggregatorError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The plan.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
+    #[error("{path}: {source}")]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PlanError,
+    },
     /// A file.
     #[error("cannot use {path}: {source}")]
     Io {
@@ -143,40 +156,69 @@ pub async fn serve_aggregator(
     report: Report,
     stop: CancellationToken,
 ) -> Result<(), AggregatorError> {
-    let plan = TaskPlan::read(&options.plan)?;
+    let plan = read_plan(&options.plan)?;
     let key = options.data_dir.node_key()?;
     let owner = owner_key(&options)?;
-    let listener = TcpListener::bind(&plan.listen).await;
-    let listener = listener.map_err(|source| AggregatorError::Listen { address: plan.listen.clone(), source })?;
-    let address = listener.local_addr().map_err(|source| AggregatorError::Listen { address: plan.listen.clone(), source })?;
+    let refused = |source| AggregatorError::Listen { address: options.listen.clone(), source };
+    let listener = TcpListener::bind(&options.listen).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?.to_string();
     let identity = TaskIdentity {
         name: plan.task.clone(),
         owner: options.owner.or(owner.as_ref().map(NodeKey::node_id)).unwrap_or_else(|| key.node_id()),
         aggregator: key.node_id(),
-        batches: plan.batches.max(1),
+        batches: options.batches.max(1),
     };
-    let folder = crate::participant_role::task_folder::folder_of(&options.data_dir, identity.id())?;
-    let at = |source| AggregatorError::Io { path: folder.clone(), source };
-    let addresses = if plan.public.is_empty() { vec![address.to_string()] } else { plan.public.clone() };
-    TaskFile::of(&identity, addresses).save(&folder).map_err(at)?;
-    let roster = RosterKeeper::open(&folder, identity.clone(), owner.as_ref(), unix_now())?;
-    let models = Models::open(&folder).map_err(at)?;
-    let (layout, first_model) = first_weights(&plan, &models)?;
-    let rostered = roster.roster().fields().members.len();
+    let folder = folder_of(&options.data_dir, identity.id())?;
     let (starts, requests) = mpsc::channel(WAITING_STARTS);
-    let description = format!("task {}, strategy {}", plan.task, plan.strategy.name);
-    let history = History::open(&folder).map_err(at)?;
-    let shared = Arc::new(Shared::new(key, owner, plan, description, roster, models, starts, history));
-    let _announcement = options.data_dir.announce(&running(&shared.key, &address.to_string()))?;
-    let ready = AggregatorEvent::Ready {
-        task: identity.name,
-        address: address.to_string(),
-        node: identity.aggregator,
-        rostered,
-    };
-    report(ready);
-    let rounds = Rounds::new(Arc::clone(&shared), folder, layout, first_model, report);
+    let (shared, layout, first_model) = prepare(&options, plan, key, owner, identity, &folder, &address, starts)?;
+    let _announcement = options.data_dir.announce(&running(&shared.key, &address))?;
+    let rounds = Rounds::new(Arc::clone(&shared), folder, layout, first_model, Arc::clone(&report))?;
+    report(AggregatorEvent::Ready {
+        task: shared.plan.task.clone(),
+        address,
+        node: shared.key.node_id(),
+        rostered: shared.roster.roster().fields().members.len(),
+    });
     serve(shared, rounds, listener, requests, stop).await
+}
+
+/// Everything that lies in the task's folder.
+#[expect(clippy::too_many_arguments, reason = "each is one part of what is shared, named as its field")]
+fn prepare(
+    options: &AggregatorOptions,
+    plan: RoundPlan,
+    key: NodeKey,
+    owner: Option<NodeKey>,
+    identity: TaskIdentity,
+    folder: &Path,
+    address: &str,
+    starts: mpsc::Sender<shared::StartRequest>,
+) -> Result<(Arc<Shared>, Layout, Hash), AggregatorError> {
+    let at = |source| AggregatorError::Io { path: folder.to_owned(), source };
+    let public = if options.public.is_empty() { vec![address.to_owned()] } else { options.public.clone() };
+    TaskFile::of(&identity, public).save(folder).map_err(at)?;
+    let roster = RosterKeeper::open(folder, identity, owner.as_ref(), unix_now())?;
+    let models = Models::open(folder).map_err(at)?;
+    let (layout, first_model) = first_weights(&options.plan, &plan, &models)?;
+    let shared = Shared {
+        key,
+        owner,
+        description: format!("task {}, strategy {}", plan.task, plan.strategy.name()),
+        start_at: options.start_at,
+        plan,
+        roster,
+        streams: Arc::default(),
+        models,
+        starts,
+        running: RwLock::default(),
+        history: Mutex::new(History::open(folder).map_err(at)?),
+    };
+    Ok((Arc::new(shared), layout, first_model))
+}
+
+fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
+    let text = fs::read_to_string(path).map_err(|source| AggregatorError::Io { path: path.to_owned(), source })?;
+    RoundPlan::parse(&text).map_err(|source| AggregatorError::Plan { path: path.to_owned(), source })
 }
 
 /// Both halves, until either ends.
@@ -208,14 +250,13 @@ fn owner_key(options: &AggregatorOptions) -> Result<Option<NodeKey>, DataDirErro
 }
 
 /// What is trained, and its first values as they are handed out: the trained tensors alone, in f32.
-fn first_weights(plan: &TaskPlan, models: &Models) -> Result<(Layout, Hash), AggregatorError> {
-    let at = |source| AggregatorError::Io { path: plan.model.clone(), source };
-    let file = fs::read(&plan.model).map_err(at)?;
-    let table = TensorTable::from_bytes(&file).map_err(LayoutError::from)?;
-    let choice = plan.choice().map_err(|reason| PlanError::Wrong { path: plan.model.clone(), reason })?;
-    let layout = Layout::of(&table, &choice)?;
-    let weights = layout.write(&layout.read_model(&file)?)?;
-    let hash = models.keep(&weights).map_err(at)?;
+fn first_weights(file: &Path, plan: &RoundPlan, models: &Models) -> Result<(Layout, Hash), AggregatorError> {
+    let path = file.parent().unwrap_or_else(|| Path::new(".")).join(&plan.weights);
+    let at = |source| AggregatorError::Io { path: path.clone(), source };
+    let weights = fs::read(&path).map_err(at)?;
+    let table = TensorTable::from_bytes(&weights).map_err(LayoutError::from)?;
+    let layout = Layout::of(&table, &plan.tensors)?;
+    let hash = models.keep(&layout.write(&layout.read_model(&weights)?)?).map_err(at)?;
     Ok((layout, hash))
 }
 

@@ -34,9 +34,6 @@ use crate::clock::unix_now;
 /// How often it looks whether enough members attend, and whether the owner changed the roster.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Rounds that fail in a row before it waits for a command: something is wrong that trying does not mend.
-const FAILURES_IN_A_ROW: usize = 5;
-
 /// Pause after a round that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -94,9 +91,18 @@ struct Running {
 
 impl Rounds {
     /// The rounds in the task's folder, which start from `first_model`.
-    #[must_use]
-    pub const fn new(shared: Arc<Shared>, folder: PathBuf, layout: Layout, first_model: Hash, report: Report) -> Self {
-        Self { shared, folder, layout, first_model, report }
+    ///
+    /// # Errors
+    /// When the plan asks for what rounds do not do yet.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        folder: PathBuf,
+        layout: Layout,
+        first_model: Hash,
+        report: Report,
+    ) -> Result<Self, RoundError> {
+        configure::check(&shared.plan)?;
+        Ok(Self { shared, folder, layout, first_model, report })
     }
 
     /// Runs until `stop`. A round that is under way then is left open: it goes on with the next start.
@@ -146,13 +152,13 @@ impl Rounds {
     /// Whether the plan asks for another round by itself, and enough members attend.
     fn is_due(&self) -> bool {
         let history = self.shared.history();
-        let wanted = history.done() < self.shared.plan.rounds && history.failed_in_a_row() < FAILURES_IN_A_ROW;
+        let wanted = history.done() < u64::from(self.shared.plan.rounds) && history.failed_in_a_row() <= self.shared.plan.failures as usize;
         let roster = self.shared.roster.roster();
         let attending = || {
             let nodes = self.shared.streams.attending();
             nodes.into_iter().filter(|&node| roster.batch_of(node).is_some()).count()
         };
-        self.shared.plan.start_at.is_some_and(|enough| wanted && attending() >= enough)
+        self.shared.start_at.is_some_and(|enough| wanted && attending() >= enough)
     }
 
     /// A new round: its configuration and roster are on disk before anybody hears of it.

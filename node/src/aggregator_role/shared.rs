@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use neuro_fl_aggregator::round_plan::RoundPlan;
 use neuro_primitives::NodeKey;
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,7 +10,6 @@ use super::cohort::CohortHandle;
 use super::enrolment::RosterKeeper;
 use super::history::History;
 use super::models::Models;
-use super::plan::TaskPlan;
 use super::streams::Streams;
 
 /// A request to begin a round: its number, or why not.
@@ -22,7 +22,9 @@ pub struct Shared {
     /// The owner's key, where it is here.
     pub owner: Option<NodeKey>,
     /// The plan.
-    pub plan: TaskPlan,
+    pub plan: RoundPlan,
+    /// Members that must attend for a round to begin by itself.
+    pub start_at: Option<usize>,
     /// What the task is about, for people.
     pub description: String,
     /// Who may take part.
@@ -33,28 +35,13 @@ pub struct Shared {
     pub models: Models,
     /// Requests to begin a round.
     pub starts: mpsc::Sender<StartRequest>,
-    running: RwLock<Vec<Arc<CohortHandle>>>,
-    history: Mutex<History>,
+    /// The cohorts that run.
+    pub running: RwLock<Vec<Arc<CohortHandle>>>,
+    /// The rounds so far.
+    pub history: Mutex<History>,
 }
 
 impl Shared {
-    /// Nothing runs yet.
-    #[expect(clippy::too_many_arguments, reason = "one argument for each part, named as its field")]
-    #[must_use]
-    pub fn new(
-        key: NodeKey,
-        owner: Option<NodeKey>,
-        plan: TaskPlan,
-        description: String,
-        roster: RosterKeeper,
-        models: Models,
-        starts: mpsc::Sender<StartRequest>,
-        history: History,
-    ) -> Self {
-        let (streams, running, history) = (Arc::default(), RwLock::default(), Mutex::new(history));
-        Self { key, owner, plan, description, roster, streams, models, starts, running, history }
-    }
-
     /// The cohorts that run.
     #[must_use]
     pub fn cohorts(&self) -> Vec<Arc<CohortHandle>> {

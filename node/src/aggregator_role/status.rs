@@ -32,7 +32,7 @@ pub(super) fn read(shared: &Shared, round: u64) -> Option<RoundStatus> {
         lines.push(RoundLine { number, began_unix_ms: cohort.began.0, ..RoundLine::default() });
     }
     let model = history.model().map(|hash| hash.to_string()).unwrap_or_default();
-    let rounds_left = Some(shared.plan.rounds.saturating_sub(history.done()));
+    let rounds_left = Some(u64::from(shared.plan.rounds).saturating_sub(history.done()));
     let task = TaskStatus { model, rounds_left, ..task(shared) };
     Some(RoundStatus { task: Some(task), round: facts, history: lines })
 }
@@ -46,7 +46,7 @@ fn task(shared: &Shared) -> TaskStatus {
         roster_version: roster.fields().version,
         rostered: roster.fields().members.len() as u32,
         attending: shared.streams.attending().len() as u32,
-        strategy: shared.plan.strategy.name.clone(),
+        strategy: shared.plan.strategy.name().to_owned(),
         ..TaskStatus::default()
     }
 }
