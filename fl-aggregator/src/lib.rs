@@ -23,6 +23,7 @@ pub mod selection;
 pub mod shards;
 pub mod staleness;
 pub mod strategy;
+pub mod trainer_contract;
 pub mod update;
 
 pub use error::{DecodeError, EncodeError, LayoutError, StrategyError};

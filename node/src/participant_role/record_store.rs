@@ -46,6 +46,20 @@ impl RecordStore {
         Ok(open)
     }
 
+    /// The signed roster that the round goes by.
+    #[must_use]
+    pub fn roster(&self) -> PathBuf {
+        self.folder.join("roster")
+    }
+
+    /// Keeps the signed roster that the round goes by.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn keep_roster(&self, roster: &[u8]) -> io::Result<()> {
+        private_file::replace(&self.roster(), roster)
+    }
+
     /// Where the masked payload lies.
     #[must_use]
     pub fn payload(&self) -> PathBuf {

@@ -4,7 +4,6 @@
 //! program's own environment variables. What it is told lies in files of that folder; what it answers is a file and the
 //! last line of its standard output. The command is the user's: nothing that comes over the network chooses it.
 
-mod line;
 mod output;
 
 use std::ffi::OsString;
@@ -17,7 +16,6 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use line::{TrainerLine, parse};
 use output::{Output, read};
 
 /// Bytes that a trainer may write to standard output and standard error together. A progress bar that is drawn anew a
@@ -73,14 +71,6 @@ pub enum TrainerError {
         /// The bound.
         limit: u64,
     },
-    /// Its last line is not the one of the contract.
-    #[error("expected a last line such as {{\"weight\": 128, \"loss\": 0.41}} from the trainer, got {got:?}: {reason}")]
-    Line {
-        /// The line, shortened.
-        got: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Its pipes or its end could not be watched.
     #[error("the trainer cannot be watched: {0}")]
     Io(#[from] io::Error),
@@ -89,7 +79,7 @@ pub enum TrainerError {
     Stopped,
 }
 
-/// Runs `command` in `folder` and returns its last line. However this ends, no process of its group is left.
+/// Runs `command` in `folder` and returns its last line, which nobody has read yet. However this ends, no process of its group is left.
 ///
 /// # Errors
 /// See [`TrainerError`]; all of them end this participant's part and nobody else's.
@@ -98,7 +88,7 @@ pub async fn run(
     folder: &Path,
     limits: TrainerLimits,
     stop: &CancellationToken,
-) -> Result<TrainerLine, TrainerError> {
+) -> Result<String, TrainerError> {
     let failed = |source| TrainerError::Start { program: command.program.display().to_string(), source };
     let mut child = prepared(command, folder, limits).spawn().map_err(failed)?;
     let group = Group::of(&child);
@@ -114,7 +104,7 @@ pub async fn run(
 }
 
 /// Reads both pipes to their end, then the exit status.
-async fn watched(child: &mut Child) -> Result<TrainerLine, TrainerError> {
+async fn watched(child: &mut Child) -> Result<String, TrainerError> {
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(TrainerError::Io(io::ErrorKind::BrokenPipe.into()));
     };
@@ -127,7 +117,7 @@ async fn watched(child: &mut Child) -> Result<TrainerLine, TrainerError> {
     if !status.success() {
         return Err(TrainerError::Failed { status, said: erred.tail() });
     }
-    parse(&said.last_line())
+    Ok(said.last_line())
 }
 
 fn prepared(command: &TrainerCommand, folder: &Path, limits: TrainerLimits) -> Command {

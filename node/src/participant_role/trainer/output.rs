@@ -2,10 +2,11 @@
 
 use std::io;
 
+use neuro_fl_aggregator::trainer_contract::MOST_LINE_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Bytes of the end that are kept: the last line, or the last words of an error.
-const KEPT_BYTES: usize = 16 << 10;
+const KEPT_BYTES: usize = MOST_LINE_BYTES + (4 << 10);
 
 /// Bytes of standard error that an error shows.
 const SHOWN_BYTES: usize = 2 << 10;
