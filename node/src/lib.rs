@@ -14,5 +14,7 @@ pub mod participant_role;
 pub mod publish;
 pub mod worker_role;
 
+pub use clock::unix_now;
+
 /// What is written on the wire as the engine's rules is what the engine follows: a change of one is a change of both.
 const _: () = assert!(neuro_protocol::version::ENGINE_SPEC == neuro_expert_runtime::engine::NATIVE_SPEC);
