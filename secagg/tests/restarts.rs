@@ -8,7 +8,7 @@ use neuro_primitives::NodeId;
 use neuro_secagg::aggregator::{Aggregator, EntryError, Input, Phase, ReplayError, replay};
 use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{OutOfRound, PartInput, Participant, Record};
-use support::{ANSWER, HAVE, Mail, Plan, UPLOAD, World, silent_from};
+use support::{ANSWER, HAVE, Plan, UPLOAD, World, silent_from};
 
 /// What was announced to anybody, and what each member sent, as sets; questions for the current announcement aside.
 fn said(world: &World<'_>) -> (BTreeSet<(NodeId, Vec<u8>)>, Vec<BTreeSet<Vec<u8>>>) {
@@ -133,5 +133,4 @@ fn a_record_of_another_member_is_refused() {
     let record = Record::decode(world.people[0].record.as_ref().expect("a record")).expect("a record");
     let resumed = Participant::resume(record, world.roster.clone(), world.people[1].key.clone());
     assert!(matches!(resumed.map(|_| ()), Err(OutOfRound::OtherRecord)));
-    let _: Option<Mail> = None;
 }

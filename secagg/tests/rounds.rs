@@ -13,9 +13,13 @@ fn check(plan: &Plan, lost: usize, kind: u8) {
     let gone: Vec<NodeId> = world.ids().into_iter().take(lost).collect();
     world.up = silent_from(kind, gone.clone());
     let end = world.run();
-    assert!(matches!(end, EndReason::Done { .. }), "{end:?} {:?}", world.people.iter().map(|p| &p.end).collect::<Vec<_>>());
+    assert!(
+        matches!(end, EndReason::Done { .. }),
+        "{end:?} {:?}",
+        world.people.iter().map(|p| &p.end).collect::<Vec<_>>()
+    );
     let numbers = world.server.numbers.expect("a cohort");
-    assert_eq!(numbers.k + 1 < plan.members, plan.members > 128, "a ring above 128 members");
+    assert_eq!(numbers.k + 1 < numbers.n, numbers.n > 128, "a ring above 128 members");
     let in_sum = if kind <= UPLOAD { world.others(&gone) } else { world.ids() };
     assert_eq!(world.server.result.as_ref(), Some(&world.plain_sum(&in_sum)));
     let weight = world.plain_sum(&in_sum)[plan.entries as usize].cast_unsigned();

@@ -123,16 +123,10 @@ impl Plan {
     }
 
     pub fn floors(&self) -> Floors {
-        Floors { least_security_bits: self.security_bits, ..Floors::default() }
+        Floors { least_security_bits: self.security_bits, least_alpha_bps: 4_000, ..Floors::default() }
     }
 
     pub fn past(&self) -> Past {
-        Past {
-            now: UnixMillis(1_000),
-            newest_round: None,
-            releases: Vec::new(),
-            epsilon: f64::INFINITY,
-            delta: 0.0,
-        }
+        Past { now: UnixMillis(1_000), newest_round: None, releases: Vec::new(), epsilon: f64::INFINITY, delta: 0.0 }
     }
 }
