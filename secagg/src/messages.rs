@@ -45,8 +45,6 @@ pub use vote::{Certificate, Vote};
 pub const MOST_ANNOUNCEMENT_BYTES: usize = 1 << 20;
 /// The longest message of a participant: shares for 1,600 neighbours take 231 KB, commitments 102 KB more.
 pub const MOST_MESSAGE_BYTES: usize = 512 << 10;
-/// The most neighbours of a member (section 6).
-pub const MOST_NEIGHBOURS: u16 = 1600;
 
 /// A message of a participant to the aggregator.
 #[derive(Debug, Clone, PartialEq, Eq)]

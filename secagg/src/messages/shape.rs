@@ -1,9 +1,9 @@
 //! How long the lists of a cohort's messages are.
 
-use super::MOST_NEIGHBOURS;
 use crate::config::MOST_MEMBERS;
 use crate::error::{DocumentError, within};
 use crate::feldman::Commitments;
+use crate::parameters::MOST_NEIGHBOURS;
 use crate::seal::BOX_BYTES;
 
 /// The numbers of a cohort that fix the lengths of its messages.

@@ -1,0 +1,1 @@
+//! The rule of complaints on small complete graphs.

@@ -1,0 +1,1 @@
+//! Records come back as they were stored.
