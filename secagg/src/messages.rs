@@ -6,7 +6,7 @@
 //! count, so their readers are given the cohort's [`Shape`].
 
 use neuro_primitives::codec::{Reader, Writer};
-use neuro_primitives::{NodeId, NodeKey, Signature};
+use neuro_primitives::{NodeId, NodeKey, Signature, Untrusted};
 
 use crate::error::DocumentError;
 use crate::fields::SIGNATURE_BYTES;
@@ -204,8 +204,15 @@ impl Announcement {
         writer.finish()
     }
 
-    /// The announcement in `unsigned`, whoever wrote it: [`Self::open`] asks who did.
-    pub(crate) fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
+    /// The announcement in `unsigned`, `kind ‖ body`, whoever wrote it: [`Self::open`] asks who did.
+    ///
+    /// # Errors
+    /// When the bytes are malformed, or when they need a cohort and there is none.
+    pub fn decode(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Untrusted<Self>, DocumentError> {
+        Self::read(unsigned, cohort).map(Untrusted::new)
+    }
+
+    fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
         let mut reader = Reader::new(unsigned);
         let need = |kind| cohort.ok_or(DocumentError::NoCohort { kind });
         let announcement = match reader.u8()? {
@@ -253,6 +260,3 @@ impl AnnouncementRefused {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,6 +14,8 @@ use crate::messages::OutCause;
 pub(super) struct Verdict {
     /// `U`: who shares.
     pub(super) sharers: Bitmap,
+    /// Those of them that stay before the threshold is asked for.
+    pub(super) staying: Bitmap,
     /// Sent *received*.
     heard: Bitmap,
     /// Left out for complaining alone about more than L.
@@ -54,8 +56,8 @@ pub(super) fn judge(graph: &Graph, t: u16, most: usize, received: &BTreeMap<Memb
     let complained_of = Bitmap::of(n, many);
 
     let staying = heard.iter().filter(|&member| !complainers.get(member) && !complained_of.get(member));
-    let sharers = graph.core(&Bitmap::of(n, staying), t);
-    Verdict { sharers, heard, complainers, complained_of }
+    let staying = Bitmap::of(n, staying);
+    Verdict { sharers: graph.core(&staying, t), staying, heard, complainers, complained_of }
 }
 
 /// L = max(1, ⌊(k − t)/4⌋): how many complaints one member may make alone, or have against it.

@@ -65,6 +65,7 @@ impl ReceivedPhase {
                 round.leave_out(self.seated.node(member), cause, out);
             }
         }
+        check_sharers(&self.seated, &verdict.staying)?;
         let sharers = verdict.sharers;
         check_sharers(&self.seated, &sharers)?;
         dealt.retain(|member, _| sharers.get(*member));

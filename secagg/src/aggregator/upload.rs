@@ -122,7 +122,9 @@ impl UploadPhase {
         let seated = &self.shared.seated;
         let survivors = seated.graph.core(&self.complete, seated.shape.t);
         let expected = least_survivors(seated.n(), &seated.parameters);
-        let got = u16::try_from(survivors.count()).unwrap_or(u16::MAX);
+        // Who uploaded says more than what is left of too few.
+        let counts = [&self.complete, &survivors].map(|set| u16::try_from(set.count()).unwrap_or(u16::MAX));
+        let got = if counts[0] < expected { counts[0] } else { counts[1] };
         // Rule 3 follows from rule 2 in every graph of section 11.
         if got < expected || !seated.graph.is_connected(&survivors) {
             return Err(EndReason::TooFewUploaded(Shortfall { expected, got }));

@@ -1,0 +1,13 @@
+//! The documents and messages of a round: committed bytes, round trips, refusals.
+
+#[path = "support/hex_file.rs"]
+mod hex_file;
+#[path = "support/samples.rs"]
+mod samples;
+
+mod documents {
+    mod refusals;
+    mod round_trips;
+    mod sizes;
+    mod vectors;
+}
