@@ -35,7 +35,7 @@ pub use resume::{Have, Restart};
 pub use reveal::{Nonces, NoncesRefused, Reveal};
 pub use shape::Shape;
 pub use sharers::{Received, Sharers, sharers_hash};
-pub use shares::{ShareStatement, Shares, feldman_hash, self_mask_commitment};
+pub use shares::{ShareStatement, Shares};
 pub use survivors::{ShownUpload, Survivors, survivors_hash};
 pub use upload::{Upload, UploadStatement};
 pub use vote::{Certificate, Vote};
