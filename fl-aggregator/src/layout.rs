@@ -55,6 +55,11 @@ impl Slot {
         self.shape.iter().product()
     }
 
+    /// Which rows of the tensor it has; a scalar is one row.
+    fn held_rows(&self) -> Range<usize> {
+        self.rows.clone().unwrap_or(0..self.shape.first().copied().unwrap_or(1))
+    }
+
     /// Its places in the vector.
     #[must_use]
     pub fn place(&self) -> Range<usize> {
@@ -139,6 +144,30 @@ impl Layout {
             slot.shape.iter().for_each(|&size| out.u64(size as u64));
         }
         Hash::of(&out.finish())
+    }
+
+    /// Writes to `to` (`[other.entries]`) what this layout's vector `from` (`[entries]`) holds of the same rows: two
+    /// layouts of one model may overlap, as an expert's row of the router and the router do. Vectors of another length
+    /// are left alone.
+    pub fn carry(&self, from: &Flat, other: &Self, to: &mut Flat) {
+        if self.check_length(from.0.len()).is_err() || other.check_length(to.0.len()).is_err() {
+            return;
+        }
+        for slot in &self.slots {
+            for target in other.slots.iter().filter(|target| target.tensor == slot.tensor) {
+                let (own, theirs) = (slot.held_rows(), target.held_rows());
+                let width = slot.entries() / own.len().max(1);
+                let shared = own.start.max(theirs.start)..own.end.min(theirs.end);
+                if shared.is_empty() || width * theirs.len() != target.entries() {
+                    continue;
+                }
+                let place = |slot: &Slot, first: usize| {
+                    let start = slot.offset + (shared.start - first) * width;
+                    start..start + shared.len() * width
+                };
+                to.0[place(target, theirs.start)].copy_from_slice(&from.0[place(slot, own.start)]);
+            }
+        }
     }
 
     /// Refuses a vector of another length.

@@ -12,17 +12,24 @@
 //! experts are cohorts of their own. What an update is worth and how large it may be is settled at the participant,
 //! before anything is masked.
 
+pub mod checkpoint;
 pub mod early_stop;
 pub mod error;
 pub mod evaluation;
 pub mod experts;
+pub mod export;
 pub mod layout;
+pub mod ledger;
+pub mod report;
 pub mod robust;
 pub mod round_plan;
 pub mod selection;
+pub mod server;
 pub mod shards;
 pub mod staleness;
 pub mod strategy;
+pub mod task;
+pub mod trainer_contract;
 pub mod update;
 
 pub use error::{DecodeError, EncodeError, LayoutError, StrategyError};
@@ -30,5 +37,6 @@ pub use layout::{Flat, Layout, TensorChoice};
 pub use robust::{RobustError, RobustRule};
 pub use round_plan::{PlanError, RoundPlan};
 pub use selection::{BatchInfo, Selection, select_batches};
+pub use server::{TaskEffect, TaskInput, TaskServer};
 pub use strategy::{DecodedSum, LocalRule, Parts, Strategy, StrategySettings};
 pub use update::{Encoded, EncodingMode, EncodingPlan, decode_sum, encode_update};

@@ -7,17 +7,8 @@ use neuro_model::TensorType;
 use neuro_model::tensor_file::{Entry, TensorTable};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-
-/// What a file of weights may hold beside the layout's tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Others {
-    /// A model: tensors that are not trained stay as they are.
-    Ignored,
-    /// An update: exactly the layout's parts and nothing else.
-    Refused,
-}
 
 impl Layout {
     /// The layout's part of a model: tensors of f32, f16 or bf16 under their names, widened to f32.
@@ -43,7 +34,7 @@ impl Layout {
     /// is not finite, with its tensor and place.
     pub fn read(&self, file: &[u8]) -> Result<Flat, LayoutError> {
         let table = TensorTable::from_bytes(file)?;
-        self.check_others(&table, Others::Refused)?;
+        self.check_no_others(&table)?;
         let mut out = Vec::with_capacity(self.entries);
         for slot in &self.slots {
             let name = slot.name();
@@ -93,11 +84,12 @@ impl Layout {
         Ok(changed)
     }
 
-    fn check_others(&self, table: &TensorTable, others: Others) -> Result<(), LayoutError> {
-        let names: Vec<String> = self.slots.iter().map(Slot::name).collect();
-        match table.iter().find(|(name, _)| !names.iter().any(|known| known == name)) {
-            Some((name, _)) if others == Others::Refused => Err(LayoutError::Extra { tensor: name.to_owned() }),
-            _ => Ok(()),
+    /// An update holds exactly the layout's parts.
+    fn check_no_others(&self, table: &TensorTable) -> Result<(), LayoutError> {
+        let names: HashSet<String> = self.slots.iter().map(Slot::name).collect();
+        match table.iter().find(|(name, _)| !names.contains(*name)) {
+            Some((name, _)) => Err(LayoutError::Extra { tensor: name.to_owned() }),
+            None => Ok(()),
         }
     }
 }

@@ -139,3 +139,16 @@ fn a_number_that_is_none_is_named_with_its_place() {
         assert_eq!((tensor.as_str(), index), ("b", 1));
     }
 }
+
+#[test]
+fn overlapping_layouts_share_their_rows() {
+    let file = file(MODEL);
+    let (expert, router) =
+        (layout(&file, &["experts.8.up", "router[1..3]"]).unwrap(), layout(&file, &["router"]).unwrap());
+    let mut to = Flat(vec![0.0; 8]);
+    expert.carry(&Flat(vec![9.0, 9.0, 9.0, 1.0, 2.0, 3.0, 4.0]), &router, &mut to);
+    assert_eq!(to.0, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+    let mut back = Flat(vec![0.0; 7]);
+    router.carry(&to, &expert, &mut back);
+    assert_eq!(back.0, [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+}

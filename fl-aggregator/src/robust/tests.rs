@@ -7,8 +7,8 @@ const ENTRIES: usize = 40;
 /// Honest means around 1 in every entry, spread ±0.1, then `bad` of 20 replaced.
 fn means(bad: usize, value: impl Fn(usize) -> f64) -> Vec<Vec<f64>> {
     let honest = |shard: usize, entry: usize| 1.0 + 0.1 * ((shard * 37 + entry * 11) as f64).sin();
-    let of = |shard: usize| (0..ENTRIES).map(|entry| if shard < bad { value(entry) } else { honest(shard, entry) });
-    (0..20).map(|shard| of(shard).collect()).collect()
+    let at = |shard: usize, entry: usize| if shard < bad { value(entry) } else { honest(shard, entry) };
+    (0..20).map(|shard| (0..ENTRIES).map(|entry| at(shard, entry)).collect()).collect()
 }
 
 fn combine(rule: RobustSettings, means: &[Vec<f64>], bound: f64) -> Result<Vec<f64>, RobustError> {
