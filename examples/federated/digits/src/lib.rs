@@ -14,7 +14,6 @@ pub mod data;
 pub mod draw;
 pub mod participant;
 pub mod perceptron;
-pub mod plot;
 pub mod record;
 pub mod split;
 pub mod strategies;

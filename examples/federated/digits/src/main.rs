@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
         curves.push(benchmark.run(run, rounds).with_context(|| run.name)?);
     }
     let record = Record::new(SEED, curves);
-    let text = record.text(&runs);
+    let text = record.text();
     fs::create_dir_all(&folder)?;
     for (name, content) in [("curves.csv", record.csv()), ("curves.json", record.json()?), ("curves.txt", text.clone())] {
         let path = folder.join(name);

@@ -1,9 +1,13 @@
 //! What is kept of the benchmark: `curves.csv`, `curves.json`, `curves.txt`.
 
-use crate::benchmark::{ALPHA, Curve, PARTICIPANTS};
-use crate::plot;
-use crate::strategies::Run;
+use crate::benchmark::{ALPHA, Curve, PARTICIPANTS, Point};
+use neuro_fl_aggregator::report;
 use serde::Serialize;
+
+/// The runs in the plot, which has six marks; all are in the table.
+const PLOTTED: [&str; 6] = ["fed_avg", "fed_prox", "fed_adam", "fed_yogi", "scaffold", "fed_avg_private"];
+const PLOT_WIDTH: usize = 80;
+const PLOT_HEIGHT: usize = 24;
 
 /// Everything that was run, and with what.
 #[derive(Debug, Serialize)]
@@ -39,20 +43,34 @@ impl Record {
         out
     }
 
-    /// The plot and a table of how each run ended.
+    /// Accuracy as a plot, and a table of how each run went.
     #[must_use]
-    pub fn text(&self, runs: &[Run]) -> String {
-        let mut out = plot::accuracy(&self.curves, runs);
-        out += "\n   run               rounds  loss   accuracy  epsilon  bytes up\n";
-        for (curve, run) in self.curves.iter().zip(runs) {
-            let Some(last) = curve.points.last() else { continue };
-            let epsilon = last.epsilon.map_or_else(|| "-".to_owned(), |epsilon| format!("{epsilon:.2}"));
-            let (name, letter, percent) = (&curve.name, run.letter, 100.0 * last.accuracy);
-            let (round, loss, bytes) = (last.round, last.loss, curve.payload_bytes);
-            out += &format!(" {letter} {name:<16}  {round:>6}  {loss:.3}  {percent:>6.1} %  {epsilon:>7}  {bytes:>8}\n");
-        }
+    pub fn text(&self) -> String {
+        let drawn = self.curves.iter().filter(|curve| PLOTTED.contains(&curve.name.as_str()));
+        let lines: Vec<report::Curve> = drawn.map(accuracy).collect();
+        let mut out = String::from("Accuracy on held-out digits after each round\n\n");
+        out += &report::plot(&lines, PLOT_WIDTH, PLOT_HEIGHT);
+        out += "\n  run              round of 80 %  of 90 %  last loss  accuracy  epsilon  bytes up\n";
+        self.curves.iter().for_each(|curve| out += &table_row(curve));
         out
     }
+}
+
+fn accuracy(curve: &Curve) -> report::Curve {
+    let points = curve.points.iter().map(|point| (u64::from(point.round), point.accuracy)).collect();
+    report::Curve { name: curve.name.clone(), points }
+}
+
+fn table_row(curve: &Curve) -> String {
+    let Some(last) = curve.points.last() else { return String::new() };
+    let first = |least: f64| {
+        let reached = curve.points.iter().find(|point| point.accuracy >= least);
+        reached.map_or_else(|| "-".to_owned(), |Point { round, .. }| round.to_string())
+    };
+    let epsilon = last.epsilon.map_or_else(|| "-".to_owned(), |epsilon| format!("{epsilon:.2}"));
+    let (name, percent, bytes) = (&curve.name, 100.0 * last.accuracy, curve.payload_bytes);
+    let (early, late, loss) = (first(0.8), first(0.9), last.loss);
+    format!("  {name:<16} {early:>13}  {late:>7}  {loss:>9.3}  {percent:>6.1} %  {epsilon:>7}  {bytes:>8}\n")
 }
 
 /// The rows of one run, as the CSV file has them.

@@ -8,8 +8,8 @@ use neuro_fl_aggregator::{EncodingMode, EncodingPlan, StrategySettings};
 use neuro_primitives::Hash;
 use neuro_secagg::quantise::{Grid, QuantiseError};
 
-/// Two passes over about 29 examples.
-const LOCAL: LocalSettings = LocalSettings { epochs: 2, batch: 8, rate: 0.1 };
+/// Five passes over 29 examples, on average.
+const LOCAL: LocalSettings = LocalSettings { epochs: 5, batch: 8, rate: 0.1 };
 /// b: value bits.
 const VALUE_BITS: u8 = 16;
 /// Updates beyond this are clamped.
@@ -22,8 +22,6 @@ const WEIGHT_CAP: u32 = 255;
 pub struct Run {
     /// Its name in files.
     pub name: &'static str,
-    /// Its letter in the plot.
-    pub letter: char,
     /// The strategy.
     pub strategy: StrategySettings,
     /// How participants train.
@@ -49,21 +47,21 @@ pub struct Noise {
 #[must_use]
 pub fn all() -> Vec<Run> {
     let adaptive = |rule, rate| StrategySettings::Adaptive { rule, rate, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
-    let run = |name, letter, strategy| Run { name, letter, strategy, local: LOCAL, noise: None };
+    let run = |name, strategy| Run { name, strategy, local: LOCAL, noise: None };
     vec![
-        run("fed_avg", 'A', StrategySettings::FedAvg { rate: 1.0 }),
-        run("fed_prox", 'P', StrategySettings::FedProx { rate: 1.0, mu: 0.1 }),
-        run("fed_adagrad", 'G', adaptive(AdaptiveRule::Adagrad, 0.1)),
-        run("fed_adam", 'D', adaptive(AdaptiveRule::Adam, 0.02)),
-        run("fed_yogi", 'Y', adaptive(AdaptiveRule::Yogi, 0.02)),
-        run("scaffold", 'S', StrategySettings::Scaffold { rate: 1.0, rho: 0.1 }),
-        run("fed_buff", 'B', StrategySettings::FedBuff { rate: 1.0, most_staleness: 3 }),
-        Run { noise: Some(NOISE), ..run("fed_avg_private", 'N', StrategySettings::FedAvg { rate: 1.0 }) },
+        run("fed_avg", StrategySettings::FedAvg { rate: 1.0 }),
+        run("fed_prox", StrategySettings::FedProx { rate: 1.0, mu: 0.1 }),
+        run("fed_adagrad", adaptive(AdaptiveRule::Adagrad, 0.1)),
+        run("fed_adam", adaptive(AdaptiveRule::Adam, 0.02)),
+        run("fed_yogi", adaptive(AdaptiveRule::Yogi, 0.02)),
+        run("scaffold", StrategySettings::Scaffold { rate: 1.0, rho: 0.1 }),
+        run("fed_buff", StrategySettings::FedBuff { rate: 1.0, most_staleness: 3 }),
+        Run { noise: Some(NOISE), ..run("fed_avg_private", StrategySettings::FedAvg { rate: 1.0 }) },
     ]
 }
 
 /// 1,024 units for the whole norm: then the rounding of 2,410 entries adds 5 % to the sensitivity.
-const NOISE: Noise = Noise { clip: 1.0, scale: 1024.0, multiplier: 2.0, delta: 1e-5 };
+const NOISE: Noise = Noise { clip: 1.0, scale: 1024.0, multiplier: 3.0, delta: 1e-5 };
 
 impl Run {
     /// How this run's vectors are made in the round with id `round_id`.

@@ -99,3 +99,33 @@ impl CohortSeeds {
         own.chain(part(true).flat_map(|i| part(false).map(move |j| undone(i, j)))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_hide_every_vector_and_fall_away_in_the_sum_alone() {
+        let modulus = Modulus::new(20).unwrap();
+        let vectors: Vec<Accumulator> = (0..6).map(|_| Accumulator::new(9, modulus)).collect();
+        let seeds = CohortSeeds::new(6, 1, 1);
+        let survives = [true, false, true, true, false, true];
+        assert_eq!(masked(&vectors, &survives, modulus, &seeds).unwrap(), plain(&vectors, &survives, modulus));
+        let mut payload = vectors[0].clone();
+        masks::apply(payload.lanes(), 0, &seeds.masks_of(0));
+        assert!(payload.clone().finish().iter().all(|&value| value != 0), "an entry of zeros shows no zero");
+        payload.unmask(&seeds.left_over(&[true, false, false, false, false, false]), 1);
+        assert_eq!(payload.finish(), [0; 9], "with everybody else's keys it would be open");
+    }
+
+    #[test]
+    fn with_the_seeds_of_another_round_the_sum_stays_hidden() {
+        let modulus = Modulus::new(40).unwrap();
+        let vector = Accumulator::new(4, modulus);
+        let (now, before) = (CohortSeeds::new(3, 1, 2), CohortSeeds::new(3, 1, 1));
+        let mut payload = vector.clone();
+        masks::apply(payload.lanes(), 0, &now.masks_of(0));
+        payload.unmask(&before.left_over(&[true, false, false]), 1);
+        assert_ne!(payload, vector);
+    }
+}
