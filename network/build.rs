@@ -1,17 +1,20 @@
-//! Generates the control service's stubs; its messages are those of the protocol crate.
+//! Generates the services' stubs; their messages are those of the protocol crate.
 
 use std::error::Error;
 
-/// The messages and the service are described in one file, which belongs to the protocol crate.
+/// A service and its messages are described in one file, which belongs to the protocol crate.
 const PROTO_FOLDER: &str = "../protocol/proto";
-const PROTO: &str = "../protocol/proto/control.proto";
+const PROTOS: [&str; 2] = ["../protocol/proto/control.proto", "../protocol/proto/federated.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROTO}");
-    let descriptors = protox::compile([PROTO], [PROTO_FOLDER])?;
+    for proto in PROTOS {
+        println!("cargo:rerun-if-changed={proto}");
+    }
+    let descriptors = protox::compile(PROTOS, [PROTO_FOLDER])?;
     tonic_prost_build::configure()
         .build_transport(false)
         .extern_path(".neuro.control.v1", "::neuro_protocol::control")
+        .extern_path(".neuro.federated.v1", "::neuro_protocol::federated")
         .compile_fds(descriptors)?;
     Ok(())
 }

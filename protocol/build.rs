@@ -1,16 +1,22 @@
-//! Generates the control messages from `proto/control.proto`, in Rust alone: no `protoc` is called.
+//! Generates the messages of `proto/control.proto` and `proto/federated.proto`, in Rust alone: no `protoc` is called.
 
 use std::error::Error;
 
-const PROTO: &str = "proto/control.proto";
+const PROTOS: [&str; 2] = ["proto/control.proto", "proto/federated.proto"];
 
 /// Enumerations travel as numbers; JSON shows their names, so that scripts need no table.
-const ENUM_FIELDS: [(&str, &str); 3] =
-    [("WorkerStatus.state", "WorkerState"), ("WorkerStatus.path", "PathKind"), ("JobStatus.state", "JobState")];
+const ENUM_FIELDS: [(&str, &str); 4] = [
+    ("control.v1.WorkerStatus.state", "WorkerState"),
+    ("control.v1.WorkerStatus.path", "PathKind"),
+    ("control.v1.JobStatus.state", "JobState"),
+    ("federated.v1.CohortStatus.phase", "RoundPhase"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROTO}");
-    let descriptors = protox::compile([PROTO], ["proto"])?;
+    for proto in PROTOS {
+        println!("cargo:rerun-if-changed={proto}");
+    }
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
     let mut builder = tonic_prost_build::configure()
         .build_client(false)
         .build_server(false)
@@ -18,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .message_attribute(".", "#[serde(default)]")
         .enum_attribute(".", "#[serde(rename_all = \"snake_case\")]");
     for (field, name) in ENUM_FIELDS {
-        let path = format!(".neuro.control.v1.{field}");
+        let path = format!(".neuro.{field}");
         builder = builder.field_attribute(path, format!("#[serde(with = \"names::Named::<{name}>\")]"));
     }
     builder.compile_fds(descriptors)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::command::{ask, bench, chat, completions, dashboard, model, serve, up, worker};
+use crate::command::{ask, bench, chat, completions, dashboard, fl, model, serve, up, worker};
 
 /// Run a large mixture-of-experts model together with others.
 #[derive(Debug, Parser)]
@@ -57,6 +57,9 @@ pub enum Command {
     Model(model::ModelCommand),
     /// Watch a running node
     Dashboard(dashboard::DashboardArgs),
+    /// Learn together: federated rounds whose aggregator learns only the sum
+    #[command(subcommand)]
+    Fl(fl::FlCommand),
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::BenchCommand),

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chat;
 pub mod completions;
 pub mod dashboard;
+pub mod fl;
 pub mod model;
 pub mod serve;
 pub mod up;
@@ -28,6 +29,7 @@ pub fn run(args: Args, output: Output) -> CommandResult {
         Command::Worker(command) => worker::run(&global, &command, output),
         Command::Model(command) => model::run(&global, &command, output),
         Command::Dashboard(command) => dashboard::run(&global, &command, output),
+        Command::Fl(command) => fl::run(&global, &command, output),
         Command::Bench(command) => bench::run(&global, &command, output),
         Command::Completions(command) => completions::run(&command),
     }

@@ -15,12 +15,12 @@
 //! A connection that ends is the end of the worker's attendance: keep-alive pings notice a silent one within 15 s.
 
 mod acceptor;
-mod client;
-mod connection;
+pub(crate) mod client;
+pub(crate) mod connection;
 mod error;
 pub mod limits;
-mod server;
-mod slots;
+pub(crate) mod server;
+pub(crate) mod slots;
 
 use std::pin::Pin;
 

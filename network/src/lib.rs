@@ -4,12 +4,15 @@
 //! - [`frames`]: length-prefixed frames over any stream.
 //! - [`tls`]: TLS 1.3 with node keys instead of certificates.
 //! - [`control`]: the control services over either.
+//! - [`federated`]: the services of federated learning over TLS.
 
 pub mod control;
+pub mod federated;
 pub mod frames;
 mod identity;
 pub mod peer_to_peer;
 pub mod tls;
 
 pub use control::{ControlClient, ControlError, ControlErrorKind, ControlService};
+pub use federated::{FederatedClient, FederatedService};
 pub use peer_to_peer::{Incoming, NetworkError, PathInfo, PeerEvent, PeerStream, PeerToPeer, StreamKind};

@@ -6,6 +6,7 @@
 
 pub use neuro_primitives::codec;
 pub mod control;
+pub mod federated;
 pub mod frame;
 pub mod limits;
 pub mod manifest;

@@ -67,6 +67,9 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// Addresses of one kind in a ticket. A ticket is pasted by hand: a machine's first few addresses must do.
 pub const MAX_TICKET_ADDRESSES: usize = 8;
 
+/// Bytes of a federated task's name, as docs/spec/secagg.md section 3 has it.
+pub const MAX_TASK_NAME_BYTES: usize = 64;
+
 /// Bytes of one address in a ticket: a DNS name has at most 253, a relayed multiaddress about 180.
 pub const MAX_ADDRESS_BYTES: usize = 280;
 

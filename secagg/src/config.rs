@@ -4,6 +4,7 @@ use neuro_primitives::{Hash, NodeKey, Signature};
 
 use crate::error::DocumentError;
 use crate::masks::Generator;
+use crate::parameters::Demand;
 use crate::tags;
 
 mod canonical;
@@ -194,19 +195,17 @@ impl RoundConfig {
         SignedConfig::new(self.clone(), signature)
     }
 
-    /// `c` = ⌈γN⌉, counted from the roster and not from who came.
+    /// What k, t and q have to serve in a cohort of `n` when the batches list `rostered` members (section 11).
     #[must_use]
-    pub fn tolerated_corrupt(&self, rostered: u32) -> u32 {
-        let product = u64::from(self.corrupt_bps) * u64::from(rostered);
-        // At most `rostered`.
-        product.div_ceil(u64::from(WHOLE_BPS)) as u32
-    }
-
-    /// `d` = ⌊δn⌋ in a cohort of `n`.
-    #[must_use]
-    pub fn tolerated_dropout(&self, n: u16) -> u16 {
-        // At most `n`.
-        (u32::from(self.dropout_bps) * u32::from(n) / u32::from(WHOLE_BPS)) as u16
+    pub const fn demand(&self, n: u16, rostered: u32) -> Demand {
+        Demand {
+            n,
+            rostered,
+            corrupt_bps: self.corrupt_bps,
+            dropout_bps: self.dropout_bps,
+            security_bits: self.security_bits,
+            correctness_bits: self.correctness_bits,
+        }
     }
 
     /// `B` of plain sums over `n` members: b + ⌈log2(n·W)⌉, at most 64 (section 10).

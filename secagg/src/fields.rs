@@ -6,9 +6,6 @@ use neuro_primitives::{Domain, Hash, NodeId, NodeKey, Signature};
 use crate::error::DocumentError;
 use crate::group::Point;
 
-/// Bytes of a sealed box: two shares and the tag of the cipher (section 7.3).
-pub const BOX_BYTES: usize = 80;
-
 /// Bytes of a signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
@@ -26,12 +23,6 @@ pub(crate) fn signature(reader: &mut Reader<'_>) -> Result<Signature, CodecError
 
 pub(crate) fn point(reader: &mut Reader<'_>, what: &'static str) -> Result<Point, DocumentError> {
     Point::decode(&reader.array()?).map_err(|source| DocumentError::Point { what, source })
-}
-
-/// `count` points; the room is made after the bytes were seen.
-pub(crate) fn points(reader: &mut Reader<'_>, what: &'static str, count: usize) -> Result<Vec<Point>, DocumentError> {
-    let mut block = Reader::new(reader.raw(count.saturating_mul(32))?);
-    (0..count).map(|_| point(&mut block, what)).collect()
 }
 
 /// `count` arrays of `N` bytes; the room is made after the bytes were seen.

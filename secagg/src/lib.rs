@@ -3,6 +3,8 @@
 //! The protocol, its guarantee and its attacks: `docs/spec/secagg.md`. Nothing here does I/O: inputs go in, effects come
 //! out, and vectors stay with the caller.
 
+pub mod aggregator;
+mod assembly;
 pub mod config;
 pub mod error;
 pub mod feldman;
@@ -16,6 +18,7 @@ pub mod masks;
 pub mod messages;
 pub mod packing;
 pub mod parameters;
+pub mod participant;
 pub mod quantise;
 pub mod roster;
 pub mod seal;

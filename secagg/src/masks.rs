@@ -14,6 +14,7 @@ mod fused;
 use std::fmt;
 use std::ops::Range;
 
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The most entries of a vector: 2^28 model values, as many control values, the weight and one bit (section 8). Below it
@@ -40,8 +41,8 @@ impl Generator {
     }
 }
 
-/// The secret that one mask is made of, with its generator. Wiped on drop, never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// The secret that one mask is made of, with its generator. Wiped on drop, never printed, compared in constant time.
+#[derive(Clone)]
 pub enum MaskSeed {
     /// A key of [`Generator::Aes128Ctr`].
     Aes128Ctr([u8; aes::KEY_BYTES]),
@@ -59,6 +60,18 @@ impl MaskSeed {
         }
     }
 }
+
+impl PartialEq for MaskSeed {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Aes128Ctr(own), Self::Aes128Ctr(other)) => own.ct_eq(other).into(),
+            (Self::ChaCha20(own), Self::ChaCha20(other)) => own.ct_eq(other).into(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for MaskSeed {}
 
 impl Drop for MaskSeed {
     fn drop(&mut self) {
@@ -174,7 +187,7 @@ pub fn apply(target: Lanes<'_>, first_entry: usize, jobs: &[MaskJob]) {
 /// [`apply`] to a whole vector on up to `threads` threads, each of which has its own run of entries.
 ///
 /// # Panics
-/// As [`apply`].
+/// As [`apply`], and when the operating system gives no thread.
 pub fn apply_parallel(target: Lanes<'_>, jobs: &[MaskJob], threads: usize) {
     assert!(target.len() <= MOST_ENTRIES, "a vector has at most {MOST_ENTRIES} entries");
     match target {

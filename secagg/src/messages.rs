@@ -6,7 +6,7 @@
 //! count, so their readers are given the cohort's [`Shape`].
 
 use neuro_primitives::codec::{Reader, Writer};
-use neuro_primitives::{NodeId, NodeKey, Signature};
+use neuro_primitives::{NodeId, NodeKey, Signature, Untrusted};
 
 use crate::error::DocumentError;
 use crate::fields::SIGNATURE_BYTES;
@@ -35,7 +35,7 @@ pub use resume::{Have, Restart};
 pub use reveal::{Nonces, NoncesRefused, Reveal};
 pub use shape::Shape;
 pub use sharers::{Received, Sharers, sharers_hash};
-pub use shares::{ShareStatement, Shares, feldman_hash, self_mask_commitment};
+pub use shares::{ShareStatement, Shares};
 pub use survivors::{ShownUpload, Survivors, survivors_hash};
 pub use upload::{Upload, UploadStatement};
 pub use vote::{Certificate, Vote};
@@ -45,10 +45,9 @@ pub use vote::{Certificate, Vote};
 pub const MOST_ANNOUNCEMENT_BYTES: usize = 1 << 20;
 /// The longest message of a participant: shares for 1,600 neighbours take 231 KB, commitments 102 KB more.
 pub const MOST_MESSAGE_BYTES: usize = 512 << 10;
-/// The most neighbours of a member (section 6).
-pub const MOST_NEIGHBOURS: u16 = 1600;
 
 /// A message of a participant to the aggregator.
+#[expect(clippy::large_enum_variant, reason = "one is held at a time, and joins, the largest, are small")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// 1: keys and the commitment to a nonce.
@@ -206,8 +205,15 @@ impl Announcement {
         writer.finish()
     }
 
-    /// The announcement in `unsigned`, whoever wrote it: [`Self::open`] asks who did.
-    pub(crate) fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
+    /// The announcement in `unsigned`, `kind ‖ body`, whoever wrote it: [`Self::open`] asks who did.
+    ///
+    /// # Errors
+    /// When the bytes are malformed, or when they need a cohort and there is none.
+    pub fn decode(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Untrusted<Self>, DocumentError> {
+        Self::read(unsigned, cohort).map(Untrusted::new)
+    }
+
+    fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
         let mut reader = Reader::new(unsigned);
         let need = |kind| cohort.ok_or(DocumentError::NoCohort { kind });
         let announcement = match reader.u8()? {
@@ -255,6 +261,3 @@ impl AnnouncementRefused {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,6 +11,8 @@ mod bad_checkpoint;
 mod bad_start;
 mod chat;
 mod dashboard;
+mod federation;
+mod fl;
 mod help;
 mod losing_a_worker;
 mod model;

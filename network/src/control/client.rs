@@ -102,11 +102,7 @@ impl ControlClient {
     /// # Errors
     /// When the address does not answer in time or the handshake fails, [`TlsError::WrongNode`] among others.
     pub async fn connect_tls(address: &str, key: &NodeKey, expected: NodeId) -> Result<Self, ConnectError> {
-        let limit = limits::HANDSHAKE_TIME_LIMIT;
-        match timeout(limit, shake_hands(address, key, expected)).await {
-            Ok(stream) => Self::over(Box::new(stream?), expected).await,
-            Err(_) => Err(ConnectError::Slow { address: address.to_owned(), limit }),
-        }
+        Ok(Self { peer: expected, channel: channel_by_tls(address, key, expected).await? })
     }
 
     /// Connects to `peer` over a libp2p stream; there must be a connection already, see [`PeerToPeer::dial`].
@@ -115,20 +111,7 @@ impl ControlClient {
     /// When no stream can be opened.
     pub async fn connect_p2p(p2p: &PeerToPeer, peer: NodeId) -> Result<Self, ConnectError> {
         let stream = p2p.open(peer, StreamKind::Control).await?;
-        Self::over(Box::new(stream), peer).await
-    }
-
-    /// HTTP/2 over `stream`, which is handed out once: a broken connection stays broken.
-    async fn over(stream: Box<dyn Duplex>, peer: NodeId) -> Result<Self, ConnectError> {
-        let once = Mutex::new(Some(TokioIo::new(stream)));
-        let connector = tower::service_fn(move |_| {
-            let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            std::future::ready(stream.ok_or(io::Error::from(io::ErrorKind::NotConnected)))
-        });
-        let connected = timeout(limits::HANDSHAKE_TIME_LIMIT, endpoint().connect_with_connector(connector)).await;
-        let slow = |_| ConnectError::Slow { address: peer.to_string(), limit: limits::HANDSHAKE_TIME_LIMIT };
-        let failed = |error| ConnectError::Http { peer, reason: innermost(&error).to_string() };
-        Ok(Self { peer, channel: connected.map_err(slow)?.map_err(failed)? })
+        Ok(Self { peer, channel: channel_over(Box::new(stream), peer).await? })
     }
 
     /// The node at the other end, which proved its key.
@@ -191,6 +174,31 @@ impl ControlClient {
     }
 }
 
+/// HTTP/2 over TLS to `address`, where nobody but `expected` is accepted.
+///
+/// # Errors
+/// As [`ControlClient::connect_tls`].
+pub(crate) async fn channel_by_tls(address: &str, key: &NodeKey, expected: NodeId) -> Result<Channel, ConnectError> {
+    let limit = limits::HANDSHAKE_TIME_LIMIT;
+    match timeout(limit, shake_hands(address, key, expected)).await {
+        Ok(stream) => channel_over(Box::new(stream?), expected).await,
+        Err(_) => Err(ConnectError::Slow { address: address.to_owned(), limit }),
+    }
+}
+
+/// HTTP/2 over `stream`, which is handed out once: a broken connection stays broken.
+async fn channel_over(stream: Box<dyn Duplex>, peer: NodeId) -> Result<Channel, ConnectError> {
+    let once = Mutex::new(Some(TokioIo::new(stream)));
+    let connector = tower::service_fn(move |_| {
+        let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        std::future::ready(stream.ok_or(io::Error::from(io::ErrorKind::NotConnected)))
+    });
+    let connected = timeout(limits::HANDSHAKE_TIME_LIMIT, endpoint().connect_with_connector(connector)).await;
+    let slow = |_| ConnectError::Slow { address: peer.to_string(), limit: limits::HANDSHAKE_TIME_LIMIT };
+    let failed = |error| ConnectError::Http { peer, reason: innermost(&error).to_string() };
+    connected.map_err(slow)?.map_err(failed)
+}
+
 async fn shake_hands(address: &str, key: &NodeKey, expected: NodeId) -> Result<impl Duplex + use<>, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
     let failed = |source| ConnectError::Tls { address: address.to_owned(), source };
@@ -211,7 +219,9 @@ fn endpoint() -> Endpoint {
 }
 
 /// Waits for a call's answer to begin, not for ever.
-async fn called<T>(call: impl Future<Output = Result<Response<T>, tonic::Status>>) -> Result<T, ControlError> {
+pub(crate) async fn called<T>(
+    call: impl Future<Output = Result<Response<T>, tonic::Status>>,
+) -> Result<T, ControlError> {
     match timeout(limits::CALL_TIME_LIMIT, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => Err(ControlError::new(

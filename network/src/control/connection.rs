@@ -18,7 +18,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Whom a call came from; tonic hands it to every handler.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) NodeId);
+pub(crate) struct Peer(pub(crate) NodeId);
 
 /// An accepted connection. It ends when its peer ends it, or when the server is cut.
 pub(super) struct Connection {

@@ -15,6 +15,8 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -60,6 +62,24 @@ pub async fn serve<S: ControlService>(
     service: Arc<S>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    let settings = settings().timeout(limits::CALL_TIME_LIMIT);
+    serve_calls(listener, p2p_streams, key, settings, handlers(service), shutdown).await
+}
+
+/// As [`serve`], for any gRPC service: every call that reaches `calls` carries its [`Peer`].
+pub(crate) async fn serve_calls<S>(
+    listener: TcpListener,
+    p2p_streams: mpsc::Receiver<(NodeId, PeerStream)>,
+    key: &NodeKey,
+    settings: Server,
+    calls: S,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError>
+where
+    S: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
     let (admitted, connections) = mpsc::channel(limits::ACCEPTED_CONNECTIONS);
     let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
     // Each connection has a task of its own: they must end even when this future is dropped.
@@ -80,16 +100,16 @@ pub async fn serve<S: ControlService>(
         pending::<()>().await;
     };
     let incoming = ReceiverStream::new(connections).map(Ok::<_, Infallible>);
-    let server = settings().serve_with_incoming_shutdown(handlers(service), incoming, stop);
+    let server = settings.serve_with_incoming_shutdown(calls, incoming, stop);
     tokio::select! {
         outcome = server => outcome.map_err(|error| ServeError::Server { reason: innermost(&error).to_string() }),
         () = accept => Ok(()),
     }
 }
 
-fn settings() -> Server {
+/// The bounds that every service has.
+pub(crate) fn settings() -> Server {
     Server::builder()
-        .timeout(limits::CALL_TIME_LIMIT)
         .max_concurrent_streams(limits::MAX_CALLS_PER_CONNECTION)
         .initial_stream_window_size(limits::CALL_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
@@ -103,7 +123,7 @@ fn handlers<S: ControlService>(service: Arc<S>) -> ControlServer<Handlers<S>> {
 }
 
 /// Messages as gRPC sends them.
-type Statuses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type Statuses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The generated trait, in terms of ours.
 struct Handlers<S>(Arc<S>);
@@ -142,13 +162,14 @@ impl<S: ControlService> Control for Handlers<S> {
     }
 }
 
-fn peer_of<T>(request: &Request<T>) -> Result<NodeId, Status> {
+/// Whom a request came from.
+pub(crate) fn peer_of<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     peer.ok_or_else(|| Status::unauthenticated("the connection has no peer"))
 }
 
 /// `messages`, with errors as gRPC says them.
-fn answer<T: Send + 'static>(messages: Messages<T>) -> Result<Response<Statuses<T>>, Status> {
+pub(crate) fn answer<T: Send + 'static>(messages: Messages<T>) -> Result<Response<Statuses<T>>, Status> {
     Ok(Response::new(Box::pin(messages.map(|message| message.map_err(Status::from)))))
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A bounded number of places, of which one holder gets only some.
 #[derive(Debug)]
-pub(super) struct Slots<K> {
+pub(crate) struct Slots<K> {
     held: Arc<Mutex<Held<K>>>,
     total: usize,
     per_holder: usize,
@@ -20,20 +20,20 @@ struct Held<K> {
 
 /// One place, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Slot<K: Hash + Eq> {
+pub(crate) struct Slot<K: Hash + Eq> {
     held: Arc<Mutex<Held<K>>>,
     holder: K,
 }
 
 impl<K: Hash + Eq + Clone> Slots<K> {
     /// `total` places, at most `per_holder` for one holder.
-    pub(super) fn new(total: usize, per_holder: usize) -> Self {
+    pub(crate) fn new(total: usize, per_holder: usize) -> Self {
         let held = Held { total: 0, by_holder: HashMap::new() };
         Self { held: Arc::new(Mutex::new(held)), total, per_holder }
     }
 
     /// A place for `holder`, or `None` when there is none left.
-    pub(super) fn take(&self, holder: K) -> Option<Slot<K>> {
+    pub(crate) fn take(&self, holder: K) -> Option<Slot<K>> {
         let mut held = lock(&self.held);
         let own = held.by_holder.get(&holder).copied().unwrap_or(0);
         if held.total >= self.total || own >= self.per_holder {

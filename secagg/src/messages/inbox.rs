@@ -6,9 +6,9 @@ use neuro_primitives::{Hash, NodeId, Signature};
 use super::shape::Shape;
 use super::shares::ShareStatement;
 use crate::error::{DocumentError, ascending, within};
-use crate::fields::{self, BOX_BYTES, Signed};
-use crate::group::Point;
+use crate::fields::{self, Signed};
 use crate::identity::Member;
+use crate::seal::BOX_BYTES;
 
 /// Bytes of a dealing whose path is empty.
 const LEAST_DEALING_BYTES: usize = 2 + 3 * 32 + 64 + BOX_BYTES + 1;
@@ -31,7 +31,7 @@ pub struct Dealing {
     /// From the pair's node up; at most ⌈log2 k⌉ hashes.
     pub path: Vec<Hash>,
     /// With field 19 the dealer's points as in [`super::Shares::feldman`], else none.
-    pub feldman: Vec<Point>,
+    pub feldman: Vec<[u8; 32]>,
 }
 
 impl Dealing {
@@ -59,7 +59,7 @@ impl Dealing {
         // At most 255, else no reader takes it.
         writer.u8(u8::try_from(self.path.len()).unwrap_or(u8::MAX));
         self.path.iter().for_each(|hash| writer.raw(&hash.0));
-        self.feldman.iter().for_each(|point| writer.raw(&point.encode()));
+        writer.raw(self.feldman.as_flattened());
     }
 
     fn read(reader: &mut Reader<'_>, shape: &Shape) -> Result<Self, DocumentError> {
@@ -73,7 +73,7 @@ impl Dealing {
             signature: fields::signature(reader)?,
             sealed: reader.array()?,
             path: path(reader, shape)?,
-            feldman: fields::points(reader, "a Feldman point", shape.feldman_points())?,
+            feldman: fields::arrays(reader, shape.feldman_points())?,
         })
     }
 }

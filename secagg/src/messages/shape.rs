@@ -1,9 +1,10 @@
 //! How long the lists of a cohort's messages are.
 
-use super::MOST_NEIGHBOURS;
 use crate::config::MOST_MEMBERS;
 use crate::error::{DocumentError, within};
-use crate::fields::BOX_BYTES;
+use crate::feldman::Commitments;
+use crate::parameters::MOST_NEIGHBOURS;
+use crate::seal::BOX_BYTES;
 
 /// The numbers of a cohort that fix the lengths of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +33,10 @@ impl Shape {
         within("votes q", self.q.into(), 1, self.n.into())
     }
 
-    /// Leaves of one dealer: two per neighbour.
+    /// Feldman points of one dealer: 2t − 1 or none.
     #[must_use]
-    pub const fn leaves(&self) -> usize {
-        2 * self.k as usize
-    }
-
-    /// Feldman points of one dealer: t − 1 for `f`, whose first is its public mask key, and t for `g`; or none.
-    #[must_use]
-    pub const fn feldman_points(&self) -> usize {
-        if self.feldman { (2 * self.t as usize).saturating_sub(1) } else { 0 }
+    pub fn feldman_points(&self) -> usize {
+        if self.feldman { Commitments::count(self.t) } else { 0 }
     }
 
     /// Hashes of the longest path in a tree of k pairs, from the pair's node up: ⌈log2 k⌉.
@@ -53,8 +48,8 @@ impl Shape {
     /// Bytes of the longest inbox with its signature; not to exceed [`super::MOST_ANNOUNCEMENT_BYTES`], which many
     /// Feldman points would.
     #[must_use]
-    pub const fn inbox_bytes(&self) -> usize {
+    pub fn inbox_bytes(&self) -> usize {
         let dealing = 2 + 3 * 32 + 64 + BOX_BYTES + 1 + 32 * (self.most_path() + self.feldman_points());
-        1 + 32 + 4 + self.k as usize * dealing + 64
+        1 + 32 + 4 + usize::from(self.k) * dealing + 64
     }
 }

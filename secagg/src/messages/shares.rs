@@ -5,8 +5,8 @@ use neuro_primitives::{Domain, Hash, NodeId};
 
 use super::shape::Shape;
 use crate::error::DocumentError;
-use crate::fields::{self, BOX_BYTES, Signed, Statement};
-use crate::group::Point;
+use crate::fields::{self, Signed, Statement};
+use crate::seal::BOX_BYTES;
 use crate::tags;
 
 /// What a dealer signs: 192 bytes.
@@ -20,29 +20,10 @@ pub struct ShareStatement {
     pub dealer: NodeId,
     /// The root of the tree over all leaves.
     pub root: Hash,
-    /// [`self_mask_commitment`].
+    /// [`crate::share_tree::Dealing::self_mask_commitment`].
     pub self_mask_commitment: Hash,
-    /// [`feldman_hash`] of the points; zeros without.
+    /// [`crate::feldman::Commitments::hash`]; zeros without field 19.
     pub feldman: Hash,
-}
-
-/// `H(neuro/fl/self-mask-commitment/1; R ‖ dealer ‖ b)`; `b` is the canonical form of a scalar.
-#[must_use]
-pub fn self_mask_commitment(cohort: &Hash, dealer: &NodeId, b: &[u8; 32]) -> Hash {
-    tags::SELF_MASK_COMMITMENT.hash(&[&cohort.0, &dealer.0, b])
-}
-
-/// BLAKE3 of Feldman points as they are sent; zeros if there are none.
-#[must_use]
-pub fn feldman_hash(points: &[Point]) -> Hash {
-    if points.is_empty() {
-        return Hash([0; 32]);
-    }
-    let mut hasher = blake3::Hasher::new();
-    for point in points {
-        hasher.update(&point.encode());
-    }
-    Hash(*hasher.finalize().as_bytes())
 }
 
 impl Statement for ShareStatement {
@@ -65,20 +46,20 @@ impl Statement for ShareStatement {
 pub struct Shares {
     /// The signed root.
     pub statement: Signed<ShareStatement>,
-    /// `[2k]`: per neighbour in ascending order the leaf of the mask key's share, then that of the self-mask's.
-    pub leaves: Vec<Hash>,
+    /// `[k]`: per neighbour in ascending order the leaf of the mask key's share and that of the self-mask's.
+    pub leaves: Vec<[Hash; 2]>,
     /// `[k]`: a box per neighbour in ascending order.
     pub boxes: Vec<[u8; BOX_BYTES]>,
-    /// With field 19 `A_1 … A_{t−1}` of `f`, then `A_0 … A_{t−1}` of `g`; else none.
-    pub feldman: Vec<Point>,
+    /// `[2t − 1]` with field 19, else none: points as [`crate::feldman::Commitments::decode`] takes them.
+    pub feldman: Vec<[u8; 32]>,
 }
 
 impl Shares {
     pub(super) fn write(&self, writer: &mut Writer) {
         self.statement.write(writer);
-        self.leaves.iter().for_each(|leaf| writer.raw(&leaf.0));
+        self.leaves.as_flattened().iter().for_each(|leaf| writer.raw(&leaf.0));
         writer.raw(self.boxes.as_flattened());
-        self.feldman.iter().for_each(|point| writer.raw(&point.encode()));
+        writer.raw(self.feldman.as_flattened());
     }
 
     pub(super) fn read(reader: &mut Reader<'_>, shape: &Shape) -> Result<Self, DocumentError> {
@@ -92,9 +73,9 @@ impl Shares {
         };
         Ok(Self {
             statement: Signed { statement, signature: fields::signature(reader)? },
-            leaves: fields::hashes(reader, shape.leaves())?,
+            leaves: fields::hashes(reader, 2 * usize::from(shape.k))?.as_chunks().0.to_vec(),
             boxes: fields::arrays(reader, shape.k.into())?,
-            feldman: fields::points(reader, "a Feldman point", shape.feldman_points())?,
+            feldman: fields::arrays(reader, shape.feldman_points())?,
         })
     }
 }

@@ -193,7 +193,7 @@ proptest! {
     fn fewer_corrupt_members_than_declared_make_no_bound_worse(demand in any_demand()) {
         let Ok(found) = find(&demand) else { return Ok(()) };
         prop_assume!(found.k < demand.n - 1);
-        let of = |corrupt: u32| Bounds { corrupt, ..Bounds::new(&demand) };
+        let of = |corrupt: u32| Bounds::new(&Demand { corrupt_bps: 10_000, rostered: corrupt, ..demand });
         for corrupt in 0..u32::from(found.corrupt) {
             let (fewer, more) = (of(corrupt), of(corrupt + 1));
             prop_assert!(fewer.connection(found.k, found.t) <= more.connection(found.k, found.t));

@@ -1,0 +1,254 @@
+//! One part in one cohort: carries the core's effects into the world.
+//!
+//! Effects are carried out in their order. A record is on disk before what follows it, a line of the audit log before
+//! the bytes that it speaks of. Training and uploading run beside; what comes of them arrives as a [`Work`].
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use neuro_network::FederatedClient;
+use neuro_network::federated::ControlError;
+use neuro_primitives::{Hash, NodeKey};
+use neuro_protocol::federated::ParticipantMessage;
+use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant, Release};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::audit::{AuditLog, Left};
+use super::past::PastFile;
+use super::payload::{self, Masks, PayloadFailure};
+use super::record_store::RecordStore;
+use super::trainer::TrainerCommand;
+use super::training::{Trained, Training, TrainingError};
+use super::uploading::upload;
+use crate::clock::unix_now;
+
+/// What came of work beside a part.
+pub(super) struct Work {
+    pub(super) round: u64,
+    pub(super) cohort: u16,
+    pub(super) outcome: Outcome,
+}
+
+pub(super) enum Outcome {
+    Trained(Result<Trained, TrainingError>),
+    Masked(Result<(Hash, u64), PayloadFailure>),
+    Uploaded(Result<u64, ControlError>),
+}
+
+/// What a part tells its session.
+#[derive(Debug)]
+pub(super) enum Note {
+    Trained { loss: Option<f64>, weight: u32 },
+    Masked { bytes: u64 },
+    Uploaded { bytes: u64 },
+    GaveUp { reason: String },
+    Ended(PartEnd),
+}
+
+/// How far the training is.
+enum Progress {
+    NotBegun,
+    UnderWay,
+    Done(Arc<Trained>),
+}
+
+/// What all parts of a participant share.
+pub(super) struct Surroundings {
+    pub(super) key: NodeKey,
+    pub(super) task: String,
+    pub(super) command: TrainerCommand,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) audit: AuditLog,
+    pub(super) past: PastFile,
+    pub(super) work: mpsc::Sender<Work>,
+}
+
+/// The line to the aggregator, while there is one.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) client: FederatedClient,
+    pub(super) messages: mpsc::Sender<ParticipantMessage>,
+}
+
+/// One part.
+pub(super) struct Part {
+    core: Participant,
+    store: RecordStore,
+    progress: Progress,
+    masks: Option<Masks>,
+    stop: CancellationToken,
+    _stop_at_the_end: DropGuard,
+}
+
+impl Part {
+    pub(super) fn new(core: Participant, store: RecordStore) -> Self {
+        let stop = CancellationToken::new();
+        let _stop_at_the_end = stop.clone().drop_guard();
+        Self { core, store, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }
+    }
+
+    /// Starts to train, unless it has begun.
+    pub(super) fn train(&mut self, around: &Surroundings, line: &Line) -> io::Result<()> {
+        if !matches!(self.progress, Progress::NotBegun) || self.store.payload().exists() {
+            return Ok(());
+        }
+        let config = self.core.config().clone();
+        let (round, cohort) = (config.round, config.cohort);
+        let draw = Hash::of(&[config.hash().0, around.key.node_id().0].concat()).0;
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&draw[..8]);
+        let training = Training {
+            client: line.client.clone(),
+            command: around.command.clone(),
+            memory_bytes: around.memory_bytes,
+            folder: self.store.trainer_folder()?,
+            config,
+            task: around.task.clone(),
+            seed: u64::from_le_bytes(seed),
+        };
+        self.progress = Progress::UnderWay;
+        let (work, stop) = (around.work.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let outcome = Outcome::Trained(training.run(stop).await);
+            drop(work.send(Work { round, cohort, outcome }).await);
+        });
+        Ok(())
+    }
+
+    /// One input, and all that follows from it.
+    pub(super) async fn step(
+        &mut self,
+        input: PartInput,
+        around: &mut Surroundings,
+        line: Option<&Line>,
+    ) -> io::Result<Vec<Note>> {
+        let effects = self.core.step(input);
+        self.carry_out(effects, around, line).await
+    }
+
+    /// What came of work beside it.
+    pub(super) async fn take(
+        &mut self,
+        outcome: Outcome,
+        around: &mut Surroundings,
+        line: Option<&Line>,
+    ) -> io::Result<Vec<Note>> {
+        match outcome {
+            Outcome::Trained(Ok(trained)) => {
+                let note = Note::Trained { loss: trained.loss, weight: trained.weight };
+                self.progress = Progress::Done(Arc::new(trained));
+                self.mask(around);
+                Ok(vec![note])
+            }
+            // The next line to the aggregator begins anew.
+            Outcome::Trained(Err(error)) if error.is_retryable() => {
+                self.progress = Progress::NotBegun;
+                Ok(Vec::new())
+            }
+            Outcome::Trained(Err(error)) => self.give_up(error.to_string(), around, line).await,
+            Outcome::Masked(Err(error)) => self.give_up(error.to_string(), around, line).await,
+            Outcome::Masked(Ok((hash, bytes))) => {
+                let mut notes = vec![Note::Masked { bytes }];
+                notes.extend(self.step(PartInput::Payload { hash, bytes }, around, line).await?);
+                Ok(notes)
+            }
+            Outcome::Uploaded(Ok(bytes)) => Ok(vec![Note::Uploaded { bytes }]),
+            Outcome::Uploaded(Err(error)) => {
+                // With the next line it goes on; if the aggregator takes it no more, the end will say so.
+                tracing::warn!(%error, "the upload broke off");
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn give_up(
+        &mut self,
+        reason: String,
+        around: &mut Surroundings,
+        line: Option<&Line>,
+    ) -> io::Result<Vec<Note>> {
+        let mut notes = vec![Note::GaveUp { reason }];
+        notes.extend(Box::pin(self.step(PartInput::Stop, around, line)).await?);
+        Ok(notes)
+    }
+
+    pub(super) async fn carry_out(
+        &mut self,
+        effects: Vec<PartEffect>,
+        around: &mut Surroundings,
+        line: Option<&Line>,
+    ) -> io::Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for effect in effects {
+            match effect {
+                PartEffect::Store(record) => self.store.save(&record.encode())?,
+                PartEffect::Send(bytes) => self.send(bytes, around, line).await?,
+                PartEffect::Mask { jobs, modulus, honest_at_least } => {
+                    self.masks = Some(Masks { jobs, modulus, honest_at_least });
+                    if let Some(line) = line {
+                        self.train(around, line)?;
+                    }
+                    self.mask(around);
+                }
+                PartEffect::Upload { payload } => self.upload(payload, around, line)?,
+                PartEffect::Charge(Release { round, cohort, .. }) => around.past.charge(round, cohort, unix_now())?,
+                PartEffect::Wipe => self.store.wipe()?,
+                PartEffect::End(end) => notes.push(Note::Ended(end)),
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Masks what was trained, once both are there.
+    fn mask(&mut self, around: &Surroundings) {
+        let Progress::Done(trained) = &self.progress else { return };
+        let Some(masks) = self.masks.take() else { return };
+        let (trained, config, path) = (Arc::clone(trained), self.core.config().clone(), self.store.payload());
+        let work = around.work.clone();
+        tokio::task::spawn_blocking(move || {
+            let outcome = Outcome::Masked(payload::make(&trained, &masks, &config, &path));
+            drop(work.blocking_send(Work { round: config.round, cohort: config.cohort, outcome }));
+        });
+    }
+
+    /// Sends a message that is in the audit log first. Without a line nothing leaves: it is sent again with the next.
+    async fn send(&self, bytes: Vec<u8>, around: &Surroundings, line: Option<&Line>) -> io::Result<()> {
+        let Some(line) = line else { return Ok(()) };
+        let (round, cohort) = (self.core.config().round, self.core.config().cohort);
+        around.audit.note(unix_now(), round, cohort, kind(&bytes), bytes.len() as u64, Hash::of(&bytes))?;
+        drop(line.messages.send(ParticipantMessage { round, cohort: cohort.into(), body: bytes }).await);
+        Ok(())
+    }
+
+    fn upload(&self, payload: Hash, around: &Surroundings, line: Option<&Line>) -> io::Result<()> {
+        let Some(line) = line else { return Ok(()) };
+        let (round, cohort, path) = (self.core.config().round, self.core.config().cohort, self.store.payload());
+        let bytes = fs::metadata(&path)?.len();
+        around.audit.note(unix_now(), round, cohort, Left::Payload, bytes, payload)?;
+        let (client, work, stop) = (line.client.clone(), around.work.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                outcome = upload(&client, round, cohort, payload, &path) => outcome,
+                () = stop.cancelled() => return,
+            };
+            drop(work.send(Work { round, cohort, outcome: Outcome::Uploaded(outcome) }).await);
+        });
+        Ok(())
+    }
+}
+
+/// What a message is, by the number of its step in the specification.
+fn kind(message: &[u8]) -> Left {
+    match message.first() {
+        Some(1) => Left::Join,
+        Some(2) => Left::Reveal,
+        Some(3) => Left::Shares,
+        Some(4) => Left::Received,
+        Some(5) => Left::Statement,
+        Some(6) => Left::Vote,
+        Some(7) => Left::Answer,
+        _ => Left::Message,
+    }
+}

@@ -1,0 +1,113 @@
+//! Inboxes and complaints; who shares is fixed at the end (section 7.3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use neuro_primitives::NodeId;
+
+use super::complaints::{judge, most_complaints};
+use super::effect::Effect;
+use super::refused::MessageRefused;
+use super::round::Round;
+use super::shares::{Dealt, check_sharers};
+use super::stage::{Progress, Taken, same};
+use super::upload::UploadPhase;
+use crate::assembly::Seated;
+use crate::identity::{Bitmap, Member};
+use crate::messages::{Announcement, Dealing, EndReason, Inbox, Received, Sharers};
+
+/// Dealers wait for what their neighbours say of their boxes.
+pub(super) struct ReceivedPhase {
+    pub(super) seated: Arc<Seated>,
+    dealt: BTreeMap<Member, Dealt>,
+    received: BTreeMap<Member, Bitmap>,
+}
+
+/// What all later phases rest on: the shares of the sharers.
+pub(super) struct Shared {
+    pub(super) seated: Arc<Seated>,
+    pub(super) dealt: BTreeMap<Member, Dealt>,
+    /// `U`.
+    pub(super) sharers: Bitmap,
+    /// `V`.
+    pub(super) hash: neuro_primitives::Hash,
+}
+
+impl ReceivedPhase {
+    pub(super) const fn new(seated: Arc<Seated>, dealt: BTreeMap<Member, Dealt>) -> Self {
+        Self { seated, dealt, received: BTreeMap::new() }
+    }
+
+    /// Section 7.3, *Received*: of a dealer, about neighbours that dealt.
+    pub(super) fn take(&mut self, from: NodeId, received: Received) -> Result<Taken, MessageRefused> {
+        let member = self.seated.cohort.member(from).filter(|member| self.dealt.contains_key(member));
+        let member = member.ok_or(MessageRefused::LeftOut { node: from })?;
+        same("cohort", self.seated.hash, received.cohort)?;
+        let dealer = |of: &Member| self.dealt.contains_key(of) && self.seated.graph.are_neighbours(*of, member);
+        if let Some(stranger) = received.bad.iter().find(|of| !dealer(of)) {
+            return Err(MessageRefused::NoDealer { member: stranger });
+        }
+        match self.received.get(&member) {
+            Some(first) if *first == received.bad => return Ok(Taken::Again),
+            Some(_) => return Err(MessageRefused::Changed { what: "complaints" }),
+            None => self.received.insert(member, received.bad),
+        };
+        Ok(Taken::last_if(self.received.len() == self.dealt.len()))
+    }
+
+    /// Section 7.3, *Sharers*: who dealt and received, less those left out; n − d of them.
+    pub(super) fn close(self, round: &mut Round, out: &mut Vec<Effect>) -> Result<UploadPhase, EndReason> {
+        let (k, t) = (self.seated.shape.k, self.seated.shape.t);
+        let verdict = judge(&self.seated.graph, t, most_complaints(k, t), &self.received);
+        check_sharers(&self.seated, &verdict.staying)?;
+        check_sharers(&self.seated, &verdict.sharers)?;
+        let mut dealt = self.dealt;
+        for &member in dealt.keys() {
+            if let Some(cause) = verdict.cause(member) {
+                round.leave_out(self.seated.node(member), cause, out);
+            }
+        }
+        let sharers = verdict.sharers;
+        dealt.retain(|member, _| sharers.get(*member));
+        // Boxes are with their holders now.
+        dealt.values_mut().for_each(|dealt| (dealt.boxes, dealt.feldman) = (Vec::new(), Vec::new()));
+        let announced = Sharers { cohort: self.seated.hash, sharers: sharers.clone() };
+        let hash = announced.hash(&self.seated.seed);
+        let announcement = round.sign(&Announcement::Sharers(announced));
+        let shared = Shared { seated: self.seated, dealt, sharers, hash };
+        Ok(UploadPhase::new(shared, announcement.into()))
+    }
+
+    pub(super) fn audience(&self) -> Vec<NodeId> {
+        self.dealt.keys().map(|&member| self.seated.node(member)).collect()
+    }
+
+    /// Section 7.3, *Inbox*: one dealing per neighbour that dealt.
+    pub(super) fn announcement_for(&self, round: &Round, node: NodeId) -> Option<Vec<u8>> {
+        let holder = self.seated.cohort.member(node).filter(|member| self.dealt.contains_key(member))?;
+        let dealings = self.seated.graph.neighbours(holder).iter().filter_map(|&dealer| self.dealing(dealer, holder));
+        let inbox = Inbox { cohort: self.seated.hash, dealings: dealings.collect() };
+        Some(round.sign(&Announcement::Inbox(inbox)))
+    }
+
+    fn dealing(&self, dealer: Member, holder: Member) -> Option<Dealing> {
+        let dealt = self.dealt.get(&dealer)?;
+        let place = self.seated.place(dealer, holder)?;
+        let statement = &dealt.statement.statement;
+        Some(Dealing {
+            dealer,
+            root: statement.root,
+            self_mask_commitment: statement.self_mask_commitment,
+            feldman_hash: statement.feldman,
+            signature: dealt.statement.signature,
+            sealed: *dealt.boxes.get(place)?,
+            path: dealt.tree.path(place).ok()?,
+            feldman: dealt.feldman.clone(),
+        })
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let reported = self.received.keys().map(|&member| self.seated.node(member)).collect();
+        Progress { reported, expected: self.audience() }
+    }
+}

@@ -1,0 +1,111 @@
+//! What stays the same from phase to phase, and who is out of the round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use neuro_primitives::{Hash, NodeId, NodeKey};
+
+use super::effect::Effect;
+use crate::config::{PrivacyMode, RoundConfig, SignedConfig};
+use crate::messages::{Announcement, End, EndReason, OutCause};
+use crate::parameters::Demand;
+use crate::roster::Registry;
+
+/// `B` for a cohort of the given size, none if 64 bits do not suffice (section 10). The overflow bound of private mode is
+/// the matter of whoever adds the noise, so it comes from there.
+pub type ModulusRule = fn(&RoundConfig, u16) -> Option<u8>;
+
+/// The rule of plain mode: b + ⌈log2(n·W)⌉.
+pub(super) fn plain_modulus(config: &RoundConfig, n: u16) -> Option<u8> {
+    Some(config.plain_modulus_bits(n)).filter(|&bits| bits <= 64)
+}
+
+/// The round apart from its phase.
+pub(super) struct Round {
+    pub(super) signed: SignedConfig,
+    pub(super) config_hash: Hash,
+    pub(super) registry: Arc<dyn Registry + Send + Sync>,
+    pub(super) key: NodeKey,
+    pub(super) modulus: ModulusRule,
+    /// `N`.
+    pub(super) rostered: u32,
+    /// Members with a stream. Not in the journal: it decides nothing.
+    pub(super) connected: BTreeSet<NodeId>,
+    /// Whoever joined in any attempt.
+    pub(super) joined: BTreeSet<NodeId>,
+    /// Who is out, and why.
+    pub(super) left_out: BTreeMap<NodeId, OutCause>,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Round {
+    pub(super) fn new(
+        signed: SignedConfig,
+        registry: Arc<dyn Registry + Send + Sync>,
+        key: NodeKey,
+        modulus: ModulusRule,
+    ) -> Self {
+        let config = signed.config();
+        Self {
+            config_hash: config.hash(),
+            rostered: registry.rostered(&config.batches),
+            signed,
+            registry,
+            key,
+            modulus,
+            connected: BTreeSet::new(),
+            joined: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    pub(super) const fn config(&self) -> &RoundConfig {
+        self.signed.config()
+    }
+
+    /// Whether the roster lists `node` in one of the round's batches.
+    pub(super) fn calls(&self, node: NodeId) -> bool {
+        let batch = self.registry.batch_of(node);
+        batch.is_some_and(|batch| self.config().batches.binary_search(&batch).is_ok())
+    }
+
+    /// The section 11 inputs for a cohort of `n`.
+    pub(super) fn demand(&self, n: u16) -> Demand {
+        self.config().demand(n, self.rostered)
+    }
+
+    /// Signs an announcement.
+    pub(super) fn sign(&self, announcement: &Announcement) -> Vec<u8> {
+        announcement.sign(&self.key)
+    }
+
+    /// The signed end of the round, for all or for one.
+    pub(super) fn end(&self, reason: EndReason) -> Vec<u8> {
+        self.sign(&Announcement::End(End { config: self.config_hash, reason }))
+    }
+
+    /// Takes `node` out of the round and tells it so.
+    pub(super) fn leave_out(&mut self, node: NodeId, cause: OutCause, out: &mut Vec<Effect>) {
+        if self.left_out.insert(node, cause).is_none() {
+            out.push(Effect::Tell { to: node, bytes: self.end(EndReason::OutOfRound(cause)) });
+        }
+    }
+
+    /// Those of `nodes` that are still in the round.
+    pub(super) fn staying(&self, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+        nodes.into_iter().filter(|node| !self.left_out.contains_key(node)).collect()
+    }
+
+    /// Everybody who has a stream or has joined, and is not out.
+    pub(super) fn audience(&self) -> Vec<NodeId> {
+        self.staying(self.connected.union(&self.joined).copied())
+    }
+
+    /// Whether vectors carry noise, so that the modulus has a margin for it.
+    pub(super) fn is_private(config: &RoundConfig) -> bool {
+        config.privacy.mode == PrivacyMode::Distributed
+    }
+}
