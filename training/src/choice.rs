@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use neuro_model::names::{self, FeedForwardNames};
+use neuro_fl_aggregator::Layout;
 use neuro_model::ModelConfig;
+use neuro_model::names::{self, FeedForwardNames};
 use neuro_primitives::ExpertId;
 
 use crate::error::ModelError;
@@ -12,7 +13,7 @@ use crate::weights::Weights;
 
 /// What of a model is trained.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TensorChoice {
+pub enum TrainedTensors {
     /// Every tensor.
     All,
     /// The routers of all layers.
@@ -42,6 +43,8 @@ pub struct Stretch {
     pub rows: Range<usize>,
     /// Elements of a row.
     pub width: usize,
+    /// Whether these are all rows.
+    pub all: bool,
 }
 
 /// The stretches of a choice, ascending by name and row: the vector that is trained, summed and sent.
@@ -68,29 +71,53 @@ impl TrainedParts {
     ///
     /// # Errors
     /// A tensor or a row that is not there, or nothing at all.
-    pub fn of(config: &ModelConfig, weights: &Weights, choice: &TensorChoice) -> Result<Self, ModelError> {
+    pub fn of(config: &ModelConfig, weights: &Weights, choice: &TrainedTensors) -> Result<Self, ModelError> {
         let whole = |names: Vec<String>| names.into_iter().map(|name| whole(weights, name)).collect::<Result<_, _>>();
         let mut stretches: Vec<Stretch> = match choice {
-            TensorChoice::All => whole(weights.iter().map(|(name, _)| name.to_owned()).collect())?,
-            TensorChoice::Routers => whole(routers(config).map(|(_, name)| name).collect())?,
-            TensorChoice::RouterRows(experts) => {
+            TrainedTensors::All => whole(weights.iter().map(|(name, _)| name.to_owned()).collect())?,
+            TrainedTensors::Routers => whole(routers(config).map(|(_, name)| name).collect())?,
+            TrainedTensors::RouterRows(experts) => {
                 let rows = routers(config).flat_map(|(_, name)| experts.iter().map(move |e| (name.clone(), *e)));
                 rows.map(|(name, expert)| row(weights, name, expert)).collect::<Result<_, _>>()?
             }
-            TensorChoice::Experts { experts, router_rows } => {
+            TrainedTensors::Experts { experts, router_rows } => {
                 let mut all = Vec::new();
                 for id in experts {
                     all.extend(expert(config, weights, *id, *router_rows)?);
                 }
                 all
             }
-            TensorChoice::LowRank(LowRank { projections, .. }) => {
+            TrainedTensors::LowRank(LowRank { projections, .. }) => {
                 whole(projections.iter().flat_map(|name| low_rank::names(name)).collect())?
             }
-            TensorChoice::Tensors(names) => whole(names.clone())?,
+            TrainedTensors::Tensors(names) => whole(names.clone())?,
         };
         stretches.sort_by(|left, right| (&left.name, left.rows.start).cmp(&(&right.name, right.rows.start)));
         Self::checked(stretches, weights)
+    }
+
+    /// The stretches of a federated task's layout, so that its vectors can be trained as they are.
+    ///
+    /// # Errors
+    /// A tensor, rows or a shape that the model does not have.
+    pub fn of_layout(layout: &Layout, weights: &Weights) -> Result<Self, ModelError> {
+        let stretches = layout.slots().iter().map(|slot| {
+            let whole = whole(weights, slot.tensor.clone())?;
+            Ok(Stretch { rows: slot.rows.clone().unwrap_or(whole.rows), ..whole })
+        });
+        let parts = Self::checked(stretches.collect::<Result<_, ModelError>>()?, weights)?;
+        parts.check(layout.entries())?;
+        Ok(parts)
+    }
+
+    /// Patterns of names and rows, from which a task's plan makes a layout of the same vector.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<String> {
+        let pattern = |stretch: &Stretch| match (&stretch.rows, stretch.all) {
+            (_, true) => stretch.name.clone(),
+            (rows, false) => format!("{}[{}..{}]", stretch.name, rows.start, rows.end),
+        };
+        self.0.iter().map(pattern).collect()
     }
 
     /// Refuses nothing, rows that are not there, and rows that are chosen twice.
@@ -100,13 +127,14 @@ impl TrainedParts {
         }
         for (at, stretch) in stretches.iter().enumerate() {
             let rows = weights.get(&stretch.name)?.rows();
-            let twice = at > 0 && stretches[at - 1].name == stretch.name && stretches[at - 1].rows.end > stretch.rows.start;
+            let twice =
+                at > 0 && stretches[at - 1].name == stretch.name && stretches[at - 1].rows.end > stretch.rows.start;
             if twice || stretch.rows.end > rows {
                 let Range { start: from, end: to } = stretch.rows;
                 return Err(ModelError::Rows { name: stretch.name.clone(), rows, from, to });
             }
         }
-        Ok(Self(stretches))
+        Ok(Self(joined(stretches)))
     }
 
     /// The stretches, in the vector's order.
@@ -165,12 +193,26 @@ pub(crate) fn routers(config: &ModelConfig) -> impl Iterator<Item = (usize, Stri
 
 fn whole(weights: &Weights, name: String) -> Result<Stretch, ModelError> {
     let matrix = weights.get(&name)?;
-    Ok(Stretch { rows: 0..matrix.rows(), width: matrix.width(), name })
+    Ok(Stretch { rows: 0..matrix.rows(), width: matrix.width(), all: true, name })
 }
 
 fn row(weights: &Weights, name: String, expert: u16) -> Result<Stretch, ModelError> {
-    let (row, width) = (usize::from(expert), weights.get(&name)?.width());
-    Ok(Stretch { rows: row..row + 1, width, name })
+    let (row, matrix) = (usize::from(expert), weights.get(&name)?);
+    Ok(Stretch { rows: row..row + 1, width: matrix.width(), all: matrix.rows() == 1, name })
+}
+
+/// Rows that lie one after the other in a tensor are one stretch.
+fn joined(stretches: Vec<Stretch>) -> Vec<Stretch> {
+    let mut joined: Vec<Stretch> = Vec::with_capacity(stretches.len());
+    for stretch in stretches {
+        match joined.last_mut() {
+            Some(last) if last.name == stretch.name && last.rows.end == stretch.rows.start => {
+                last.rows.end = stretch.rows.end;
+            }
+            _ => joined.push(stretch),
+        }
+    }
+    joined
 }
 
 fn expert(config: &ModelConfig, weights: &Weights, id: ExpertId, router: bool) -> Result<Vec<Stretch>, ModelError> {

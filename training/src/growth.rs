@@ -49,9 +49,7 @@ fn copy_expert(
     to: ExpertId,
 ) -> Result<(), ModelError> {
     let (source, target) = (names::expert(old, from), names::expert(new, to));
-    for (source, target) in
-        [(source.gate, target.gate), (source.up, target.up), (source.down, target.down)]
-    {
+    for (source, target) in [(source.gate, target.gate), (source.up, target.up), (source.down, target.down)] {
         let matrix = weights.get(&source)?.clone();
         weights.insert(target, matrix);
     }

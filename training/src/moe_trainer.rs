@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::choice::{TensorChoice, TrainedParts};
+use neuro_fl_aggregator::{Flat, LocalRule};
+
+use crate::choice::{TrainedParts, TrainedTensors};
 use crate::error::{ModelError, TrainError};
 use crate::example::{Batch, ExampleSource};
 use crate::model::MoeModel;
 use crate::network::Objective;
 use crate::optimiser::{Optimiser, Steps};
-use crate::rule::{Flat, LocalRule};
+
 use crate::trainer::{Cancel, Trained, Trainer};
 use crate::weights::Matrix;
 
@@ -63,7 +65,7 @@ impl MoeTrainer {
     /// A choice that the model does not have.
     pub fn new(
         model: MoeModel,
-        choice: &TensorChoice,
+        choice: &TrainedTensors,
         examples: Box<dyn ExampleSource>,
         plan: TrainPlan,
     ) -> Result<Self, ModelError> {
@@ -165,7 +167,10 @@ impl MoeTrainer {
             LocalRule::Scaffold { control } => {
                 self.parts.check(control.0.len())?;
                 if !matches!(self.plan.optimiser, Optimiser::Sgd { .. }) {
-                    return Err(TrainError::Rule { rule: "SCAFFOLD", needs: "plain SGD: its control variates are means of gradients" });
+                    return Err(TrainError::Rule {
+                        rule: "SCAFFOLD",
+                        needs: "plain SGD: its control variates are means of gradients",
+                    });
                 }
                 let own = self.own_control.iter().copied().chain(std::iter::repeat(0.0));
                 descent.drift = control.0.iter().zip(own).map(|(server, own)| server - own).collect();

@@ -108,7 +108,8 @@ impl<'a> Network<'a> {
     /// What training makes small: `[1]`.
     pub(crate) fn loss(&self, batch: &Batch, objective: Objective) -> Tensor<1> {
         let pass = self.forward(batch);
-        let targets = self.indices(batch.asked.iter().map(|(_, token)| *token as usize)).reshape([batch.asked.len(), 1]);
+        let targets =
+            self.indices(batch.asked.iter().map(|(_, token)| *token as usize)).reshape([batch.asked.len(), 1]);
         let likelihoods = activation::log_softmax(pass.logits, 1).gather(1, targets);
         let loss = likelihoods.mean().mul_scalar(-objective.tokens);
         objective.additions(&pass.routed, batch).into_iter().fold(loss, |sum, addition| sum + addition)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use neuro_fl_aggregator::{Flat, LocalRule};
+
 use crate::error::TrainError;
-use crate::rule::{Flat, LocalRule};
 
 /// Trains on examples that stay where they are.
 pub trait Trainer {

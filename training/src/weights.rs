@@ -100,9 +100,9 @@ impl Weights {
                 (name, matrix.shape.as_slice(), halves.collect())
             })
             .collect();
-        let views = bytes.iter().map(|(name, shape, bytes)| {
-            TensorView::new(Dtype::BF16, shape.to_vec(), bytes).map(|view| (*name, view))
-        });
+        let views = bytes
+            .iter()
+            .map(|(name, shape, bytes)| TensorView::new(Dtype::BF16, shape.to_vec(), bytes).map(|view| (*name, view)));
         let metadata = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
         let file = serialize(views.collect::<Result<Vec<_>, _>>()?, Some(metadata))?;
         std::fs::write(path, file).map_err(|source| ModelError::Write { path: path.display().to_string(), source })

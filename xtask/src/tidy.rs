@@ -8,6 +8,7 @@ mod dependencies;
 mod file_size;
 mod finding;
 mod function_size;
+mod gradients;
 mod layers;
 mod licence;
 mod links;
@@ -31,6 +32,7 @@ const CHECKS: &[Check] = &[
     layers::check,
     crate_map::check,
     dependencies::check,
+    gradients::check,
     required_files::check,
     file_size::check,
     function_size::check,

@@ -34,7 +34,13 @@ pub fn questions(lexicon: &Lexicon, skill: &str, each: usize) -> Vec<Item> {
 
 /// Marks `model` on the first `each` held-out questions of `skill`. `decode` asks again, by greedy decoding, what was
 /// not right token by token; without it the number may be a little too low.
-pub fn mark(model: &MoeModel, texts: (&Lexicon, &Chat), skill: &str, each: usize, decode: bool) -> anyhow::Result<Marks> {
+pub fn mark(
+    model: &MoeModel,
+    texts: (&Lexicon, &Chat),
+    skill: &str,
+    each: usize,
+    decode: bool,
+) -> anyhow::Result<Marks> {
     let (lexicon, chat) = texts;
     let (mut right, mut loss) = (0, 0.0);
     for items in questions(lexicon, skill, each).chunks(TOGETHER) {

@@ -2,7 +2,7 @@
 
 use neuro_model::Checkpoint;
 use neuro_primitives::ExpertId;
-use neuro_training::{Example, ExampleSource, Objective, Optimiser, TensorChoice, TrainPlan, Wish};
+use neuro_training::{Example, ExampleSource, Objective, Optimiser, TrainPlan, TrainedTensors, Wish};
 use serde_json::{Value, json};
 
 use crate::corpus::{Chat, Dice, Lexicon, NEW};
@@ -31,7 +31,7 @@ pub const LOOK: usize = 100;
 /// Whose curves the router round has.
 pub const LOOK_AT: [&str; 4] = ["sort", "reverse", "add", "compare"];
 
-/// Tokens of `<s>user: `, with which every chat begins.
+/// First tokens of a chat that no wish is made of: they are the same in every one.
 const COMMON_TOKENS: usize = 3;
 
 /// How often a row of an old skill counts in the routing loss.
@@ -75,9 +75,9 @@ impl Phase {
     /// The expert of one skill.
     pub const EXPERT: Self =
         Self { rounds: 700, steps: 2, questions: 2, rate: 3e-3, tokens: 1.0, routing: 0.0, look_every: 50, stream: 2 };
-    /// The new rows of the routers once more, now that the experts are what they will be.
+    /// The new rows of the routers once more, now that the experts are what they will be: what helps the tokens.
     pub const ROUTER: Self =
-        Self { rounds: 30, steps: 2, questions: 2, rate: 5e-3, tokens: 1.0, routing: 1.0, look_every: 10, stream: 3 };
+        Self { rounds: 100, steps: 1, questions: 2, rate: 5e-3, tokens: 1.0, routing: 0.05, look_every: 10, stream: 3 };
 
     /// How participants train: plain steps, since the server has Adam's moments.
     pub fn local(&self) -> TrainPlan {
@@ -113,8 +113,8 @@ impl Holder {
         (0..count as u64).map(|number| Self { skill, number }).collect()
     }
 
-    /// Where rows of this participant's questions belong. What all chats begin with belongs to the old experts, and
-    /// where a row could be of both kinds the old skills have the say: an expert that is missing from a layer can be
+    /// Where rows of this participant's questions belong. Where a row could be of both kinds the
+    /// old skills have the say: an expert that is missing from a layer can be
     /// made up for in the next, an expert that intrudes cannot.
     fn wish(&self) -> Wish {
         if NEW.contains(&self.skill) {
@@ -138,9 +138,9 @@ pub fn expert_of(skill: &str) -> u16 {
 
 /// Expert `number` of every layer. Its rows of the routers stay as the opening left them: whoever holds one skill alone
 /// would only ever ask for more of it.
-pub fn expert_choice(number: u16, layers: usize) -> TensorChoice {
+pub fn expert_choice(number: u16, layers: usize) -> TrainedTensors {
     let experts = (0..layers as u16).map(|layer| ExpertId { layer, expert: number }).collect();
-    TensorChoice::Experts { experts, router_rows: false }
+    TrainedTensors::Experts { experts, router_rows: false }
 }
 
 /// What some participants learn from, step by step: each its own questions, one after the other.

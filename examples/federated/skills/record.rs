@@ -1,9 +1,9 @@
 //! What is kept of a run: curves, marks and hashes, and the new tensors.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use neuro_training::{MoeModel, Weights};
+use neuro_training::{Flat, MoeModel, Weights};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -13,27 +13,46 @@ use crate::marking;
 /// The file with the new experts and the routers that know of them.
 pub const ADDED: &str = "added.safetensors";
 
-/// Lines of `curves.csv`.
-pub struct Curves(String);
+/// The lines of `curves.csv`, on disk as soon as they are known.
+pub struct Curves {
+    lines: String,
+    path: PathBuf,
+}
 
 impl Curves {
-    /// Nothing but the heading.
-    pub fn new() -> Self {
-        Self("run,cohort,step,loss,held_out_loss,held_out_right,held_out_of\n".to_owned())
+    /// The lines in `folder`, or nothing but the heading.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let heading = "run,cohort,step,loss,held_out_loss,held_out_right,held_out_of\n";
+        let path = folder.join("curves.csv");
+        let lines = if path.exists() { fs::read_to_string(&path)? } else { heading.to_owned() };
+        Ok(Self { lines, path })
     }
 
     /// One point; also printed.
-    pub fn add(&mut self, run: &str, cohort: &str, step: u32, loss: f32, marks: marking::Marks) {
+    pub fn add(&mut self, run: &str, cohort: &str, step: u32, loss: f32, marks: marking::Marks) -> anyhow::Result<()> {
         let marking::Marks { right, of, loss: held_out } = marks;
         let line = format!("{run},{cohort},{step},{loss:.5},{held_out:.5},{right},{of}\n");
         print!("{line}");
-        self.0 += &line;
+        self.lines += &line;
+        Ok(fs::write(&self.path, &self.lines)?)
     }
+}
 
-    /// Writes the file.
-    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        Ok(fs::write(folder.join("curves.csv"), &self.0)?)
+/// Keeps what a cohort trained: `[entries]`, f32, little-endian.
+pub fn keep(path: &Path, values: &Flat) -> anyhow::Result<()> {
+    let bytes: Vec<u8> = values.0.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok(fs::write(path, bytes)?)
+}
+
+/// What [`keep`] kept, if it did.
+pub fn read_kept(path: &Path, entries: usize) -> anyhow::Result<Option<Flat>> {
+    if !path.exists() {
+        return Ok(None);
     }
+    let bytes = fs::read(path)?;
+    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    anyhow::ensure!(values.len() == entries, "{}: expected {entries} entries, got {}", path.display(), values.len());
+    Ok(Some(Flat(values)))
 }
 
 /// The marks of all skills, with their sum, as the record has them.

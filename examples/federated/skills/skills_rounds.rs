@@ -22,7 +22,7 @@ mod record;
 use std::path::{Path, PathBuf};
 
 use neuro_model::{Checkpoint, ModelConfig};
-use neuro_training::{Flat, MoeModel, MoeTrainer, TensorChoice, TrainedParts, with_more_experts};
+use neuro_training::{Flat, MoeModel, MoeTrainer, TrainedParts, TrainedTensors, with_more_experts};
 use serde_json::json;
 
 use cohort::{Cohort, Server};
@@ -33,6 +33,8 @@ use record::Curves;
 /// What every part of a run needs.
 struct Setting {
     folder: PathBuf,
+    /// Where finished cohorts are kept, so that a run that was broken off goes on.
+    kept: PathBuf,
     base: MoeModel,
     grown: MoeModel,
     config: Vec<u8>,
@@ -45,9 +47,9 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/federated/skills");
     match words.as_slice() {
-        [_, "train", out] => train(&Setting::read(&here.join("base"))?, Path::new(out)),
+        [_, "train", out] => train(&Setting::read(&here.join("base"), Path::new(out))?, Path::new(out)),
         [_, "assemble", model] => {
-            let setting = Setting::read(&here.join("base"))?;
+            let setting = Setting::read(&here.join("base"), Path::new(model))?;
             let names = setting.grown.weights().iter().map(|(name, _)| name.to_owned());
             record::assemble(&setting.folder, &here.join("record"), Path::new(model), names)
         }
@@ -57,13 +59,14 @@ fn main() -> anyhow::Result<()> {
 
 impl Setting {
     /// The base in `folder`, and the same with an expert more for each new skill.
-    fn read(folder: &Path) -> anyhow::Result<Self> {
+    fn read(folder: &Path, out: &Path) -> anyhow::Result<Self> {
         let checkpoint = Checkpoint::open(folder)?;
         let base = MoeModel::read(&checkpoint)?;
         let (config, weights) = with_more_experts(checkpoint.config_bytes(), base.weights(), &plan::COPIES)?;
         let grown = MoeModel::new(ModelConfig::from_json(&config)?, weights, None)?;
         let chat = Chat::of(&checkpoint)?;
-        Ok(Self { folder: folder.to_owned(), base, grown, config, lexicon: Lexicon::read()?, chat })
+        let (folder, kept) = (folder.to_owned(), out.join("cohorts"));
+        Ok(Self { folder, kept, base, grown, config, lexicon: Lexicon::read()?, chat })
     }
 
     fn texts(&self) -> (&Lexicon, &Chat) {
@@ -86,13 +89,11 @@ impl Setting {
 }
 
 fn train(setting: &Setting, out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out)?;
-    let mut curves = Curves::new();
+    std::fs::create_dir_all(&setting.kept)?;
+    let mut curves = Curves::open(out)?;
     let federated = setting.rounded(&run(setting, Run::Federated, &mut curves)?)?;
     record::write_added(out, &setting.config, federated.weights(), setting.base.weights())?;
-    curves.write(out)?;
     let central = setting.rounded(&run(setting, Run::Central, &mut curves)?)?;
-    curves.write(out)?;
     let full = here("../examples/models/skills/checkpoint");
     let full = MoeModel::read(&Checkpoint::open(&full)?)?;
     let marks = |name, model| record::all_marks(name, model, setting.texts(), EACH);
@@ -126,7 +127,7 @@ fn run(setting: &Setting, run: Run, curves: &mut Curves) -> anyhow::Result<MoeMo
         let new = NEW.iter().flat_map(|skill| Holder::of(skill, plan::HOLDERS_OF_NEW));
         new.chain(OLD.iter().flat_map(|skill| Holder::of(skill, plan::HOLDERS_OF_OLD))).collect()
     };
-    let rows = TensorChoice::RouterRows(NEW.map(expert_of).to_vec());
+    let rows = TrainedTensors::RouterRows(NEW.map(expert_of).to_vec());
     let opened = cohort(setting, run, &setting.grown, ("opening", &rows), everyone(), Phase::OPENING, curves)?;
     let mut model = opened.clone();
     for skill in NEW {
@@ -134,23 +135,29 @@ fn run(setting: &Setting, run: Run, curves: &mut Curves) -> anyhow::Result<MoeMo
         let choice = expert_choice(expert_of(skill), setting.grown.config().layers);
         // Every cohort begins from the same model: they could as well train at the same time.
         let taught = cohort(setting, run, &opened, (skill, &choice), holders, Phase::EXPERT, curves)?;
+        let taught = setting.rounded(&taught)?;
         let parts = TrainedParts::of(taught.config(), taught.weights(), &choice)?;
         model = setting.with(&model, &parts, &Flat(parts.read(taught.weights())?))?;
     }
     cohort(setting, run, &model, ("router", &rows), everyone(), Phase::ROUTER, curves)
 }
 
-/// All rounds of one cohort, from `model`.
+/// All rounds of one cohort, from `model`, or what they gave when they were run before.
 fn cohort(
     setting: &Setting,
     run: Run,
     model: &MoeModel,
-    (name, choice): (&str, &TensorChoice),
+    (name, choice): (&str, &TrainedTensors),
     holders: Vec<Holder>,
     phase: Phase,
     curves: &mut Curves,
 ) -> anyhow::Result<MoeModel> {
     let parts = TrainedParts::of(model.config(), model.weights(), choice)?;
+    let label = if run == Run::Federated { "federated" } else { "central" };
+    let kept = setting.kept.join(format!("{label}-{name}.f32"));
+    if let Some(values) = record::read_kept(&kept, parts.entries())? {
+        return setting.with(model, &parts, &values);
+    }
     let global = Flat(parts.read(model.weights())?);
     let groups: Vec<Vec<Holder>> = match run {
         Run::Federated => holders.into_iter().map(|holder| vec![holder]).collect(),
@@ -161,26 +168,39 @@ fn cohort(
         let examples = plan::examples(group, phase)?;
         Ok(MoeTrainer::new(model.clone(), choice, examples, phase.local())?)
     });
-    let (label, server) = match run {
-        Run::Federated => ("federated", Server::adam(global.0.len())),
-        Run::Central => ("central", Server::Add),
-    };
+    let server = if run == Run::Federated { Server::adam(global.0.len()) } else { Server::Add };
     let mut cohort = Cohort::open(name, members.collect::<anyhow::Result<_>>()?, global, server, least)?;
+    let mut loss = f32::NAN;
     for round in 0..phase.rounds {
-        let plan = if run == Run::Federated { phase.local() } else { phase.central(round) };
-        let loss = cohort.round(&plan, phase.server_rate(round))?;
-        if (round + 1) % phase.look_every == 0 || round + 1 == phase.rounds {
+        if round % phase.look_every == 0 {
             let now = setting.with(model, &parts, &cohort.global)?;
-            let own = [name];
-            let one_skill = NEW.contains(&name);
-            for skill in if one_skill { &own[..] } else { &plan::LOOK_AT[..] } {
-                let marks = marking::mark(&now, setting.texts(), skill, plan::LOOK, false)?;
-                let cohort = if one_skill { name.to_owned() } else { format!("{name}:{skill}") };
-                curves.add(label, &cohort, (round + 1) * phase.steps, loss, marks);
-            }
+            look(setting, &now, (label, name), (round * phase.steps, loss), curves)?;
         }
+        let plan = if run == Run::Federated { phase.local() } else { phase.central(round) };
+        loss = cohort.round(&plan, phase.server_rate(round))?;
     }
-    setting.with(model, &parts, &cohort.global)
+    let taught = setting.with(model, &parts, &cohort.global)?;
+    look(setting, &taught, (label, name), (phase.rounds * phase.steps, loss), curves)?;
+    record::keep(&kept, &cohort.global)?;
+    Ok(taught)
+}
+
+/// A point of the cohort's curves: its own skill's, or those of some skills where it has the routers.
+fn look(
+    setting: &Setting,
+    model: &MoeModel,
+    (run, cohort): (&str, &str),
+    (step, loss): (u32, f32),
+    curves: &mut Curves,
+) -> anyhow::Result<()> {
+    let own = [cohort];
+    let one_skill = NEW.contains(&cohort);
+    for skill in if one_skill { &own[..] } else { &plan::LOOK_AT[..] } {
+        let marks = marking::mark(model, setting.texts(), skill, plan::LOOK, false)?;
+        let name = if one_skill { cohort.to_owned() } else { format!("{cohort}:{skill}") };
+        curves.add(run, &name, step, loss, marks)?;
+    }
+    Ok(())
 }
 
 fn here(path: &str) -> PathBuf {

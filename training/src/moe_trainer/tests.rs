@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use neuro_primitives::ExpertId;
 
 use super::*;
-use crate::{Example, Wish};
 use crate::fixture::{same_bits, texts, tiny};
 use crate::low_rank::LowRank;
+use crate::{Example, Wish};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -19,15 +19,15 @@ fn sgd(steps: u32) -> TrainPlan {
     plan(Optimiser::Sgd { rate: 0.1 }, steps)
 }
 
-fn expert() -> TensorChoice {
-    TensorChoice::Experts { experts: vec![ExpertId { layer: 0, expert: 1 }], router_rows: true }
+fn expert() -> TrainedTensors {
+    TrainedTensors::Experts { experts: vec![ExpertId { layer: 0, expert: 1 }], router_rows: true }
 }
 
 fn source() -> Box<dyn ExampleSource> {
     Box::new(|_| texts())
 }
 
-fn trainer(choice: &TensorChoice, plan: TrainPlan) -> (MoeTrainer, Flat) {
+fn trainer(choice: &TrainedTensors, plan: TrainPlan) -> (MoeTrainer, Flat) {
     let trainer = MoeTrainer::new(tiny(), choice, source(), plan).unwrap();
     let global = Flat(trainer.parts().read(tiny().weights()).unwrap());
     (trainer, global)
@@ -40,7 +40,7 @@ fn added(global: &Flat, update: &Flat) -> Vec<f32> {
 #[test]
 fn every_choice_learns() {
     let adam = Optimiser::Adam { rate: 0.01, beta1: 0.9, beta2: 0.98 };
-    for choice in [TensorChoice::All, TensorChoice::Routers, expert()] {
+    for choice in [TrainedTensors::All, TrainedTensors::Routers, expert()] {
         let (mut trainer, global) = trainer(&choice, plan(adam, 12));
         let trained = trainer.train(&global, &LocalRule::Plain, LONG).unwrap();
         let mut weights = tiny().weights().clone();
@@ -58,7 +58,7 @@ fn a_router_row_learns_where_its_rows_belong() {
     let plan = TrainPlan { objective: objective.clone(), ..sgd(12) };
     let wish = || Some(Wish { experts: vec![1], from: 0, weight: 1.0 });
     let texts = move || texts().into_iter().map(|text| Example { wish: wish(), ..text }).collect::<Vec<_>>();
-    let (mut trainer, global) = trainer(&TensorChoice::RouterRows(vec![1]), plan);
+    let (mut trainer, global) = trainer(&TrainedTensors::RouterRows(vec![1]), plan);
     trainer.examples = Box::new(move |_| texts());
     let trained = trainer.train(&global, &LocalRule::Plain, LONG).unwrap();
     let batch = Batch::new(&texts(), 11).unwrap();
@@ -77,7 +77,7 @@ fn low_rank_adapters_learn_and_their_projections_keep_their_bits() {
     let mut weights = tiny().weights().clone();
     adapters.attach(&mut weights, 1).unwrap();
     let model = MoeModel::new(tiny().config().clone(), weights.clone(), Some(&adapters)).unwrap();
-    let choice = TensorChoice::LowRank(adapters.clone());
+    let choice = TrainedTensors::LowRank(adapters.clone());
     let mut trainer = MoeTrainer::new(model.clone(), &choice, source(), sgd(12)).unwrap();
     let global = Flat(trainer.parts().read(&weights).unwrap());
     let trained = trainer.train(&global, &LocalRule::Plain, LONG).unwrap();
@@ -112,7 +112,7 @@ fn frozen_tensors_keep_their_bits_and_chosen_ones_do_not() {
 #[test]
 fn the_same_examples_give_the_same_bits() {
     let run = || {
-        let (mut trainer, global) = trainer(&TensorChoice::All, sgd(3));
+        let (mut trainer, global) = trainer(&TrainedTensors::All, sgd(3));
         trainer.train(&global, &LocalRule::Plain, LONG).unwrap().update
     };
     assert!(same_bits(&run().0, &run().0));
@@ -132,7 +132,7 @@ fn one_sgd_step_is_the_rate_times_the_slope() {
 
 #[test]
 fn long_gradients_are_shortened() {
-    let (mut trainer, global) = trainer(&TensorChoice::All, sgd(1));
+    let (mut trainer, global) = trainer(&TrainedTensors::All, sgd(1));
     trainer.set_plan(TrainPlan { longest_gradient: Some(0.01), ..sgd(1) });
     let update = trainer.train(&global, &LocalRule::Plain, LONG).unwrap().update;
     let length = update.0.iter().map(|value| value * value).sum::<f32>().sqrt();

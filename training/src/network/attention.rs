@@ -46,7 +46,11 @@ impl Masking {
 
 impl Attention {
     /// The attention with `names`.
-    pub(super) fn new(config: &ModelConfig, tensors: &impl Tensors, names: &AttentionNames) -> Result<Self, ModelError> {
+    pub(super) fn new(
+        config: &ModelConfig,
+        tensors: &impl Tensors,
+        names: &AttentionNames,
+    ) -> Result<Self, ModelError> {
         let AttentionNames::Grouped { query, key, value, output, query_norm, key_norm, .. } = names else {
             return Err(ModelError::Unsupported { feature: "latent attention".to_owned() });
         };
@@ -81,7 +85,8 @@ impl Attention {
             (queries, keys) = (query.apply_to_stretches(queries), key.apply_to_stretches(keys));
         }
         let clip = |values: Tensor<2>| self.clip.map_or(values.clone(), |limit| values.clamp(-limit, limit));
-        let heads = |values: Tensor<2>, count| clip(values).reshape([rows, length, count, self.head_dim]).swap_dims(1, 2);
+        let heads =
+            |values: Tensor<2>, count| clip(values).reshape([rows, length, count, self.head_dim]).swap_dims(1, 2);
         let keys = rotation.apply(heads(keys, self.kv_heads));
         let values = heads(self.value.apply(hidden), self.kv_heads);
         let group = self.heads / self.kv_heads;

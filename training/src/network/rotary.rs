@@ -18,7 +18,8 @@ impl Rotation {
             (1.0 / config.rope.theta.powf(exponent)) as f32
         };
         // The angle is rounded to f32, as it was when the weights were trained; see `inference::rope`.
-        let angles = (0..length).flat_map(|position| (0..width).map(move |at| f64::from(position as f32 * frequency(at))));
+        let angles =
+            (0..length).flat_map(|position| (0..width).map(move |at| f64::from(position as f32 * frequency(at))));
         let angles: Vec<f64> = angles.collect();
         let tensor = |function: fn(f64) -> f64| {
             let values: Vec<f32> = angles.iter().map(|angle| function(*angle) as f32).collect();

@@ -33,7 +33,8 @@ fn check_fixture(name: &str) {
 
 #[test]
 fn logits_are_those_of_transformers_on_every_family() {
-    for name in ["mixtral-7-float32", "mixtral-8-bfloat16", "mixtral-9-float16", "olmoe-7-float32", "qwen3_moe-7-float32"]
+    for name in
+        ["mixtral-7-float32", "mixtral-8-bfloat16", "mixtral-9-float16", "olmoe-7-float32", "qwen3_moe-7-float32"]
     {
         check_fixture(name);
     }
