@@ -3,6 +3,7 @@
 //! Effects are carried out in their order. A record is on disk before what follows it, a line of the audit log before
 //! the bytes that it speaks of. Training and uploading run beside; what comes of them arrives as a [`Work`].
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ enum Progress {
     NotBegun,
     UnderWay,
     Done(Arc<Trained>),
+    Failed,
 }
 
 /// What all parts of a participant share.
@@ -147,7 +149,10 @@ impl Part {
                 self.progress = Progress::NotBegun;
                 Ok(Vec::new())
             }
-            Outcome::Trained(Err(error)) => self.give_up(error.to_string(), around, line).await,
+            Outcome::Trained(Err(error)) => {
+                self.progress = Progress::Failed;
+                self.without_update(error.to_string(), around, line).await
+            }
             Outcome::Masked(Err(error)) => self.give_up(error.to_string(), around, line).await,
             Outcome::Masked(Ok((hash, bytes))) => {
                 let mut notes = vec![Note::Masked { bytes }];
@@ -161,6 +166,20 @@ impl Part {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Without an update the part goes on until the update is asked for: a dropout then is one of those that the round
+    /// tolerates, while a missing nonce would make everybody begin again.
+    async fn without_update(
+        &mut self,
+        reason: String,
+        around: &mut Surroundings,
+        line: Option<&Line>,
+    ) -> io::Result<Vec<Note>> {
+        if self.masks.is_some() {
+            return self.give_up(reason, around, line).await;
+        }
+        Ok(vec![Note::GaveUp { reason }])
     }
 
     async fn give_up(
@@ -180,9 +199,12 @@ impl Part {
         around: &mut Surroundings,
         line: Option<&Line>,
     ) -> io::Result<Vec<Note>> {
-        let mut notes = Vec::new();
-        for effect in effects {
+        let (mut notes, mut effects) = (Vec::new(), VecDeque::from(effects));
+        while let Some(effect) = effects.pop_front() {
             match effect {
+                PartEffect::Mask { .. } if matches!(self.progress, Progress::Failed) => {
+                    effects.extend(self.core.step(PartInput::Stop));
+                }
                 PartEffect::Store(record) => self.store.save(&record.encode())?,
                 PartEffect::Send(bytes) => self.send(bytes, around, line).await?,
                 PartEffect::Mask { jobs, modulus, honest_at_least } => {
