@@ -30,13 +30,8 @@ impl Assembly {
     /// Takes a cohort as it is announced; whether it may be used is for the caller to check.
     pub(crate) fn new(cohort: Cohort, config: &RoundConfig, rostered: u32) -> Result<Self, ModulusError> {
         let demand = config.demand(cohort.n(), rostered);
-        let parameters = Parameters {
-            k: cohort.k,
-            t: cohort.t,
-            q: cohort.q,
-            corrupt: demand.corrupt(),
-            dropout: demand.dropout(),
-        };
+        let parameters =
+            Parameters { k: cohort.k, t: cohort.t, q: cohort.q, corrupt: demand.corrupt(), dropout: demand.dropout() };
         Ok(Self {
             hash: cohort.hash(),
             shape: cohort.shape(config.feldman),

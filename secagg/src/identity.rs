@@ -60,7 +60,7 @@ impl Bitmap {
         if bytes.len() != expected {
             return Err(DocumentError::Length { what: "bytes of a bitmap", expected, got: bytes.len() });
         }
-        let unused = bytes.last().map_or(0, |last| if n % 8 == 0 { 0 } else { last >> (n % 8) });
+        let unused = bytes.last().map_or(0, |last| if n.is_multiple_of(8) { 0 } else { last >> (n % 8) });
         if unused != 0 {
             return Err(DocumentError::UnusedBits { n });
         }

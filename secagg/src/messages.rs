@@ -47,6 +47,7 @@ pub const MOST_ANNOUNCEMENT_BYTES: usize = 1 << 20;
 pub const MOST_MESSAGE_BYTES: usize = 512 << 10;
 
 /// A message of a participant to the aggregator.
+#[expect(clippy::large_enum_variant, reason = "one is held at a time, and joins, the largest, are small")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// 1: keys and the commitment to a nonce.

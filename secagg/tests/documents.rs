@@ -1,5 +1,7 @@
 //! The documents and messages of a round: committed bytes, round trips, refusals.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/hex_file.rs"]
 mod hex_file;
 #[path = "support/samples.rs"]

@@ -1,5 +1,6 @@
 //! Every reason for which a round ends (section 16); `BadDealer` and `RevealsMissing` are among the attacks.
 
+#[cfg(test)]
 mod support;
 
 use neuro_primitives::NodeId;
@@ -63,7 +64,8 @@ fn numbers_that_nothing_serves_end_the_round() {
 fn the_operator_stops_a_round_in_any_phase() {
     for announcements in 0..6 {
         let mut world = World::new(&Plan::default());
-        world.down = Box::new(move |_, bytes| if bytes[0] <= announcements || bytes[0] >= 7 { vec![bytes] } else { Vec::new() });
+        world.down =
+            Box::new(move |_, bytes| if bytes[0] <= announcements || bytes[0] >= 7 { vec![bytes] } else { Vec::new() });
         for id in world.ids() {
             world.server_input(Input::Connected(id));
         }

@@ -3,6 +3,8 @@
 //!
 //! One test, alone in its process, because it counts what the allocator hands out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::alloc::System;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

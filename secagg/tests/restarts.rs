@@ -1,5 +1,6 @@
 //! Both sides die and start again in every phase: what is sent has the same bytes, and the sum is the same.
 
+#[cfg(test)]
 mod support;
 
 use std::collections::BTreeSet;
@@ -8,10 +9,12 @@ use neuro_primitives::NodeId;
 use neuro_secagg::aggregator::{Aggregator, EntryError, Input, Phase, ReplayError, replay};
 use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{OutOfRound, PartInput, Participant, Record};
-use support::{ANSWER, HAVE, Mail, Plan, UPLOAD, World, silent_from};
+use support::{ANSWER, HAVE, Plan, UPLOAD, World, silent_from};
+
+type Announced = BTreeSet<(NodeId, Vec<u8>)>;
 
 /// What was announced to anybody, and what each member sent, as sets; questions for the current announcement aside.
-fn said(world: &World<'_>) -> (BTreeSet<(NodeId, Vec<u8>)>, Vec<BTreeSet<Vec<u8>>>) {
+fn said(world: &World<'_>) -> (Announced, Vec<BTreeSet<Vec<u8>>>) {
     let sent = |person: &support::Person| person.sent.iter().filter(|bytes| bytes[0] != HAVE).cloned().collect();
     (world.server.announced.iter().cloned().collect(), world.people.iter().map(sent).collect())
 }
@@ -133,5 +136,4 @@ fn a_record_of_another_member_is_refused() {
     let record = Record::decode(world.people[0].record.as_ref().expect("a record")).expect("a record");
     let resumed = Participant::resume(record, world.roster.clone(), world.people[1].key.clone());
     assert!(matches!(resumed.map(|_| ()), Err(OutOfRound::OtherRecord)));
-    let _: Option<Mail> = None;
 }

@@ -101,7 +101,7 @@ impl AnswerPhase {
                 responder: shared.seated.node(member),
                 answer: Message::Answer(answer.clone()).encode(),
                 dealer: shared.seated.node(dealer),
-                statement: dealt.statement.clone(),
+                statement: Box::new(dealt.statement.clone()),
                 kind: self.kind(dealer),
                 leaves: dealt.tree.leaves().get(place).copied().unwrap_or([neuro_primitives::Hash([0; 32]); 2]),
                 path: dealt.tree.path(place).unwrap_or_default(),
@@ -128,7 +128,7 @@ impl AnswerPhase {
             Ok(jobs) => Ok(UnmaskPhase::new(self, jobs)),
             Err(bad) => {
                 let dealer = bad.blames();
-                out.push(Effect::Blame(bad));
+                out.push(Effect::Blame(*bad));
                 Err(EndReason::BadDealer { dealer })
             }
         }

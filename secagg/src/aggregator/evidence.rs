@@ -36,7 +36,7 @@ pub enum Evidence {
         /// Whose share it should be.
         dealer: NodeId,
         /// The dealer's signed root.
-        statement: Signed<ShareStatement>,
+        statement: Box<Signed<ShareStatement>>,
         /// Of which secret.
         kind: ShareKind,
         /// The leaves of the responder's two shares.
@@ -49,7 +49,7 @@ pub enum Evidence {
         /// Who signed the root.
         dealer: NodeId,
         /// The signed root.
-        statement: Option<Signed<ShareStatement>>,
+        statement: Option<Box<Signed<ShareStatement>>>,
         /// Of which secret.
         kind: ShareKind,
         /// t holders and the shares that they answered with. `[t]`

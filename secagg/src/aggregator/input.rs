@@ -93,19 +93,11 @@ impl Input {
                 from: NodeId(from.array()?),
                 bytes: from.bytes("bytes of a message", MOST_MESSAGE_BYTES)?.to_vec(),
             },
-            2 => Self::UploadComplete {
-                from: NodeId(from.array()?),
-                payload: Hash(from.array()?),
-                bytes: from.u64()?,
-            },
+            2 => Self::UploadComplete { from: NodeId(from.array()?), payload: Hash(from.array()?), bytes: from.u64()? },
             3 => Self::Connected(NodeId(from.array()?)),
             4 => Self::Lost(NodeId(from.array()?)),
             5 => Self::Tick,
-            6 => Self::Unmasked {
-                sum: Hash(from.array()?),
-                weight: from.u64()?,
-                epsilon: f64::from_bits(from.u64()?),
-            },
+            6 => Self::Unmasked { sum: Hash(from.array()?), weight: from.u64()?, epsilon: f64::from_bits(from.u64()?) },
             7 => Self::Stop,
             _ => return Ok(None),
         }))

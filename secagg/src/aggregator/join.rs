@@ -52,8 +52,7 @@ impl JoinPhase {
             if *first == join {
                 return Ok(Taken::Again);
             }
-            let evidence =
-                Evidence::TwoJoins { member: from, first: bytes(first), second: bytes(&join) };
+            let evidence = Evidence::TwoJoins { member: from, first: bytes(first), second: bytes(&join) };
             return Ok(self.exclude(round, from, evidence, out));
         }
         self.check_points(&join)?;
@@ -107,8 +106,7 @@ impl JoinPhase {
             rows: self.joins.values().map(Row::from).collect(),
         };
         let announcement = round.sign(&Announcement::Cohort(cohort.clone()));
-        let assembly =
-            Assembly::new(cohort, config, round.rostered).map_err(|_| EndReason::NoParameters)?;
+        let assembly = Assembly::new(cohort, config, round.rostered).map_err(|_| EndReason::NoParameters)?;
         if assembly.shape.inbox_bytes() > MOST_ANNOUNCEMENT_BYTES {
             return Err(EndReason::NoParameters);
         }
@@ -134,8 +132,7 @@ impl JoinPhase {
     }
 
     fn restart(&self, round: &Round) -> Option<Vec<u8>> {
-        let restart =
-            Restart { config: round.config_hash, attempt: self.attempt, silent: self.silent.clone() };
+        let restart = Restart { config: round.config_hash, attempt: self.attempt, silent: self.silent.clone() };
         (self.attempt > 0).then(|| round.sign(&Announcement::Restart(restart)))
     }
 }

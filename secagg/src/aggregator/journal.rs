@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use neuro_primitives::clock::Moment;
 use neuro_primitives::Hash;
+use neuro_primitives::clock::Moment;
 use neuro_primitives::codec::{CodecError, Reader, Writer};
 
 use super::input::Input;

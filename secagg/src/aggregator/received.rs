@@ -59,15 +59,15 @@ impl ReceivedPhase {
     pub(super) fn close(self, round: &mut Round, out: &mut Vec<Effect>) -> Result<UploadPhase, EndReason> {
         let (k, t) = (self.seated.shape.k, self.seated.shape.t);
         let verdict = judge(&self.seated.graph, t, most_complaints(k, t), &self.received);
+        check_sharers(&self.seated, &verdict.staying)?;
+        check_sharers(&self.seated, &verdict.sharers)?;
         let mut dealt = self.dealt;
         for &member in dealt.keys() {
             if let Some(cause) = verdict.cause(member) {
                 round.leave_out(self.seated.node(member), cause, out);
             }
         }
-        check_sharers(&self.seated, &verdict.staying)?;
         let sharers = verdict.sharers;
-        check_sharers(&self.seated, &sharers)?;
         dealt.retain(|member, _| sharers.get(*member));
         // Boxes are with their holders now.
         dealt.values_mut().for_each(|dealt| (dealt.boxes, dealt.feldman) = (Vec::new(), Vec::new()));

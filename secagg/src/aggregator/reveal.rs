@@ -46,8 +46,11 @@ impl RevealPhase {
 
     /// Section 5, *Nonces*: all of them, or another attempt without who was silent, at most twice.
     pub(super) fn close(mut self, round: &mut Round, out: &mut Vec<Effect>) -> Result<Stage, EndReason> {
-        let silent: Vec<NodeId> =
-            (0..self.assembly.n()).map(Member).filter(|of| !self.nonces.contains_key(of)).map(|of| self.assembly.node(of)).collect();
+        let silent: Vec<NodeId> = (0..self.assembly.n())
+            .map(Member)
+            .filter(|of| !self.nonces.contains_key(of))
+            .map(|of| self.assembly.node(of))
+            .collect();
         if silent.is_empty() {
             return self.seat(round).map(Stage::Shares);
         }

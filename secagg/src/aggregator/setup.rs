@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use neuro_primitives::{NodeId, NodeKey};
 
+use super::Aggregator;
 use super::journal::Journal;
 use super::round::{ModulusRule, Round, plain_modulus};
 use super::stage::{Progress, Stage};
 use super::view::{CohortNumbers, RoundView};
-use super::Aggregator;
 use crate::config::{ConfigRefused, SignedConfig};
 use crate::messages::OutCause;
 use crate::parameters;

@@ -56,7 +56,7 @@ impl UnmaskPhase {
 ///
 /// # Errors
 /// Evidence against a dealer whose shares, all in its signed root, rebuild another secret than it signed for.
-pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>, Evidence> {
+pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>, Box<Evidence>> {
     let shared = &answered.vote.upload.shared;
     let context = shared.seated.mask_context(round.config(), &shared.hash);
     let mut cache = LagrangeCache::default();
@@ -75,7 +75,7 @@ pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>
 }
 
 /// The first t good shares of `dealer` give the secret that it signed for, or prove that they do not.
-fn rebuild(answered: &AnswerPhase, dealer: Member, cache: &mut LagrangeCache) -> Result<Scalar, Evidence> {
+fn rebuild(answered: &AnswerPhase, dealer: Member, cache: &mut LagrangeCache) -> Result<Scalar, Box<Evidence>> {
     let shared = &answered.vote.upload.shared;
     let seated = &shared.seated;
     let t = usize::from(seated.shape.t);
@@ -89,12 +89,13 @@ fn rebuild(answered: &AnswerPhase, dealer: Member, cache: &mut LagrangeCache) ->
             statement.is_some_and(|signed| signed.statement.self_mask_commitment == commitment)
         }
     });
-    secret.ok_or_else(|| Evidence::BadDealer {
+    let evidence = || Evidence::BadDealer {
         dealer: seated.node(dealer),
-        statement: statement.cloned(),
+        statement: statement.cloned().map(Box::new),
         kind: answered.kind(dealer),
         shares: shares.iter().map(|(holder, share)| (seated.node(*holder), share.to_bytes())).collect(),
-    })
+    };
+    secret.ok_or_else(|| Box::new(evidence()))
 }
 
 /// What the survivors among the neighbours of a dead member added on their edges with it, taken away.

@@ -1,7 +1,7 @@
 //! What people see of a running round.
 
-use neuro_primitives::clock::Moment;
 use neuro_primitives::NodeId;
+use neuro_primitives::clock::Moment;
 
 use crate::messages::{EndReason, OutCause};
 

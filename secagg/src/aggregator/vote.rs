@@ -11,9 +11,7 @@ use super::round::Round;
 use super::stage::{Progress, Taken, same};
 use super::upload::UploadPhase;
 use crate::identity::{Bitmap, Member};
-use crate::messages::{
-    Announcement, Certificate, EndReason, Shortfall, ShownUpload, Survivors, Vote, survivors_hash,
-};
+use crate::messages::{Announcement, Certificate, EndReason, Shortfall, ShownUpload, Survivors, Vote, survivors_hash};
 
 /// The set is announced; its members vote.
 pub(super) struct VotePhase {

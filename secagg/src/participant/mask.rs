@@ -45,7 +45,8 @@ impl Participant {
     /// `V` of the sharers that the participant masks or has masked with.
     pub(super) fn sharers_hash(&self) -> Option<Hash> {
         let seated = self.seated.as_ref()?;
-        let uploaded = self.record.upload.as_ref().map(|upload| sharers_hash(&seated.hash, &seated.seed, &upload.sharers));
+        let uploaded =
+            self.record.upload.as_ref().map(|upload| sharers_hash(&seated.hash, &seated.seed, &upload.sharers));
         uploaded.or(self.masking.as_ref().map(|masking| masking.hash))
     }
 
@@ -90,7 +91,9 @@ impl Participant {
         let (Some(seated), Some(masking)) = (&self.seated, self.masking.take()) else { return Ok(Vec::new()) };
         let expected = self.record.config.payload_bytes(seated.modulus.bits());
         if bytes != expected {
-            return Err(Refused::Count { what: "bytes of the payload", least: expected, most: expected, got: bytes }.into());
+            return Err(
+                Refused::Count { what: "bytes of the payload", least: expected, most: expected, got: bytes }.into()
+            );
         }
         self.record.upload = Some(Uploaded { sharers: masking.sharers, payload, bytes });
         Ok(self.stored(self.upload_again()?))

@@ -108,6 +108,3 @@ impl Record {
         self.answer = None;
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -106,7 +106,6 @@ pub enum OutOfRound {
     OtherRecord,
 }
 
-
 impl<T: Into<Refused>> From<T> for PartEnd {
     fn from(refused: T) -> Self {
         Self::Refused(refused.into())

@@ -46,8 +46,7 @@ impl Participant {
         let row = seated.row(dealing.dealer);
         let common = seated.dealing(dealing.dealer);
         let seal_key = self.secrets().seal_key();
-        let pair =
-            seal::open(&seal_key, &row.seal_key, &common, self.node(), &dealing.root, &dealing.sealed).ok()?;
+        let pair = seal::open(&seal_key, &row.seal_key, &common, self.node(), &dealing.root, &dealing.sealed).ok()?;
         let leaves = pair.leaves(&common, self.node());
         check_path(&leaves, place, seated.graph.degree(), &dealing.path, &dealing.root).ok()?;
         if seated.shape.feldman && self.verifies_on_receipt {

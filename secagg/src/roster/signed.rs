@@ -77,7 +77,7 @@ impl SignedRoster {
 pub struct Pin {
     /// The owner.
     pub owner: NodeId,
-    /// The task, [`task_id`].
+    /// The task, [`super::task_id`].
     pub task: Hash,
     /// Version and hash of the newest roster seen, none before the first.
     pub newest: Option<(u64, Hash)>,

@@ -6,11 +6,11 @@ use neuro_secagg::floors::FloorRefused;
 use neuro_secagg::group::{KeyPair, Scalar};
 use neuro_secagg::kdf::{MaskContext, RoundSecret};
 use neuro_secagg::masks::Generator;
-use neuro_secagg::messages::{Announcement, Cohort, Message, Row};
+use neuro_secagg::messages::{Cohort, Message, Row};
 use neuro_secagg::participant::{PartEnd, Participant, Refused};
 
 use super::support::forge::change_cohort;
-use super::support::{JOIN, Mail, Plan, REVEAL, UPLOAD, World, message, opened, silent_from};
+use super::support::{JOIN, Mail, Plan, REVEAL, UPLOAD, World, message, silent_from};
 
 /// Everybody is shown a cohort that was changed so; nobody reveals, and each end is as expected.
 fn check_refused(plan: &Plan, change: impl FnMut(NodeId, &mut Cohort) + 'static, expected: impl Fn(&PartEnd) -> bool) {
@@ -32,9 +32,11 @@ fn is_refused(end: &PartEnd) -> bool {
 #[test]
 fn a_key_that_its_member_did_not_sign_ends_the_part() {
     let key = |of: u64| KeyPair::new(Scalar::from(of)).public();
-    check_refused(&Plan::default(), move |_, cohort| cohort.rows[3].mask_key = key(77), |end| {
-        matches!(end, PartEnd::Refused(Refused::Signature(_) | Refused::NotMyJoin))
-    });
+    check_refused(
+        &Plan::default(),
+        move |_, cohort| cohort.rows[3].mask_key = key(77),
+        |end| matches!(end, PartEnd::Refused(Refused::Signature(_) | Refused::NotMyJoin)),
+    );
     check_refused(&Plan::default(), move |_, cohort| cohort.rows[3].seal_key = key(78), is_refused);
     check_refused(&Plan::default(), |_, cohort| cohort.rows[3].nonce_commitment = Hash([1; 32]), is_refused);
 }
@@ -192,6 +194,4 @@ fn yesterdays_announcements_do_nothing() {
         let kinds = world.kinds_sent(world.id(by));
         assert_eq!(kinds, [JOIN, REVEAL, 3, 4, UPLOAD, 6, 7], "one of each, for today");
     }
-    let _ = opened;
-    let _: fn(Cohort) -> Announcement = Announcement::Cohort;
 }

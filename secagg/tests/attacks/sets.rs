@@ -7,7 +7,7 @@ use neuro_secagg::graph::Graph;
 use neuro_secagg::identity::{Bitmap, Member};
 use neuro_secagg::messages::{Announcement, EndReason, Message, ShownUpload, Survivors, Vote};
 use neuro_secagg::parameters::{Demand, Parameters, WeakParameters, check, find};
-use neuro_secagg::participant::{OutOfRound, PartEnd, Refused};
+use neuro_secagg::participant::{PartEnd, Refused};
 use neuro_secagg::survivor_rule::{SetRefused, check_survivors};
 
 use super::support::{ANSWER, Plan, UPLOAD, VOTE, World, message, opened, silent_from};
@@ -111,10 +111,7 @@ fn the_dead_do_not_answer() {
     let requests = [world.survivors(0, &set), world.certificate(0, &set, &plan.shape())];
     requests.into_iter().for_each(|request| world.show(0, request));
     assert!(world.sent(0, VOTE).is_empty() && world.sent(0, ANSWER).is_empty());
-    assert_eq!(
-        world.people[0].end,
-        Some(PartEnd::Refused(Refused::Set(SetRefused::WithoutMe { own: Member(0) })))
-    );
+    assert_eq!(world.people[0].end, Some(PartEnd::Refused(Refused::Set(SetRefused::WithoutMe { own: Member(0) }))));
     // One that voted, and is then asked by a certificate for a set without it, says nothing either.
     let request = world.survivors(1, &all_but(&[]));
     world.show(1, request);
@@ -198,5 +195,4 @@ fn one_dropout_too_many_unmasks_nothing() {
         assert!(refused, "{:?}", world.people[at].end);
     }
     assert_eq!(world.senders(VOTE), 0);
-    let _ = OutOfRound::NotInCohort;
 }

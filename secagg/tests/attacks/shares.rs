@@ -1,6 +1,5 @@
 //! Shares that are wrong, and complaints about shares that are not.
 
-use neuro_primitives::NodeId;
 use neuro_secagg::aggregator::Evidence;
 use neuro_secagg::fields::Signed;
 use neuro_secagg::group::{KeyPair, Scalar, decode_scalar};
@@ -13,7 +12,7 @@ use neuro_secagg::seal::{SharePair, seal};
 use neuro_secagg::shamir::{rebuild, split};
 use neuro_secagg::share_tree::{Dealing, ShareKind, ShareTree, check_path};
 
-use super::support::{ANSWER, Mail, Plan, RECEIVED, SHARES, World, message, opened, silent_from};
+use super::support::{ANSWER, Plan, RECEIVED, SHARES, World, message, silent_from};
 
 #[test]
 fn a_wrong_share_names_the_responder_and_the_round_finishes() {
@@ -66,7 +65,8 @@ fn bad_shares(world: &World<'_>, plan: &Plan, dealer: usize, honest: &Shares) ->
     let own = secrets.seal_key();
     let sealed = pairs.iter().zip(&holders);
     let boxes = sealed.map(|(pair, holder)| seal(&own, &peer(holder), &dealing, node(holder), &tree.root(), pair));
-    let statement = Signed::sign(neuro_secagg::messages::ShareStatement { root: tree.root(), ..statement }, &person.key);
+    let statement =
+        Signed::sign(neuro_secagg::messages::ShareStatement { root: tree.root(), ..statement }, &person.key);
     let shares = Shares { statement, leaves: tree.leaves().to_vec(), boxes: boxes.collect(), feldman: Vec::new() };
     Message::Shares(Box::new(shares)).encode()
 }
@@ -164,7 +164,9 @@ fn a_late_upload_stays_masked() {
     // All that honest members gave for the late one are shares of its mask key.
     let given: Vec<(Member, Scalar)> = (1..10)
         .map(|by| {
-            let Message::Answer(answer) = message(&world.sent(by, ANSWER)[0], Some(&shape)) else { panic!("an answer") };
+            let Message::Answer(answer) = message(&world.sent(by, ANSWER)[0], Some(&shape)) else {
+                panic!("an answer")
+            };
             (Member(by as u16), decode_scalar(&answer.shares[0].expect("a share")).expect("a scalar"))
         })
         .collect();
@@ -185,6 +187,4 @@ fn a_late_upload_stays_masked() {
     assert_ne!(world.server.open(&[late], &jobs), world.people[0].vector);
     jobs.push(MaskJob { seed: context.own(&secrets(0).self_mask(), late), sign: Sign::Minus });
     assert_eq!(world.server.open(&[late], &jobs), world.people[0].vector, "nothing but the self-mask hid it");
-    let _: Option<(NodeId, Mail)> = None;
-    let _ = opened;
 }

@@ -2,9 +2,9 @@
 
 use neuro_primitives::{Hash, Untrusted};
 use neuro_secagg::aggregator::{Evidence, Input, MessageRefused};
-use neuro_secagg::messages::EndReason;
-use neuro_secagg::participant::{PartEnd, PartInput, Participant, Record, Refused};
 use neuro_secagg::kdf::RoundSecret;
+use neuro_secagg::messages::EndReason;
+use neuro_secagg::participant::{PartInput, Participant, Record, Refused};
 
 use super::support::{JOIN, Mail, Plan, SHARES, UPLOAD, World};
 
@@ -38,8 +38,14 @@ fn a_lost_record_means_out() {
     let mut past = person.past.clone();
     past.newest_round = Some((1, [0].into()));
     let (config, registry) = (Untrusted::new(world.config.clone()), world.roster.clone());
-    let again =
-        Participant::join(config, registry, &person.floors, &past, person.key.clone(), RoundSecret::from_bytes([8; 32]));
+    let again = Participant::join(
+        config,
+        registry,
+        &person.floors,
+        &past,
+        person.key.clone(),
+        RoundSecret::from_bytes([8; 32]),
+    );
     assert!(matches!(again.map(|_| ()), Err(Refused::Floor(_))));
 }
 
@@ -94,5 +100,4 @@ fn nodes_that_the_roster_does_not_list_are_not_heard() {
     world.server_input(Input::Message { from: stranger, bytes: vec![1, 2, 3] });
     assert_eq!(world.server.refused, [(stranger, MessageRefused::Stranger { node: stranger })]);
     assert_eq!(world.server.journal.len(), entries, "and take no room in the journal");
-    let _: Option<PartEnd> = None;
 }

@@ -15,6 +15,7 @@ use neuro_secagg::roster::{Roster, RosterFields, RosterMember, SignedRoster};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::subsequence;
 
 use crate::samples;
 
@@ -148,7 +149,7 @@ fn announced(announcement: Announcement, shape: &Shape) -> Result<(), TestCaseEr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rosters_come_back(roster in roster()) {
@@ -205,16 +206,16 @@ proptest! {
             bitmap(shape.n),
             vec(any::<[u8; 32]>(), usize::from(shape.n)),
             vec((hash(), signature()), 0..=usize::from(shape.k)),
-            btree_map(0..shape.n, signature(), usize::from(shape.q)),
+            subsequence((0..shape.n).collect::<Vec<_>>(), usize::from(shape.q)),
         )),
-        cohort in hash(),
+        (cohort, signature) in (hash(), signature()),
     ) {
         let received = Message::Received(Received { cohort, bad: bad.clone() });
         prop_assert_eq!(Message::decode(&received.encode(), Some(&shape)), Ok(received));
         announced(Announcement::Nonces(Nonces { cohort, nonces }), &shape)?;
         let uploads = uploads.into_iter().map(|(payload, signature)| ShownUpload { payload, signature }).collect();
         announced(Announcement::Survivors(Survivors { cohort, sharers: cohort, survivors: bad, uploads }), &shape)?;
-        let votes = voters.into_iter().map(|(member, signature)| (Member(member), signature)).collect();
+        let votes = voters.into_iter().map(|member| (Member(member), signature)).collect();
         announced(Announcement::Certificate(Certificate { survivors: cohort, votes }), &shape)?;
     }
 

@@ -137,7 +137,8 @@ impl<'a> World<'a> {
             Mail::ToPerson { to, bytes } => {
                 let (crashes, registry) = (self.crashes, self.roster.clone());
                 let person = self.person(to);
-                let mut mail = if crashes && !person.seen.contains(&bytes) { person.crash(registry) } else { Vec::new() };
+                let mut mail =
+                    if crashes && !person.seen.contains(&bytes) { person.crash(registry) } else { Vec::new() };
                 person.seen.insert(bytes.clone());
                 mail.extend(person.receive(bytes));
                 self.post_up(mail);

@@ -101,8 +101,7 @@ impl Person {
         let Some(bytes) = self.record.clone() else { return Vec::new() };
         let record = Record::decode(&bytes).expect("a record");
         assert_eq!(record.encode().to_vec(), bytes, "a record has one form");
-        let (participant, effects) =
-            Participant::resume(record, registry, self.key.clone()).expect("its own record");
+        let (participant, effects) = Participant::resume(record, registry, self.key.clone()).expect("its own record");
         self.participant = Some(participant);
         self.carry_out(effects)
     }

@@ -21,6 +21,7 @@ pub struct Plan {
     pub generator: Generator,
     pub feldman: bool,
     pub least_members: u16,
+    pub least_alpha_bps: u16,
     pub round: u64,
     pub base: Hash,
 }
@@ -37,6 +38,7 @@ impl Default for Plan {
             generator: Generator::Aes128Ctr,
             feldman: false,
             least_members: 8,
+            least_alpha_bps: 5_000,
             round: 1,
             base: Hash::of(b"global weights"),
         }
@@ -123,16 +125,10 @@ impl Plan {
     }
 
     pub fn floors(&self) -> Floors {
-        Floors { least_security_bits: self.security_bits, ..Floors::default() }
+        Floors { least_security_bits: self.security_bits, least_alpha_bps: self.least_alpha_bps, ..Floors::default() }
     }
 
     pub fn past(&self) -> Past {
-        Past {
-            now: UnixMillis(1_000),
-            newest_round: None,
-            releases: Vec::new(),
-            epsilon: f64::INFINITY,
-            delta: 0.0,
-        }
+        Past { now: UnixMillis(1_000), newest_round: None, releases: Vec::new(), epsilon: f64::INFINITY, delta: 0.0 }
     }
 }

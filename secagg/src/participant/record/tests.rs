@@ -1,1 +1,0 @@
-//! Records come back as they were stored.
