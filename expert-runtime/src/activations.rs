@@ -6,7 +6,8 @@
 
 use neuro_primitives::{ACTIVATION_BLOCK, ActivationFormat, Activations, QuantisedRows, Rows};
 
-use crate::kernels::{InstructionSet, functions};
+use crate::kernels::InstructionSet;
+use crate::kernels::operand::quantise_block;
 
 /// Hidden states that no block can hold.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -49,10 +50,13 @@ pub fn quantise(hidden: &Rows) -> Result<QuantisedRows, ActivationError> {
     if !width.is_multiple_of(ACTIVATION_BLOCK) {
         return Err(ActivationError::Width { width });
     }
-    let blocks = hidden.values().len() / ACTIVATION_BLOCK;
-    let (mut values, mut scales) = (vec![0; hidden.values().len()], vec![0.0; blocks]);
-    functions::quantise(InstructionSet::current(), hidden.values(), &mut values, &mut scales)
-        .map_err(|block| not_finite(hidden, block * ACTIVATION_BLOCK))?;
+    let (sources, set) = (hidden.values().as_chunks().0, InstructionSet::current());
+    let (mut values, mut scales) = (Vec::with_capacity(hidden.values().len()), Vec::with_capacity(sources.len()));
+    for (index, source) in sources.iter().enumerate() {
+        let block = quantise_block(set, source).ok_or_else(|| not_finite(hidden, index * ACTIVATION_BLOCK))?;
+        values.extend_from_slice(&block.values);
+        scales.push(block.scale);
+    }
     Ok(QuantisedRows::new(width, values, scales))
 }
 

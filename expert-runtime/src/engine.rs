@@ -181,6 +181,23 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the matrices do not fit each other, or one cannot be used.
     fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError>;
+
+    /// Whether [`Engine::expert`] would take `weights`, at less cost where the engine can tell.
+    ///
+    /// # Errors
+    /// Those of [`Engine::expert`].
+    fn check(&self, weights: &ExpertWeights<'_>) -> Result<(), EngineError> {
+        self.expert(weights).map(drop)
+    }
+
+    /// An expert that computes with `weights`, which [`Engine::check`] has passed, where they lie: at once, more slowly,
+    /// with the same bits. An engine that cannot do so converts them.
+    ///
+    /// # Errors
+    /// When the matrices do not fit each other.
+    fn expert_in_place<'a>(&self, weights: &'a ExpertWeights<'_>) -> Result<Box<dyn Expert + 'a>, EngineError> {
+        Ok(self.expert(weights)?)
+    }
 }
 
 /// A linear layer, ready to compute.

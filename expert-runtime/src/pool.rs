@@ -9,11 +9,13 @@
 //!
 //! Experts that were inserted stay in memory. Experts that were registered with a source come into memory when a call
 //! needs them and leave it when others need the room; see `residency` for the rules. A call whose experts do not fit
-//! in memory together runs them one group after another. None of this changes a bit of any sum.
+//! in memory together runs them one group after another. A pool that was told to compute in place leaves experts that are
+//! not in memory where they lie, and loads none for a call. None of this changes a bit of any sum.
 
 mod residency;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use neuro_primitives::{ActivationFormat, Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
@@ -41,6 +43,8 @@ pub struct ExpertPool {
     residency: Mutex<Residency>,
     /// An expert was loaded or given back.
     changed: Condvar,
+    /// Whether calls compute with absent experts where they lie.
+    in_place: AtomicBool,
 }
 
 /// Why a pool did not answer a call.
@@ -105,7 +109,7 @@ impl ExpertPool {
     /// A pool without experts and without a limit, for a model of width `d_model`, that computes with `engine`.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, d_model: usize) -> Self {
-        Self { engine, d_model, residency: Mutex::default(), changed: Condvar::new() }
+        Self { engine, d_model, residency: Mutex::default(), changed: Condvar::new(), in_place: AtomicBool::new(false) }
     }
 
     /// The same pool with a limit to the memory of its experts, in bytes; `None` keeps every expert that was loaded.
@@ -113,6 +117,13 @@ impl ExpertPool {
     pub fn with_limit(self, limit_bytes: Option<u64>) -> Self {
         self.residency().set_limit(limit_bytes);
         self
+    }
+
+    /// Says what calls do with experts that are not in memory: compute with them where they lie, or load them. In place
+    /// there is no wait before the first answer, but each call is slower; it is for the time until [`ExpertPool::warm`]
+    /// is through.
+    pub fn compute_in_place(&self, in_place: bool) {
+        self.in_place.store(in_place, Ordering::Relaxed);
     }
 
     /// Takes `weights` as expert `id`, in place of those it may have had. It stays in memory until it is removed, even
@@ -206,6 +217,27 @@ impl ExpertPool {
         Ok(())
     }
 
+    /// Whether each of `experts` can be used, without bringing it into memory. `progress` hears how many are done.
+    ///
+    /// # Errors
+    /// The first expert that is not held, or whose weights cannot be read or used.
+    pub fn check_stored(&self, experts: &[ExpertId], progress: &mut dyn FnMut(usize)) -> Result<(), PoolError> {
+        for (done, &id) in experts.iter().enumerate() {
+            let found = self.residency().find(&[id]).map_err(PoolError::NotHeld)?;
+            let group = Group { pool: self, taken: found.taken };
+            for (_, source) in &found.stored {
+                let look = source.look(id, &mut |weights| {
+                    check_width(weights.d_model(), self.d_model)?;
+                    self.engine.check(weights)
+                });
+                look.map_err(|source| PoolError::Load { expert: id, source })?;
+            }
+            drop(group);
+            progress(done + 1);
+        }
+        Ok(())
+    }
+
     /// What the experts of `layer` add to `hidden` (`[rows, d_model]`) by `routes`: one sum per row, `One` for a
     /// row with one route and `Many` for any other.
     ///
@@ -214,15 +246,20 @@ impl ExpertPool {
     /// a contribution cannot be represented; of several such contributions, that of the first row and its lowest expert
     /// is named.
     pub fn run(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
-        self.check(hidden, routes)?;
+        self.check_call(hidden, routes)?;
         let Assignments { experts, rows, places } = Assignments::new(layer, routes);
         self.residency().count_call(&experts);
-        let outputs = self.with_experts(&experts, |index, expert| expert.forward(&hidden.gather(&rows[index])))?;
+        let forward = |index: usize, expert: &dyn Expert| expert.forward(&hidden.gather(&rows[index]));
+        let outputs = if self.in_place.load(Ordering::Relaxed) {
+            self.with_experts_in_place(&experts, forward)?
+        } else {
+            self.with_experts(&experts, forward)?
+        };
         let sum = |row: usize| self.sum(layer, row, routes, &places[row], &outputs);
         in_stretches(routes.count(), sum).into_iter().collect()
     }
 
-    fn check(&self, hidden: &Activations, routes: &Routes) -> Result<(), PoolError> {
+    fn check_call(&self, hidden: &Activations, routes: &Routes) -> Result<(), PoolError> {
         let (expected, got) = (hidden.count(), routes.count());
         if expected != got {
             return Err(PoolError::RouteCount { expected, got });
@@ -256,6 +293,43 @@ impl ExpertPool {
             wanted.retain(|&(place, _)| results[place].is_none());
         }
         Ok(results.into_iter().flatten().collect())
+    }
+
+    /// What `work` makes of each of `experts`, in their order, with those that are not in memory where they lie.
+    fn with_experts_in_place<T>(
+        &self,
+        experts: &[ExpertId],
+        work: impl Fn(usize, &dyn Expert) -> Result<T, EngineError>,
+    ) -> Result<Vec<T>, PoolError> {
+        let found = self.residency().find(experts).map_err(PoolError::NotHeld)?;
+        let group = Group { pool: self, taken: found.taken };
+        let one = |(place, &id): (usize, &ExpertId)| {
+            if let Some((_, source)) = found.stored.iter().find(|(stored, _)| *stored == place) {
+                return self.look(id, source.as_ref(), |expert| work(place, expert));
+            }
+            let ready = group.taken.iter().filter(|taken| taken.place == place);
+            let expert = ready.map(|taken| self.ready(taken)).next().unwrap_or(Err(PoolError::NotHeld(id)))?;
+            Ok(work(place, expert.as_ref())?)
+        };
+        experts.iter().enumerate().map(one).collect()
+    }
+
+    /// What `work` makes of expert `id` where its source has it.
+    fn look<T>(
+        &self,
+        id: ExpertId,
+        source: &dyn ExpertSource,
+        work: impl Fn(&dyn Expert) -> Result<T, EngineError>,
+    ) -> Result<T, PoolError> {
+        let mut result = None;
+        let looked = source.look(id, &mut |weights| {
+            check_width(weights.d_model(), self.d_model)?;
+            result = Some(work(self.engine.expert_in_place(weights)?.as_ref()));
+            Ok(())
+        });
+        let failed = |source| PoolError::Load { expert: id, source };
+        looked.map_err(failed)?;
+        Ok(result.ok_or_else(|| failed(SourceError::Nothing))??)
     }
 
     /// Takes at least one of `wanted`, when need be after other calls gave theirs back. Nothing is held while waiting.

@@ -15,6 +15,14 @@ pub trait ExpertSource: Send + Sync {
     /// # Errors
     /// When the weights cannot be read or are not those that they should be, and what `take` returns.
     fn load(&self, id: ExpertId, take: &mut TakeWeights<'_>) -> Result<(), SourceError>;
+
+    /// As [`ExpertSource::load`], for a look at weights that will soon be wanted again.
+    ///
+    /// # Errors
+    /// Those of [`ExpertSource::load`].
+    fn look(&self, id: ExpertId, take: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+        self.load(id, take)
+    }
 }
 
 /// What a pool needs to know of an expert that it has not read.

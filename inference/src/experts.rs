@@ -13,6 +13,9 @@ use neuro_model::{Checkpoint, CheckpointError, TensorData, names};
 use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, Routes, Rows};
 
 use crate::error::LoadError;
+use warming::Warming;
+
+mod warming;
 
 /// Who computes the experts: a pool in this process, or workers behind a network.
 pub trait ExpertLayers: Send + Sync {
@@ -67,13 +70,15 @@ impl From<ContributionError> for ExpertsError {
 /// All experts in this process. Gives the bytes that any set of workers gives.
 pub struct LocalExperts {
     pool: Arc<ExpertPool>,
+    /// Brings experts into memory while the first answers are computed without. Stops with this.
+    _warming: Option<Warming>,
 }
 
 impl LocalExperts {
     /// Answers from `pool`, which should hold every expert.
     #[must_use]
     pub const fn new(pool: Arc<ExpertPool>) -> Self {
-        Self { pool }
+        Self { pool, _warming: None }
     }
 
     /// Every expert of `checkpoint`, read when it is first needed or when [`LocalExperts::load`] or
@@ -117,6 +122,28 @@ impl LocalExperts {
         Ok(experts)
     }
 
+    /// As [`LocalExperts::open`] without a limit, checks that every expert can be used, and brings all of them into memory
+    /// on a thread of its own. Until it is through, calls compute with the checkpoint's bytes where they are mapped: the
+    /// first answer waits for a look at the weights instead of a copy of them.
+    ///
+    /// # Errors
+    /// When a tensor is missing or not finite, or the engine refuses it.
+    pub fn start(
+        checkpoint: &Arc<Checkpoint>,
+        engine: Arc<dyn Engine>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, LoadError> {
+        let Self { pool, .. } = Self::open(checkpoint, engine, None)?;
+        let ids = pool.held();
+        let (expert_bytes, count) = (u128::from(checkpoint.expert_bytes()), ids.len().max(1) as u128);
+        let checked = pool.check_stored(&ids, &mut |done| {
+            progress(u64::try_from(expert_bytes * done as u128 / count).unwrap_or(u64::MAX));
+        });
+        checked.map_err(load_error)?;
+        let _warming = Some(Warming::start(&pool));
+        Ok(Self { pool, _warming })
+    }
+
     /// The pool that answers.
     #[must_use]
     pub const fn pool(&self) -> &Arc<ExpertPool> {
@@ -136,7 +163,7 @@ impl ExpertLayers for LocalExperts {
     }
 }
 
-/// The experts of a checkpoint, read where they lie. Pages of the file that were read are given up at once: the engine
+/// The experts of a checkpoint, read where they lie. Pages of the file that were loaded are given up at once: the engine
 /// has its own copy, and one copy is what the model may take.
 struct CheckpointSource(Arc<Checkpoint>);
 
@@ -147,6 +174,12 @@ impl ExpertSource for CheckpointSource {
         let taken = expert_weights(self.0.config(), tensors).and_then(|weights| take(&weights));
         places.into_iter().flatten().for_each(|place| self.0.release(place));
         Ok(taken?)
+    }
+
+    fn look(&self, id: ExpertId, take: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+        let tensors = expert_tensors(&self.0, id).map_err(unreadable)?;
+        take(&expert_weights(self.0.config(), tensors)?)?;
+        Ok(())
     }
 }
 

@@ -123,6 +123,24 @@ fn room_for_one_expert_changes_no_bit() {
     }
 }
 
+#[test]
+fn experts_that_are_still_on_their_way_into_memory_change_no_bit() {
+    for path in FILES.iter() {
+        let model = LoadedModel::open(path, default_engine());
+        let expected = whole(&model);
+        let in_place = LocalExperts::open(&model.checkpoint, default_engine(), None).expect("experts");
+        in_place.pool().compute_in_place(true);
+        let logits = model.trunk.forward(&mut model.cache(), &prompt(), &in_place).expect("a pass");
+        assert_same_bits(&expected, &logits, &path.display().to_string());
+        assert!(in_place.pool().resident().is_empty(), "{}", path.display());
+        let started = LocalExperts::start(&model.checkpoint, default_engine(), &mut |_| {}).expect("experts");
+        for _ in 0..3 {
+            let logits = model.trunk.forward(&mut model.cache(), &prompt(), &started).expect("a pass");
+            assert_same_bits(&expected, &logits, &path.display().to_string());
+        }
+    }
+}
+
 fn logits_of_every_type() -> Vec<u8> {
     let logits = FILES.iter().flat_map(|path| whole(&LoadedModel::open(path, default_engine())));
     logits.flat_map(f32::to_le_bytes).collect()

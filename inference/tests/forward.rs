@@ -259,6 +259,10 @@ fn a_weight_that_is_not_finite_is_named() {
         assert!(error.to_string().contains("L1/E5"), "{error}");
         assert!(error.to_string().contains(name), "{error}");
     }
+    for engine in [engine, neuro_expert_runtime::default_engine()] {
+        let error = LocalExperts::start(&checkpoint, engine, &mut |_| {}).err().expect("it must be refused");
+        assert!(error.to_string().contains("L1/E5") && error.to_string().contains(name), "{error}");
+    }
 }
 
 #[test]

@@ -93,8 +93,11 @@ impl LocalCompleter {
             (checkpoint.trunk_bytes(), checkpoint.trunk_bytes() + checkpoint.expert_bytes());
         let mut tell = |bytes_done| progress(LoadProgress { bytes_done, bytes_total });
         let trunk = Arc::new(Trunk::load(&checkpoint, Arc::clone(&engine), &mut tell)?);
-        let limit = options.memory_limit_bytes;
-        let experts = LocalExperts::load(&checkpoint, engine, limit, &mut |bytes| tell(trunk_bytes + bytes))?;
+        let mut tell_experts = |bytes| tell(trunk_bytes + bytes);
+        let experts = match options.memory_limit_bytes {
+            None => LocalExperts::start(&checkpoint, engine, &mut tell_experts)?,
+            limit => LocalExperts::load(&checkpoint, engine, limit, &mut tell_experts)?,
+        };
         let pool = Arc::clone(experts.pool());
         let decoder =
             TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: Arc::new(experts) };

@@ -74,9 +74,10 @@ impl Event {
         if depth == MAX_DEPTH {
             return Err(EventError::TooDeep { limit: MAX_DEPTH });
         }
-        parts.iter().filter(|(_, each)| *each > 0).try_for_each(|(part, each)| {
-            part.visit_at(depth + 1, times.saturating_mul(u64::from(*each)), count)
-        })
+        parts
+            .iter()
+            .filter(|(_, each)| *each > 0)
+            .try_for_each(|(part, each)| part.visit_at(depth + 1, times.saturating_mul(u64::from(*each)), count))
     }
 
     fn check_simple(&self) -> Result<(), EventError> {

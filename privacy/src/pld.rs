@@ -31,7 +31,7 @@ pub const GRID: f64 = 1e-4;
 const TAIL: f64 = 1e-15;
 
 /// Grid points of a composed distribution, 32 MB as complex numbers. Wider ones get a coarser grid: connecting the dots
-/// costs times·grid²/8 at most, so 1,000 rounds on a grid of 10^−3 cost some 10^−4.
+/// raises the mean loss by at most about times·grid²/8, so 1,000 rounds on a grid of 10^−3 cost some 10^−4.
 const MAX_POINTS: f64 = (1 << 21) as f64;
 
 /// Adds up privacy losses.

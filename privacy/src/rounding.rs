@@ -74,7 +74,8 @@ pub fn round_conditionally(
     }
     let in_units = |x: f32| f64::from(x) * scale;
     // Written so that a NaN is found as well.
-    if let Some(entry) = v.iter().position(|&x| in_units(x).abs().partial_cmp(&RANGE) != Some(std::cmp::Ordering::Less)) {
+    if let Some(entry) = v.iter().position(|&x| in_units(x).abs().partial_cmp(&RANGE) != Some(std::cmp::Ordering::Less))
+    {
         return Err(RoundingError::OutOfRange { entry, got: in_units(v[entry]) });
     }
     for tries in 1..=TRIES {

@@ -5,7 +5,9 @@
     /tmp/dp/bin/python tests/tools/dp_accounting_tables.py privacy/tests/golden
 
 `rdp.json` and `pld.json` come from Google's dp_accounting: ε at each δ after so many releases with Gaussian or discrete
-Gaussian noise. `skellam.json` is computed here with scipy: the Rényi divergence of two Skellam distributions Δ apart,
+Gaussian noise. Rows of discrete noise in `pld.json` have ε once more, summed here over the integers themselves without a
+grid: dp_accounting 0.6.0 treats e^(-loss) as 0 where it underflows, and so returns too much for ε above some 700.
+`skellam.json` is computed here with scipy: the Rényi divergence of two Skellam distributions Δ apart,
 summed term by term, beside the closed bound that the crate charges.
 """
 
@@ -19,7 +21,7 @@ import numpy as np
 from dp_accounting import dp_event
 from dp_accounting.pld import privacy_loss_distribution as pld
 from dp_accounting.rdp import RdpAccountant
-from scipy import special
+from scipy import signal, special
 
 ORDERS = [*range(2, 129), 160, 192, 256, 512, 1024]
 RELEASES = [1, 10, 100, 1000]
@@ -74,10 +76,41 @@ def pld_table():
     connected = {"value_discretization_interval": 1e-4, "use_connect_dots": True}
     gaussian = {z: pld.from_gaussian_mechanism(z, **connected) for z in MULTIPLIERS}
     discrete = {key: pld.from_discrete_gaussian_mechanism(*key, **connected) for key in DISCRETE}
-    return cases(
+    rows = cases(
         lambda z, releases: pld_rows(gaussian[z], releases),
         lambda sigma, shift, releases: pld_rows(discrete[sigma, shift], releases),
     )
+    for row in rows:
+        if "sigma" in row:
+            row["without_grid"] = integer_epsilons(row["sigma"], row["sensitivity"], row["releases"])
+    return rows
+
+
+def integer_epsilons(sigma, shift, releases):
+    """ε from the distribution of the sum of all noises: the whole loss depends on that sum alone."""
+    reach = int(12 * sigma) + 3
+    numbers = np.arange(-reach, reach + 1)
+    noise = np.exp(-(numbers**2) / (2 * sigma**2))
+    total, power = np.array([1.0]), noise / noise.sum()
+    for bit in reversed(f"{releases:b}"):
+        total = signal.fftconvolve(total, power) if bit == "1" else total
+        power = signal.fftconvolve(power, power)
+    sums = np.arange(-reach * releases, reach * releases + 1)
+    losses = (releases * shift**2 - 2 * shift * sums) / (2 * sigma**2)
+    mass = np.maximum(total, 0.0)
+
+    def delta_at(epsilon):
+        above = losses > epsilon
+        return float(-np.expm1(epsilon - losses[above]) @ mass[above])
+
+    def epsilon_at(delta):
+        low, high = 0.0, 1e4
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if delta_at(middle) > delta else (low, middle)
+        return high
+
+    return [epsilon_at(delta) for delta in DELTAS]
 
 
 def log_skellam(variance, shift, order):

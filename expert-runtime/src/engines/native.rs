@@ -1,6 +1,6 @@
 //! The native engine: computes with weights as the checkpoint stores them.
 //!
-//! Weights stay in their type, repacked once into panels of 16 rows. Quantised ones are multiplied with activations in
+//! Weights stay in their type, repacked into panels of 16 rows: once, or at each use where they are to stay where they lie. Quantised ones are multiplied with activations in
 //! blocks of int8, in integers; float ones with floats. Every output follows one order of operations
 //! (`docs/spec/native-engine.md`), so all machines of this class agree on every bit.
 
@@ -13,7 +13,7 @@ use crate::engine::{
 use crate::kernels::InstructionSet;
 use crate::kernels::layer::{Gated, product};
 use crate::kernels::operand::Operand;
-use crate::kernels::panels::Panels;
+use crate::kernels::panels::{self, Panels};
 
 /// Computes on the processor with the instruction set it was made for.
 #[derive(Debug, Clone, Copy)]
@@ -52,21 +52,25 @@ impl Engine for NativeEngine {
 
     fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         weights.check()?;
-        Ok(Box::new(NativeExpert {
-            set: self.set,
-            gate: Panels::new(&weights.gate)?,
-            up: Panels::new(&weights.up)?,
-            down: Panels::new(&weights.down)?,
-            biases: weights.biases.clone(),
-            activation: weights.activation,
-            input: weights.input_format(),
-        }))
+        let [gate, up, down] = [&weights.gate, &weights.up, &weights.down].map(Panels::new);
+        Ok(Box::new(NativeExpert::new(self.set, weights, [gate?, up?, down?])))
+    }
+
+    fn check(&self, weights: &ExpertWeights<'_>) -> Result<(), EngineError> {
+        weights.check()?;
+        [&weights.gate, &weights.up, &weights.down].into_iter().try_for_each(panels::check)
+    }
+
+    fn expert_in_place<'a>(&self, weights: &'a ExpertWeights<'_>) -> Result<Box<dyn Expert + 'a>, EngineError> {
+        weights.check()?;
+        let [gate, up, down] = [&weights.gate, &weights.up, &weights.down].map(Panels::stored);
+        Ok(Box::new(NativeExpert::new(self.set, weights, [gate?, up?, down?])))
     }
 }
 
 struct NativeLinear {
     set: InstructionSet,
-    panels: Panels,
+    panels: Panels<'static>,
 }
 
 impl Linear for NativeLinear {
@@ -81,24 +85,24 @@ impl Linear for NativeLinear {
 }
 
 /// `rows` in the form that `panels` take.
-fn operand(set: InstructionSet, panels: &Panels, rows: &Rows) -> Result<Operand, EngineError> {
+fn operand(set: InstructionSet, panels: &Panels<'_>, rows: &Rows) -> Result<Operand, EngineError> {
     if panels.tensor_type().is_float() {
         return Ok(Operand::from_floats(set, rows));
     }
     Ok(Operand::quantised(set, rows)?)
 }
 
-struct NativeExpert {
+struct NativeExpert<'a> {
     set: InstructionSet,
-    gate: Panels,
-    up: Panels,
-    down: Panels,
+    gate: Panels<'a>,
+    up: Panels<'a>,
+    down: Panels<'a>,
     biases: Option<ExpertBiases>,
     activation: HiddenActivation,
     input: ActivationFormat,
 }
 
-impl Expert for NativeExpert {
+impl Expert for NativeExpert<'_> {
     fn forward(&self, hidden: &Activations) -> Result<Rows, EngineError> {
         check_width(hidden.width(), self.gate.columns())?;
         let first = match hidden {
@@ -125,7 +129,12 @@ impl Expert for NativeExpert {
     }
 }
 
-impl NativeExpert {
+impl<'w> NativeExpert<'w> {
+    fn new(set: InstructionSet, weights: &ExpertWeights<'_>, [gate, up, down]: [Panels<'w>; 3]) -> Self {
+        let (biases, activation, input) = (weights.biases.clone(), weights.activation, weights.input_format());
+        Self { set, gate, up, down, biases, activation, input }
+    }
+
     fn gated<'a>(&'a self, operands: [&'a Operand; 2]) -> Gated<'a> {
         let biases = self.biases.as_ref().map(|biases| [biases.gate.as_slice(), biases.up.as_slice()]);
         let (set, gate, up, activation) = (self.set, &self.gate, &self.up, self.activation);

@@ -10,7 +10,6 @@
 pub(crate) mod exponential;
 pub(crate) mod gates;
 pub(crate) mod halves;
-pub(crate) mod quantisation;
 pub(crate) mod sums;
 
 use neuro_model::HiddenActivation;
@@ -70,14 +69,6 @@ under_a_set! {
     /// Divides `vector` (`[n]`, f32) by the root of its mean square and of `epsilon`, times `weight` (`[n]`, f32):
     /// `x · (1 / sqrt(dot(x, x) / n + ε)) · w`, every operation rounded.
     fn rms_norm(vector: &'a mut [f32], weight: &'a [f32], epsilon: f32) = sums::rms_norm;
-
-    /// Puts `source` (`[32·n]`, f32) in blocks: `values` (`[32·n]`) and `scales` (`[n]`), by the rule of
-    /// [`crate::activations`].
-    ///
-    /// # Errors
-    /// The number of the first block with a value that is not finite.
-    fn quantise(source: &'a [f32], values: &'a mut [i8], scales: &'a mut [f32]) -> Result<(), usize>
-        = quantisation::quantise;
 
     /// f16 (`[n]`, bits) as f32 (`[n]`), exactly.
     fn widen(halves: &'a [u16], target: &'a mut [f32]) = halves::widen;

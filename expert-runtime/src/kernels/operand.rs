@@ -78,7 +78,7 @@ pub(super) fn tiles(set: InstructionSet, count: usize) -> impl Iterator<Item = T
 ///
 /// # Panics
 /// When the machine lacks `set`: a bug of ours.
-pub(super) fn quantise_block(set: InstructionSet, source: &[f32; ACTIVATION_BLOCK]) -> Option<Block> {
+pub(crate) fn quantise_block(set: InstructionSet, source: &[f32; ACTIVATION_BLOCK]) -> Option<Block> {
     assert!(set.is_available(), "the machine has no {set}");
     // SAFETY: the machine has the instruction set.
     unsafe {

@@ -3,9 +3,14 @@
 //! Nothing is converted: a panel has its rows' codes and scales as the file has them, in another order. It takes the
 //! memory of the file but for the sub-blocks' scales of Q4_K and Q5_K, which take a byte each instead of 6 bits
 //! (+ 2.8 and 2.3 %).
+//!
+//! A weight is either repacked once, into memory of its own, or left where it is stored. Then a kernel's panels are
+//! repacked for each use, into a scratch that the cache holds: slower, but there is nothing to wait for before the first.
 
+mod finite;
 mod repack;
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use neuro_primitives::TensorType;
@@ -30,13 +35,48 @@ struct Layout {
 /// Panels that one thread repacks at a time: a few hundred KiB.
 const REPACKED_TOGETHER: usize = 8;
 
+/// Panels that one thread checks at a time: a megabyte, since checking is reading.
+const CHECKED_TOGETHER: usize = 64;
+
 /// A weight (`[rows, columns]`) in panels of 16 rows, the last filled up with zeros.
-pub(crate) struct Panels {
+pub(crate) struct Panels<'a> {
     tensor_type: TensorType,
     rows: usize,
     columns: usize,
     layout: Layout,
-    memory: Memory,
+    place: Place<'a>,
+}
+
+/// Where a weight's panels come from.
+enum Place<'a> {
+    /// All of them, one after the other.
+    Repacked(Memory),
+    /// The weight as it is stored.
+    Stored(&'a [u8]),
+}
+
+/// Memory for the panels of a weight that is left where it is stored.
+#[derive(Default)]
+pub(super) struct Scratch(Vec<u8>);
+
+/// Neighbouring panels, ready to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Opened<'a> {
+    tensor_type: TensorType,
+    columns: usize,
+    layout: Layout,
+    bytes: &'a [u8],
+}
+
+/// One panel, ready to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a> {
+    /// How its weights are stored.
+    pub(super) tensor_type: TensorType,
+    /// Inputs of its rows.
+    pub(super) columns: usize,
+    /// Its units, or columns of floats.
+    pub(super) bytes: &'a [u8],
 }
 
 impl Layout {
@@ -68,7 +108,7 @@ impl Layout {
     }
 }
 
-impl Panels {
+impl Panels<'static> {
     /// Repacks `weight`, on all compute threads.
     ///
     /// # Errors
@@ -79,12 +119,50 @@ impl Panels {
         let count = weight.rows.div_ceil(LANES);
         let mut memory = Memory::zeroed(count * layout.stride);
         let filled = fill(memory.bytes_mut(), layout, weight);
-        if let Some((index, value)) = filled {
-            let source = BlockError::NotFinite { index, value };
-            return Err(EngineError::Elements { name: weight.name.to_owned(), source });
+        if let Some(found) = filled {
+            return Err(not_finite(weight, found));
         }
         let (tensor_type, rows, columns) = (weight.tensor_type, weight.rows, weight.columns);
-        Ok(Self { tensor_type, rows, columns, layout, memory })
+        Ok(Self { tensor_type, rows, columns, layout, place: Place::Repacked(memory) })
+    }
+}
+
+/// Whether `weight` can be computed with: what [`Panels::new`] finds out, without taking memory.
+///
+/// # Errors
+/// Those of [`Panels::new`].
+pub(crate) fn check(weight: &Weight<'_>) -> Result<(), EngineError> {
+    weight.check()?;
+    let row_bytes = weight.row_bytes();
+    let suspect = |index: &usize| {
+        let rows = &weight.bytes[index * LANES * row_bytes..weight.bytes.len().min((index + 1) * LANES * row_bytes)];
+        !finite::all(weight.tensor_type, rows)
+    };
+    let count = weight.rows.div_ceil(LANES);
+    let panels = threads::collect(count.div_ceil(CHECKED_TOGETHER), |item| {
+        (item * CHECKED_TOGETHER..count.min((item + 1) * CHECKED_TOGETHER)).find(suspect)
+    });
+    let Some(index) = panels.into_iter().flatten().next() else { return Ok(()) };
+    // Repacking it tells which value it is.
+    let mut panel = vec![0; Layout::of(weight.tensor_type, weight.columns).bytes];
+    let stored = (weight.tensor_type, weight.bytes.as_ref(), row_bytes);
+    fill_panel(&mut panel, stored, index).map_or(Ok(()), |found| Err(not_finite(weight, in_weight(weight, found))))
+}
+
+fn not_finite(weight: &Weight<'_>, (index, value): (usize, f32)) -> EngineError {
+    EngineError::Elements { name: weight.name.to_owned(), source: BlockError::NotFinite { index, value } }
+}
+
+impl<'a> Panels<'a> {
+    /// `weight`, which [`check`] has passed, left where it is.
+    ///
+    /// # Errors
+    /// When the weight is empty or misshapen.
+    pub(crate) fn stored(weight: &'a Weight<'_>) -> Result<Self, EngineError> {
+        weight.check()?;
+        let (tensor_type, rows, columns) = (weight.tensor_type, weight.rows, weight.columns);
+        let layout = Layout::of(tensor_type, columns);
+        Ok(Self { tensor_type, rows, columns, layout, place: Place::Stored(&weight.bytes) })
     }
 
     /// How the weights are stored.
@@ -107,17 +185,61 @@ impl Panels {
         self.rows.div_ceil(LANES)
     }
 
-    /// The bytes of panel `index`, from an address that is a multiple of 64.
+    /// The bytes of one panel.
+    pub(super) const fn panel_bytes(&self) -> usize {
+        self.layout.bytes
+    }
+
+    /// Panels `range`, in the weight's own memory or in `scratch`.
     ///
     /// # Panics
-    /// When there is no such panel: a bug of ours.
-    pub(super) fn panel(&self, index: usize) -> &[u8] {
-        &self.memory.bytes()[index * self.layout.stride..][..self.layout.bytes]
+    /// When there are no such panels: a bug of ours.
+    pub(super) fn open<'s>(&'s self, range: Range<usize>, scratch: &'s mut Scratch) -> Opened<'s> {
+        let stride = self.layout.stride;
+        let bytes = match &self.place {
+            Place::Repacked(memory) => &memory.bytes()[range.start * stride..range.end * stride],
+            Place::Stored(bytes) => {
+                let panels = scratch.panels(range.len() * stride);
+                let stored = (self.tensor_type, *bytes, bytes.len() / self.rows);
+                for (panel, index) in panels.chunks_exact_mut(stride).zip(range) {
+                    if self.rows < (index + 1) * LANES {
+                        panel.fill(0);
+                    }
+                    // A weight is checked before it is computed with, so there is nothing to find.
+                    fill_panel(&mut panel[..self.layout.bytes], stored, index);
+                }
+                panels
+            }
+        };
+        Opened { tensor_type: self.tensor_type, columns: self.columns, layout: self.layout, bytes }
     }
 
     /// The memory they take.
     pub(crate) const fn resident_bytes(&self) -> u64 {
-        (self.count() * self.layout.stride) as u64
+        match self.place {
+            Place::Repacked(_) => (self.count() * self.layout.stride) as u64,
+            Place::Stored(_) => 0,
+        }
+    }
+}
+
+impl Scratch {
+    fn panels(&mut self, bytes: usize) -> &mut [u8] {
+        if self.0.len() < bytes {
+            self.0.resize(bytes, 0);
+        }
+        &mut self.0[..bytes]
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// Panel `index`, counted from the first that was opened.
+    ///
+    /// # Panics
+    /// When it was not opened: a bug of ours.
+    pub(super) fn panel(&self, index: usize) -> Panel<'a> {
+        let bytes = &self.bytes[index * self.layout.stride..][..self.layout.bytes];
+        Panel { tensor_type: self.tensor_type, columns: self.columns, bytes }
     }
 }
 
@@ -130,7 +252,9 @@ fn fill(memory: &mut [u8], layout: Layout, weight: &Weight<'_>) -> Option<(usize
         for index in item * REPACKED_TOGETHER..count.min((item + 1) * REPACKED_TOGETHER) {
             // SAFETY: each panel belongs to one item.
             let panel = unsafe { memory.range(index * layout.stride, layout.bytes) };
-            let Some(found) = fill_panel(panel, weight, index) else { continue };
+            let stored = (weight.tensor_type, weight.bytes.as_ref(), weight.row_bytes());
+            let Some(found) = fill_panel(panel, stored, index) else { continue };
+            let found = in_weight(weight, found);
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             *first = Some(first.map_or(found, |first: (usize, f32)| if found.0 < first.0 { found } else { first }));
         }
@@ -138,13 +262,22 @@ fn fill(memory: &mut [u8], layout: Layout, weight: &Weight<'_>) -> Option<(usize
     first.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn fill_panel(panel: &mut [u8], weight: &Weight<'_>, index: usize) -> Option<(usize, f32)> {
-    let rows = weight.bytes.chunks_exact(weight.row_bytes()).enumerate().skip(index * LANES).take(LANES);
-    rows.fold(None, |first, (row, bytes)| {
-        let lane = row % LANES;
-        let found = repack::row(weight.tensor_type, bytes, lane, panel);
-        first.or(found.map(|(column, value)| (row * weight.columns + column, value)))
-    })
+/// Repacks the rows of panel `index` of a weight as it is stored (its type, bytes, and bytes of a row); the first
+/// element that is not finite, by its row and column.
+fn fill_panel(
+    panel: &mut [u8],
+    (tensor_type, bytes, row_bytes): (TensorType, &[u8], usize),
+    index: usize,
+) -> Option<repack::Found> {
+    let first = index * LANES * row_bytes;
+    let rows = &bytes[first..bytes.len().min(first + LANES * row_bytes)];
+    let ([row, column], value) = repack::panel(tensor_type, rows, row_bytes, panel)?;
+    Some(([index * LANES + row, column], value))
+}
+
+/// The place of an element in the whole weight.
+const fn in_weight(weight: &Weight<'_>, ([row, column], value): repack::Found) -> (usize, f32) {
+    (row * weight.columns + column, value)
 }
 
 #[cfg(test)]
@@ -159,7 +292,10 @@ mod tests {
             let panels = Panels::new(&weight)?;
             let more = panels.resident_bytes() as f64 / weight.bytes.len() as f64;
             assert!((1.0..1.035).contains(&more), "{tensor_type}: {more} times the file");
-            assert!((0..4).all(|index| panels.panel(index).as_ptr().align_offset(ALIGNMENT) == 0), "{tensor_type}");
+            let mut scratch = Scratch::default();
+            let opened = panels.open(0..4, &mut scratch);
+            let aligned = |index| opened.panel(index).bytes.as_ptr().align_offset(ALIGNMENT) == 0;
+            assert!((0..4).all(aligned), "{tensor_type}");
         }
         Ok(())
     }
@@ -180,6 +316,7 @@ mod tests {
                 weight.bytes.to_mut()[place * block..][scale].fill(0xFF);
             }
             let error = Panels::new(&weight).map(|_| ()).expect_err("it must be refused");
+            assert_eq!(check(&weight).expect_err("checking finds it too").to_string(), error.to_string());
             let EngineError::Elements { name, source: BlockError::NotFinite { index, value } } = error else {
                 panic!("{tensor_type}: {error}");
             };
@@ -194,6 +331,7 @@ mod tests {
             let mut weight = oracle::random_weight(tensor_type, 3, 512, 2);
             weight.bytes.to_mut()[3 * tensor_type.block_bytes() + 2..][..2].copy_from_slice(&0xFC00_u16.to_le_bytes());
             let error = Panels::new(&weight).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(check(&weight).map_err(|error| error.to_string()), error);
             assert_eq!(error, Err("weight: the value at index 768 is -inf, expected finite numbers".to_owned()));
         }
     }

@@ -14,7 +14,7 @@ use super::lanes::Neon;
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, QUAD, Scalar};
 use super::operand::{Operand, Tile};
-use super::panels::Panels;
+use super::panels::Panel;
 
 /// The most rows of activations in a tile.
 pub(super) const MAX_TILE: usize = 8;
@@ -152,61 +152,52 @@ pub(super) unsafe fn float<L: Lanes, F: FloatFormat, const T: usize>(tile: &Floa
     }
 }
 
-/// Panel `index` of `panels` with `tile` of `operand`, computed with `set`. Rows of the output past the tile's are
-/// left as they are.
+/// `panel` with `tile` of `operand`, computed with `set`. Rows of the output past the tile's are left as they are.
 ///
 /// # Panics
-/// When the operand is not one for these panels, or the machine lacks `set`: bugs of ours.
-pub(super) fn panel(
-    set: InstructionSet,
-    panels: &Panels,
-    index: usize,
-    operand: &Operand,
-    tile: Tile,
-    output: &mut TileOutput,
-) {
-    assert!(set.is_available() && operand.fits(set, panels.columns(), tile), "an operand of other panels");
+/// When the operand is not one for this panel, or the machine lacks `set`: bugs of ours.
+pub(super) fn panel(set: InstructionSet, panel: Panel<'_>, operand: &Operand, tile: Tile, output: &mut TileOutput) {
+    assert!(set.is_available() && operand.fits(set, panel.columns, tile), "an operand of another panel");
     match set {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 => with::<Avx512>(panels, index, operand, tile, output),
+        InstructionSet::Avx512 => with::<Avx512>(panel, operand, tile, output),
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx2 => with::<Avx2>(panels, index, operand, tile, output),
+        InstructionSet::Avx2 => with::<Avx2>(panel, operand, tile, output),
         #[cfg(target_arch = "aarch64")]
-        InstructionSet::Neon => with::<Neon<false>>(panels, index, operand, tile, output),
+        InstructionSet::Neon => with::<Neon<false>>(panel, operand, tile, output),
         #[cfg(target_arch = "aarch64")]
-        InstructionSet::NeonDotprod => with::<Neon<true>>(panels, index, operand, tile, output),
-        _ => with::<Scalar>(panels, index, operand, tile, output),
+        InstructionSet::NeonDotprod => with::<Neon<true>>(panel, operand, tile, output),
+        _ => with::<Scalar>(panel, operand, tile, output),
     }
 }
 
-fn with<L: Lanes>(panels: &Panels, index: usize, operand: &Operand, tile: Tile, output: &mut TileOutput) {
-    match panels.tensor_type() {
-        TensorType::F32 => float_tile::<L, format::F32>(panels, index, operand, tile, output),
-        TensorType::F16 => float_tile::<L, format::F16>(panels, index, operand, tile, output),
-        TensorType::BF16 => float_tile::<L, format::BF16>(panels, index, operand, tile, output),
-        TensorType::Q8_0 => quantised_tile::<L, format::Q8_0>(panels, index, operand, tile, output),
-        TensorType::Q4_0 => quantised_tile::<L, format::Q4_0>(panels, index, operand, tile, output),
-        TensorType::Iq4Nl => quantised_tile::<L, format::Iq4Nl>(panels, index, operand, tile, output),
-        TensorType::Mxfp4 => quantised_tile::<L, format::Mxfp4>(panels, index, operand, tile, output),
-        TensorType::Q4K => quantised_tile::<L, format::Q4K>(panels, index, operand, tile, output),
-        TensorType::Q5K => quantised_tile::<L, format::Q5K>(panels, index, operand, tile, output),
-        TensorType::Q6K => quantised_tile::<L, format::Q6K>(panels, index, operand, tile, output),
+fn with<L: Lanes>(panel: Panel<'_>, operand: &Operand, tile: Tile, output: &mut TileOutput) {
+    match panel.tensor_type {
+        TensorType::F32 => float_tile::<L, format::F32>(panel, operand, tile, output),
+        TensorType::F16 => float_tile::<L, format::F16>(panel, operand, tile, output),
+        TensorType::BF16 => float_tile::<L, format::BF16>(panel, operand, tile, output),
+        TensorType::Q8_0 => quantised_tile::<L, format::Q8_0>(panel, operand, tile, output),
+        TensorType::Q4_0 => quantised_tile::<L, format::Q4_0>(panel, operand, tile, output),
+        TensorType::Iq4Nl => quantised_tile::<L, format::Iq4Nl>(panel, operand, tile, output),
+        TensorType::Mxfp4 => quantised_tile::<L, format::Mxfp4>(panel, operand, tile, output),
+        TensorType::Q4K => quantised_tile::<L, format::Q4K>(panel, operand, tile, output),
+        TensorType::Q5K => quantised_tile::<L, format::Q5K>(panel, operand, tile, output),
+        TensorType::Q6K => quantised_tile::<L, format::Q6K>(panel, operand, tile, output),
     }
 }
 
 fn quantised_tile<L: Lanes, F: QuantisedFormat>(
-    panels: &Panels,
-    index: usize,
+    panel: Panel<'_>,
     operand: &Operand,
     tile: Tile,
     output: &mut TileOutput,
 ) {
     let (values, scales, sums) = operand.blocks(tile);
     let sub_blocks = scales.len() / tile.rows;
-    let (panel, values, scales, sums) = (panels.panel(index).as_ptr(), values.as_ptr(), scales.as_ptr(), sums.as_ptr());
+    let (panel, values, scales, sums) = (panel.bytes.as_ptr(), values.as_ptr(), scales.as_ptr(), sums.as_ptr());
     let work = QuantisedTile { panel, sub_blocks, values, scales, sums };
     // SAFETY: `panel` (the function) has checked that the machine has the instruction set and that the operand has
-    // the panels' width; the panel is of `F`'s type; `blocks` gives what the tile's rows hold.
+    // the panel's width; the panel is of `F`'s type; `blocks` gives what the tile's rows hold.
     unsafe {
         match tile.rows {
             1 => L::quantised::<F, 1>(&work, output),
@@ -217,17 +208,11 @@ fn quantised_tile<L: Lanes, F: QuantisedFormat>(
     }
 }
 
-fn float_tile<L: Lanes, F: FloatFormat>(
-    panels: &Panels,
-    index: usize,
-    operand: &Operand,
-    tile: Tile,
-    output: &mut TileOutput,
-) {
-    let (panel, values) = (panels.panel(index).as_ptr(), operand.floats(tile).as_ptr());
-    let work = FloatTile { panel, columns: panels.columns(), values };
+fn float_tile<L: Lanes, F: FloatFormat>(panel: Panel<'_>, operand: &Operand, tile: Tile, output: &mut TileOutput) {
+    let (values, columns) = (operand.floats(tile).as_ptr(), panel.columns);
+    let work = FloatTile { panel: panel.bytes.as_ptr(), columns, values };
     // SAFETY: `panel` (the function) has checked that the machine has the instruction set and that the operand has
-    // the panels' width; the panel is of `F`'s type; `floats` gives what the tile's rows hold.
+    // the panel's width; the panel is of `F`'s type; `floats` gives what the tile's rows hold.
     unsafe {
         match tile.rows {
             1 => L::float::<F, 1>(&work, output),

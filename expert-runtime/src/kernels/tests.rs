@@ -12,7 +12,7 @@ use super::panels::Panels;
 use crate::engine::Weight;
 use crate::threads::with_threads;
 
-fn computed(set: InstructionSet, panels: &Panels, rows: &Rows) -> Rows {
+fn computed(set: InstructionSet, panels: &Panels<'_>, rows: &Rows) -> Rows {
     let operand = if panels.tensor_type().is_float() {
         Operand::from_floats(set, rows)
     } else {
@@ -28,8 +28,9 @@ fn bits(rows: &Rows) -> Vec<u32> {
 fn check(weight: &Weight<'_>, rows: &Rows) {
     let panels = Panels::new(weight).expect("the weight is sound");
     let expected = oracle::product(weight, rows);
-    for set in InstructionSet::available() {
-        let got = computed(set, &panels, rows);
+    let stored = Panels::stored(weight).expect("the weight is sound");
+    for (set, panels) in InstructionSet::available().into_iter().flat_map(|set| [(set, &panels), (set, &stored)]) {
+        let got = computed(set, panels, rows);
         assert_eq!((got.count(), got.width()), (rows.count(), weight.rows));
         if let Some(place) = bits(&got).iter().zip(bits(&expected)).position(|(got, expected)| *got != expected) {
             let (got, expected) = (got.values()[place], expected.values()[place]);

@@ -202,6 +202,8 @@ impl State {
                 }
                 std::hint::spin_loop();
             }
+            // Where more threads want to run than there are cores, as with several workers on one machine, they may.
+            std::thread::yield_now();
         }
         let mut asleep = lock(&self.asleep);
         self.sleepers.fetch_add(1, Ordering::SeqCst);

@@ -101,6 +101,13 @@ pub(super) enum TakenState {
     ToLoad(Arc<dyn ExpertSource>),
 }
 
+/// Some experts, each where it is now: in memory or where it is stored.
+pub(super) struct Found {
+    pub(super) taken: Vec<Taken>,
+    /// With the place in the list that was asked for.
+    pub(super) stored: Vec<(usize, Arc<dyn ExpertSource>)>,
+}
+
 impl Entry {
     const fn may_go(&self) -> bool {
         self.expert.is_some() && self.stored.is_some() && self.pins == 0
@@ -221,6 +228,25 @@ impl Residency {
             }
         }
         Ok(taken)
+    }
+
+    /// Takes those of `wanted` that are in memory; the sources of the others.
+    ///
+    /// # Errors
+    /// The first expert that is not held. Nothing is taken then.
+    pub(super) fn find(&mut self, wanted: &[ExpertId]) -> Result<Found, ExpertId> {
+        if let Some(&missing) = wanted.iter().find(|id| !self.holds(**id)) {
+            return Err(missing);
+        }
+        let mut found = Found { taken: Vec::new(), stored: Vec::new() };
+        for (place, &id) in wanted.iter().enumerate() {
+            if let Some(taken) = self.take_ready(place, id) {
+                found.taken.push(taken);
+            } else if let Some(stored) = self.experts.get(&id).and_then(|entry| entry.stored.as_ref()) {
+                found.stored.push((place, Arc::clone(&stored.source)));
+            }
+        }
+        Ok(found)
     }
 
     /// Takes in what a load brought. An expert that was removed or replaced meanwhile serves the call that loaded it.

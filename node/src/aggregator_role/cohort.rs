@@ -65,7 +65,7 @@ pub struct CohortEnd {
     pub reason: EndReason,
     /// The sum, if it came out.
     pub sum: Option<Unmasked>,
-    /// Whose vectors are in it, ascending.
+    /// Whose vectors are in it, or would have been, ascending.
     pub survivors: Vec<NodeId>,
     /// Who was caught breaking the protocol.
     pub blamed: BTreeSet<NodeId>,
@@ -96,6 +96,8 @@ pub struct Cohort {
     summing: Summing,
     unmasked: Option<Unmasked>,
     blamed: BTreeSet<NodeId>,
+    /// Whose payloads the sum should hold, as last heard: after the end nobody's.
+    survivors: Vec<NodeId>,
     wake: Option<Moment>,
     state: Arc<Mutex<CohortState>>,
 }
@@ -119,8 +121,8 @@ impl Cohort {
         };
         let entries = parts.config.config().vector_entries as usize;
         let (summing, unmasked) = (Summing::new(entries), Summing::finished(entries, &parts.folder.sum()));
-        let blamed = BTreeSet::new();
-        Ok(Self { core, parts, journal, uploads, summing, unmasked, blamed, wake: None, state })
+        let (blamed, survivors) = (BTreeSet::new(), parts.folder.survivors());
+        Ok(Self { core, parts, journal, uploads, summing, unmasked, blamed, survivors, wake: None, state })
     }
 
     /// Runs until the round ends, or until nobody can post any more: then it goes on in another process.
@@ -150,7 +152,7 @@ impl Cohort {
         let mut end = None;
         while let Some(input) = inputs.pop() {
             let effects = self.core.step(clock::now(), input);
-            self.take_modulus()?;
+            self.take_numbers()?;
             for effect in effects {
                 if !matches!(effect, Effect::Journal(_)) {
                     self.journal.flush()?;
@@ -195,7 +197,10 @@ impl Cohort {
     fn unmask(&mut self, jobs: &[MaskJob]) -> Result<Input, CohortError> {
         let unmasked = match self.unmasked.take() {
             Some(unmasked) => unmasked,
-            None => self.summing.unmask(jobs, self.parts.threads, &self.parts.folder.sum())?,
+            None => {
+                self.parts.folder.keep_survivors(&self.survivors)?;
+                self.summing.unmask(jobs, self.parts.threads, &self.parts.folder.sum())?
+            }
         };
         let (sum, weight) = (unmasked.hash, weight_of(&unmasked, self.parts.config.config().entries));
         self.unmasked = Some(unmasked);
@@ -216,10 +221,14 @@ impl Cohort {
         self.parts.streams.send(node, message);
     }
 
-    /// The sum's modulus is the cohort's.
-    fn take_modulus(&mut self) -> Result<(), CohortError> {
-        if let Some(numbers) = self.core.view().numbers {
+    /// The sum's modulus is the cohort's; whose vectors are in the sum is asked for as long as it is known.
+    fn take_numbers(&mut self) -> Result<(), CohortError> {
+        let view = self.core.view();
+        if let Some(numbers) = view.numbers {
             self.summing.set_modulus(Modulus::new(numbers.modulus_bits)?);
+        }
+        if !view.in_sum.is_empty() {
+            self.survivors = view.in_sum;
         }
         Ok(())
     }
@@ -233,8 +242,8 @@ impl Cohort {
 
     fn conclude(&mut self, reason: EndReason) -> CohortEnd {
         let sum = self.unmasked.take().filter(|_| matches!(reason, EndReason::Done { .. }));
-        let survivors = if sum.is_some() { self.core.view().in_sum } else { Vec::new() };
-        CohortEnd { reason, sum, survivors, blamed: std::mem::take(&mut self.blamed) }
+        let (survivors, blamed) = (std::mem::take(&mut self.survivors), std::mem::take(&mut self.blamed));
+        CohortEnd { reason, sum, survivors, blamed }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use neuro_fl_aggregator::checkpoint::Checkpoint;
+use neuro_fl_aggregator::ledger::LedgerLine;
 use neuro_primitives::Hash;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,12 @@ pub struct EndedRound {
     pub payload_bytes: u64,
     /// Who was caught breaking the protocol, hexadecimal.
     pub blamed: Vec<String>,
+    /// Where the task stands after it.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
+    /// What it cost.
+    #[serde(default)]
+    pub charges: Vec<LedgerLine>,
 }
 
 /// All rounds that ended, oldest first.
@@ -124,6 +132,8 @@ mod tests {
             model: Hash::of(&number.to_le_bytes()).to_string(),
             payload_bytes: 1,
             blamed: Vec::new(),
+            checkpoint: None,
+            charges: Vec::new(),
         }
     }
 

@@ -4,8 +4,8 @@
 //! between can be done again: the cohort replays its journal, and applying a sum to the round's base gives the same
 //! weights.
 
-mod apply;
 mod configure;
+mod task;
 
 use std::fs;
 use std::io;
@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neuro_fl_aggregator::{DecodeError, EncodeError, Layout, LayoutError, StrategyError};
+use neuro_fl_aggregator::server::CohortSum;
+use neuro_fl_aggregator::{Layout, LayoutError, StrategyError, TaskInput};
 use neuro_primitives::{Hash, UnixMillis};
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::error::DocumentError;
@@ -58,12 +59,6 @@ pub enum RoundError {
     /// The plan.
     #[error("the plan does not make a round: {0}")]
     Plan(String),
-    /// The vectors.
-    #[error(transparent)]
-    Encoding(#[from] EncodeError),
-    /// The sum.
-    #[error(transparent)]
-    Decoding(#[from] DecodeError),
     /// The step.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
@@ -84,6 +79,8 @@ pub struct Rounds {
 /// A cohort's thread at work.
 struct Running {
     began: UnixMillis,
+    random: [u8; 32],
+    roster: Arc<Roster>,
     folder: CohortFolder,
     handle: Arc<CohortHandle>,
     end: oneshot::Receiver<Result<Option<CohortEnd>, CohortError>>,
@@ -164,16 +161,16 @@ impl Rounds {
     /// A new round: its configuration and roster are on disk before anybody hears of it.
     fn begin(&self) -> Result<Running, RoundError> {
         let roster = self.shared.roster.roster();
-        let number = self.shared.history().newest() + 1;
-        let base = self.shared.history().model().unwrap_or(self.first_model);
-        let config = configure::config(&self.shared.plan, &self.layout, &roster, number, base)?;
+        let (random, began) = (task::random()?, unix_now());
+        let config = self.task().open(&roster, random, began)?;
+        config.check()?;
         let config = config.sign(&self.shared.key);
-        let folder = CohortFolder::open(&self.folder, number, 0)?;
-        let began = unix_now();
+        let folder = CohortFolder::open(&self.folder, config.config().round, 0)?;
         folder.keep_roster(&self.shared.roster.encoded())?;
-        folder.keep_config(began, &config.encode())?;
+        folder.keep_config(began, random, &config.encode())?;
+        let number = config.config().round;
         (self.report)(AggregatorEvent::Began { round: number, rostered: roster.rostered(&config.config().batches) });
-        self.spawn(config, roster, folder, began)
+        self.spawn(config, roster, folder, began, random)
     }
 
     /// The round that an earlier process left open, if it did.
@@ -183,7 +180,7 @@ impl Rounds {
             return Ok(None);
         }
         let folder = CohortFolder::open(&self.folder, number, 0)?;
-        let Some((began, config)) = folder.config()? else { return Ok(None) };
+        let Some((began, random, config)) = folder.config()? else { return Ok(None) };
         let pin = Pin {
             owner: self.shared.roster.identity().owner,
             task: self.shared.roster.identity().id(),
@@ -194,21 +191,22 @@ impl Rounds {
         // Our own file; the core checks that it is ours all the same.
         let config: SignedConfig = SignedConfig::decode(&config)?.verify(Ok::<_, RoundError>)?;
         (self.report)(AggregatorEvent::Resumed { round: number });
-        self.spawn(config, roster, folder, began).map(Some)
+        self.spawn(config, roster, folder, began, random).map(Some)
     }
 
     fn spawn(
         &self,
         config: SignedConfig,
-        registry: Arc<Roster>,
+        roster: Arc<Roster>,
         folder: CohortFolder,
         began: UnixMillis,
+        random: [u8; 32],
     ) -> Result<Running, RoundError> {
         let uploads = Arc::new(Uploads::open(folder.path())?);
         let (handle, posts) = CohortHandle::new(config.clone(), began, Arc::clone(&uploads));
         let parts = CohortParts {
             config,
-            registry,
+            registry: Arc::clone(&roster) as _,
             key: self.shared.key.clone(),
             streams: Arc::clone(&self.shared.streams),
             folder: folder.clone(),
@@ -222,36 +220,38 @@ impl Rounds {
         for node in self.shared.streams.attending() {
             handle.post_blindly(neuro_secagg::aggregator::Input::Connected(node));
         }
-        Ok(Running { began, folder, handle, end })
+        Ok(Running { began, random, roster, folder, handle, end })
     }
 
-    /// Applies the sum and commits the round.
+    /// Uses the sum and commits the round.
     fn conclude(&self, round: &Running, end: CohortEnd) -> Result<(), RoundError> {
         let config = round.handle.config.config();
-        let outcome = self.applied(round, &end);
-        let (model, words, done) = match outcome {
-            Ok(Some(model)) => (model, reason::words(&end.reason), true),
-            Ok(None) => (config.base.hash(), reason::words(&end.reason), false),
-            Err(error @ (RoundError::Decoding(_) | RoundError::Strategy(_))) => {
-                (config.base.hash(), format!("the sum is not used: {error}"), false)
-            }
-            Err(error) => return Err(error),
-        };
         let members = round.handle.look().view.as_ref().and_then(|view| view.numbers).map_or(0, |numbers| numbers.n);
+        let used = self.task().close(&round.roster, round.random, round.began, self.outcome(round, &end, members))?;
+        let failure = used.record.as_ref().and_then(|record| record.cohorts.iter().find_map(|c| c.failure.clone()));
+        let outcome = match (&end.sum, failure) {
+            (Some(_), Some(failure)) => format!("the sum is not used: {failure}"),
+            _ => reason::words(&end.reason),
+        };
+        if let Some(ended) = &used.end {
+            tracing::info!(reason = %ended, "the task has ended");
+        }
         let ended = EndedRound {
             number: config.round,
             began_unix_ms: round.began.0,
             took_ms: unix_now().0.saturating_sub(round.began.0),
-            done,
-            outcome: words,
+            done: used.model.is_some(),
+            outcome,
             retryable: end.reason.is_retryable(),
             members: members.into(),
-            survivors: end.survivors.len() as u32,
+            survivors: if used.model.is_some() { end.survivors.len() as u32 } else { 0 },
             weight: if let EndReason::Done { weight, .. } = end.reason { weight } else { 0 },
             sum: end.sum.as_ref().map(|sum| sum.hash.to_string()).unwrap_or_default(),
-            model: model.to_string(),
+            model: used.model.unwrap_or_else(|| config.base.hash()).to_string(),
             payload_bytes: round.handle.uploads.held_bytes(),
             blamed: end.blamed.iter().map(ToString::to_string).collect(),
+            checkpoint: used.checkpoint,
+            charges: used.charges,
         };
         round.folder.keep_result(&serde_json::to_value(&ended).map_err(io::Error::other)?)?;
         self.shared.history().commit(ended.clone())?;
@@ -263,10 +263,31 @@ impl Rounds {
         Ok(())
     }
 
-    /// The weights after the round, kept under their hash; `None` when no sum came out.
-    fn applied(&self, round: &Running, end: &CohortEnd) -> Result<Option<Hash>, RoundError> {
-        let Some(sum) = &end.sum else { return Ok(None) };
-        apply::apply(&self.shared, &self.folder, &self.layout, round.handle.config.config(), sum, end).map(Some)
+    /// What the task's server hears of the cohort. After the certificate members may have answered: they are charged.
+    fn outcome(&self, round: &Running, end: &CohortEnd, members: u16) -> Result<CohortSum, TaskInput> {
+        let config = round.handle.config.config();
+        let (number, cohort) = (config.round, config.cohort);
+        let honest_at_least = config.demand(members, round.roster.rostered(&config.batches)).honest_at_least();
+        match &end.sum {
+            Some(sum) => Ok(CohortSum {
+                round: number,
+                cohort,
+                sum: sum.values.clone(),
+                survivors: end.survivors.len() as u32,
+                members: end.survivors.clone(),
+                honest_at_least,
+            }),
+            None => {
+                let answered = matches!(end.reason, EndReason::TooFewAnswered(_) | EndReason::BadDealer { .. });
+                let charged = if answered { end.survivors.clone() } else { Vec::new() };
+                Err(TaskInput::CohortFailed { round: number, cohort, reason: reason::words(&end.reason), charged })
+            }
+        }
+    }
+
+    fn task(&self) -> task::Task<'_> {
+        let Self { shared, folder, layout, first_model, .. } = self;
+        task::Task { shared, folder, layout, first_model: *first_model }
     }
 }
 

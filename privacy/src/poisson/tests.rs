@@ -66,8 +66,7 @@ fn draws_fit_the_distribution() {
     for rate in [128, 768, 25_600] {
         let table = PoissonTable::new(rate).unwrap();
         let mut rng = NoiseRng::from_seed(&[11; 32]);
-        let expected: Vec<f64> =
-            table.weights().map(|(_, w)| 200_000.0 * w as f64 / table.total() as f64).collect();
+        let expected: Vec<f64> = table.weights().map(|(_, w)| 200_000.0 * w as f64 / table.total() as f64).collect();
         let counts = count(200_000, table.least as i64, expected.len(), || table.sample(&mut rng) as i64);
         assert_fits(&counts, &expected);
     }

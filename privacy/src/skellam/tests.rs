@@ -21,7 +21,8 @@ fn draws_fit_the_distribution() {
         let mut rng = NoiseRng::from_seed(&[21; 32]);
         let reach = (12.0 * variance.sqrt() + 12.0) as usize;
         let side = skellam_probabilities(variance, reach);
-        let expected: Vec<f64> = (-(reach as i64)..=reach as i64).map(|k| 2e5 * side[k.unsigned_abs() as usize]).collect();
+        let expected: Vec<f64> =
+            (-(reach as i64)..=reach as i64).map(|k| 2e5 * side[k.unsigned_abs() as usize]).collect();
         let counts = count(200_000, -(reach as i64), expected.len(), || skellam.sample(&mut rng));
         assert_fits(&counts, &expected);
     }

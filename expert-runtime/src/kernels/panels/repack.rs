@@ -1,54 +1,78 @@
-//! One row of a weight, from the GGUF layout (`docs/spec/native-engine.md`, "Weights") into its lane of a panel.
+//! The rows of a panel, from the GGUF layout (`docs/spec/native-engine.md`, "Weights") into their lanes, unit by unit: what
+//! is written stays in the cache's first level, and the rows are read side by side.
 
 use half::{bf16, f16};
 use neuro_primitives::TensorType;
 
 use crate::kernels::lanes::{GROUP, LANES};
 
-/// Puts `source`, a row of `tensor_type`, into lane `lane` of `panel`. The column and value of the first
-/// element or block whose float is not finite; the rest of that row is then left out.
-pub(super) fn row(tensor_type: TensorType, source: &[u8], lane: usize, panel: &mut [u8]) -> Option<(usize, f32)> {
+/// A value that is not finite: its row in the panel and its column (or its block's first), and what it is.
+pub(super) type Found = ([usize; 2], f32);
+
+/// Puts `rows`, at most 16 of `row_bytes` bytes each, into `panel`. The first float that is not finite, row by row.
+pub(super) fn panel(tensor_type: TensorType, rows: &[u8], row_bytes: usize, panel: &mut [u8]) -> Option<Found> {
+    let rows = Source { rows, row_bytes };
     match tensor_type {
-        TensorType::F32 => floats(source, lane, panel, f32::from_le_bytes),
-        TensorType::F16 => floats(source, lane, panel, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
-        TensorType::BF16 => floats(source, lane, panel, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
-        TensorType::Q8_0 => blocks::<34, 544>(32, source, panel, |block, unit| q8_0(block, lane, unit)),
-        TensorType::Q4_0 | TensorType::Iq4Nl => {
-            blocks::<18, 288>(32, source, panel, |block, unit| halves_and_nibbles(block, lane, unit))
-        }
-        TensorType::Mxfp4 => blocks::<17, 272>(32, source, panel, |block, unit| mxfp4(block, lane, unit)),
-        TensorType::Q4K => blocks::<144, 2368>(256, source, panel, |block, unit| q4_k(block, lane, unit)),
-        TensorType::Q5K => blocks::<176, 2880>(256, source, panel, |block, unit| q5_k(block, lane, unit)),
-        TensorType::Q6K => blocks::<210, 3360>(256, source, panel, |block, unit| q6_k(block, lane, unit)),
+        TensorType::F32 => rows.floats(panel, f32::from_le_bytes),
+        TensorType::F16 => rows.floats(panel, |bytes| f16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::BF16 => rows.floats(panel, |bytes| bf16::from_le_bytes(bytes).to_f32_const()),
+        TensorType::Q8_0 => rows.blocks::<34, 544>(32, panel, q8_0),
+        TensorType::Q4_0 | TensorType::Iq4Nl => rows.blocks::<18, 288>(32, panel, halves_and_nibbles),
+        TensorType::Mxfp4 => rows.blocks::<17, 272>(32, panel, mxfp4),
+        TensorType::Q4K => rows.blocks::<144, 2368>(256, panel, q4_k),
+        TensorType::Q5K => rows.blocks::<176, 2880>(256, panel, q5_k),
+        TensorType::Q6K => rows.blocks::<210, 3360>(256, panel, q6_k),
     }
 }
 
-fn floats<const N: usize>(
-    source: &[u8],
-    lane: usize,
-    target: &mut [u8],
-    value: impl Fn([u8; N]) -> f32,
-) -> Option<(usize, f32)> {
-    let columns = target.chunks_exact_mut(N * LANES);
-    for (column, (bytes, target)) in source.as_chunks::<N>().0.iter().zip(columns).enumerate() {
-        let value = value(*bytes);
-        if !value.is_finite() {
-            return Some((column, value));
-        }
-        target.as_chunks_mut::<N>().0[lane] = *bytes;
-    }
-    None
+/// Some rows of a weight, one after the other.
+struct Source<'a> {
+    rows: &'a [u8],
+    row_bytes: usize,
 }
 
-/// `put` for every block (of `S` bytes) of a row, with its unit (of `U` bytes).
-fn blocks<const S: usize, const U: usize>(
-    elements: usize,
-    source: &[u8],
-    panel: &mut [u8],
-    put: impl Fn(&[u8; S], &mut [u8; U]) -> Option<f32>,
-) -> Option<(usize, f32)> {
-    let mut blocks = source.as_chunks().0.iter().zip(panel.as_chunks_mut().0).enumerate();
-    blocks.find_map(|(index, (block, unit))| Some((index * elements, put(block, unit)?)))
+impl Source<'_> {
+    /// Values of `N` bytes, each beside those of the other rows in its column.
+    fn floats<const N: usize>(&self, panel: &mut [u8], value: impl Fn([u8; N]) -> f32) -> Option<Found> {
+        self.blocks_of::<N>(1, panel, N * LANES, |bytes, lane, target| {
+            target.as_chunks_mut::<N>().0[lane] = *bytes;
+            let value = value(*bytes);
+            (!value.is_finite()).then_some(value)
+        })
+    }
+
+    /// Blocks of `S` bytes and `elements` elements; `put` brings one into its lane of its unit of `U` bytes.
+    fn blocks<const S: usize, const U: usize>(
+        &self,
+        elements: usize,
+        panel: &mut [u8],
+        put: impl Fn(&[u8; S], usize, &mut [u8; U]) -> Option<f32>,
+    ) -> Option<Found> {
+        self.blocks_of::<S>(elements, panel, U, |block, lane, unit| put(block, lane, unit.first_chunk_mut()?))
+    }
+
+    #[inline(always)]
+    fn blocks_of<const S: usize>(
+        &self,
+        elements: usize,
+        panel: &mut [u8],
+        unit_bytes: usize,
+        put: impl Fn(&[u8; S], usize, &mut [u8]) -> Option<f32>,
+    ) -> Option<Found> {
+        let mut first: Option<Found> = None;
+        for (index, unit) in panel.chunks_exact_mut(unit_bytes).enumerate() {
+            for (lane, row) in self.rows.chunks_exact(self.row_bytes).enumerate() {
+                let Some(value) = row.as_chunks().0.get(index).and_then(|block| put(block, lane, unit)) else {
+                    continue;
+                };
+                let place = [lane, index * elements];
+                if first.is_none_or(|(earlier, _)| place < earlier) {
+                    first = Some((place, value));
+                }
+            }
+        }
+        first
+    }
 }
 
 /// Puts a f16 into its lane; the value if it is not finite.
@@ -58,6 +82,7 @@ fn half(source: [u8; 2], lane: usize, target: &mut [u8]) -> Option<f32> {
     (!value.is_finite()).then(|| value.to_f32_const())
 }
 
+#[inline(always)]
 fn q8_0(source: &[u8; 34], lane: usize, unit: &mut [u8; 544]) -> Option<f32> {
     let ((scale, values), (head, codes)) = (source.split_at(2), unit.split_at_mut(2 * LANES));
     put_groups(values, lane, codes);
@@ -65,12 +90,14 @@ fn q8_0(source: &[u8; 34], lane: usize, unit: &mut [u8; 544]) -> Option<f32> {
 }
 
 /// The file has the low nibbles for columns 0 to 15 and the high ones for 16 to 31, as a panel has them.
+#[inline(always)]
 fn halves_and_nibbles(source: &[u8; 18], lane: usize, unit: &mut [u8; 288]) -> Option<f32> {
     let ((scale, values), (head, codes)) = (source.split_at(2), unit.split_at_mut(2 * LANES));
     put_groups(values, lane, codes);
     half([scale[0], scale[1]], lane, head)
 }
 
+#[inline(always)]
 fn mxfp4(source: &[u8; 17], lane: usize, unit: &mut [u8; 272]) -> Option<f32> {
     let (head, codes) = unit.split_at_mut(LANES);
     put_groups(&source[1..], lane, codes);
@@ -86,6 +113,7 @@ fn put_groups(source: &[u8], lane: usize, codes: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn q4_k(source: &[u8; 144], lane: usize, unit: &mut [u8; 2368]) -> Option<f32> {
     let (head, sub_blocks) = unit.split_at_mut(4 * LANES);
     for (sub, sub_block) in sub_blocks.as_chunks_mut::<288>().0.iter_mut().enumerate() {
@@ -96,6 +124,7 @@ fn q4_k(source: &[u8; 144], lane: usize, unit: &mut [u8; 2368]) -> Option<f32> {
     scale_and_minimum(source, lane, head)
 }
 
+#[inline(always)]
 fn q5_k(source: &[u8; 176], lane: usize, unit: &mut [u8; 2880]) -> Option<f32> {
     let (head, sub_blocks) = unit.split_at_mut(4 * LANES);
     for (sub, sub_block) in sub_blocks.as_chunks_mut::<352>().0.iter_mut().enumerate() {
@@ -114,6 +143,7 @@ fn q5_k(source: &[u8; 176], lane: usize, unit: &mut [u8; 2880]) -> Option<f32> {
     scale_and_minimum(source, lane, head)
 }
 
+#[inline(always)]
 fn q6_k(source: &[u8; 210], lane: usize, unit: &mut [u8; 3360]) -> Option<f32> {
     let (head, sub_blocks) = unit.split_at_mut(2 * LANES);
     for (sub, sub_block) in sub_blocks.as_chunks_mut::<416>().0.iter_mut().enumerate() {

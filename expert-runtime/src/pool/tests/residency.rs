@@ -369,3 +369,46 @@ fn a_layer_takes_blocks_where_all_its_experts_do() {
     pool.remove(id(0));
     assert_eq!(pool.input_format(LAYER), None);
 }
+
+#[test]
+fn in_place_no_expert_is_loaded_and_no_sum_is_another() -> Result<(), PoolError> {
+    let (pool, whole) = (
+        limited(Arc::new(Counting::default()), None, 6, &Arc::default()),
+        limited(Arc::new(Counting::default()), None, 6, &Arc::default()),
+    );
+    pool.compute_in_place(true);
+    assert_eq!(call(&pool, &[0, 3, 5])?, call(&whole, &[0, 3, 5])?);
+    assert_eq!((pool.resident(), pool.resident_bytes()), (vec![], 0));
+    pool.warm(&ids(&[1, 3]), &mut |_| ControlFlow::Continue(()))?;
+    assert_eq!(call(&pool, &[0, 1, 3, 5])?, call(&whole, &[0, 1, 3, 5])?, "some in memory, some not");
+    assert_eq!(pool.resident(), ids(&[1, 3]));
+    pool.compute_in_place(false);
+    assert_eq!(call(&pool, &[0, 1])?, call(&whole, &[0, 1])?);
+    assert_eq!(pool.resident(), ids(&[0, 1, 3]), "loaded again");
+    Ok(())
+}
+
+#[test]
+fn in_place_an_expert_that_cannot_be_read_or_is_not_held_is_named() {
+    let broken = shelf(|expert| if expert == id(2) { Err(gone()) } else { Ok(()) });
+    let pool = limited(Arc::new(Counting::default()), None, 4, &broken);
+    pool.compute_in_place(true);
+    assert_eq!(call(&pool, &[1, 2, 3]), Err(PoolError::Load { expert: id(2), source: gone() }));
+    assert_eq!(call(&pool, &[1, 9]), Err(PoolError::NotHeld(id(9))));
+    assert_eq!(pool.resident_bytes(), 0);
+}
+
+#[test]
+fn checking_names_what_cannot_be_used_and_takes_no_memory() {
+    let broken = shelf(|expert| if expert == id(2) { Err(gone()) } else { Ok(()) });
+    let pool = limited(Arc::new(Counting::default()), None, 4, &broken);
+    let mut done = 0;
+    let checked = pool.check_stored(&pool.held(), &mut |count| done = count);
+    assert_eq!((checked, done), (Err(PoolError::Load { expert: id(2), source: gone() }), 2));
+    assert_eq!(pool.check_stored(&ids(&[0, 1, 3]), &mut |_| ()), Ok(()));
+    assert_eq!(pool.resident_bytes(), 0);
+}
+
+fn gone() -> SourceError {
+    SourceError::Unreadable { reason: "the disk is gone".to_owned(), retryable: true }
+}

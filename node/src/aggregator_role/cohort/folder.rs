@@ -57,28 +57,45 @@ impl CohortFolder {
         self.path.join("roster")
     }
 
-    /// When the round began and the signed configuration, durably: before anybody hears of it.
+    /// When the round began, its random bytes and the signed configuration, durably: before anybody hears of it.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn keep_config(&self, began: UnixMillis, config: &[u8]) -> io::Result<()> {
-        private_file::replace(&self.path.join("config"), &[&began.0.to_le_bytes(), config].concat())?;
+    pub fn keep_config(&self, began: UnixMillis, random: [u8; 32], config: &[u8]) -> io::Result<()> {
+        private_file::replace(&self.path.join("config"), &[&began.0.to_le_bytes()[..], &random, config].concat())?;
         File::open(&self.path)?.sync_all()
     }
 
-    /// When the round began, and its signed configuration; `None` before there is one.
+    /// When the round began, its random bytes and its signed configuration; `None` before there is one.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn config(&self) -> io::Result<Option<(UnixMillis, Vec<u8>)>> {
+    pub fn config(&self) -> io::Result<Option<(UnixMillis, [u8; 32], Vec<u8>)>> {
         match fs::read(self.path.join("config")) {
             Ok(bytes) => {
                 let (began, config) = bytes.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-                Ok(Some((UnixMillis(u64::from_le_bytes(*began)), config.to_vec())))
+                let (random, config) = config.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Some((UnixMillis(u64::from_le_bytes(*began)), *random, config.to_vec())))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Keeps whose vectors are in the sum: before the sum itself.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn keep_survivors(&self, survivors: &[NodeId]) -> io::Result<()> {
+        let bytes: Vec<u8> = survivors.iter().flat_map(|node| node.0).collect();
+        private_file::replace(&self.path.join("survivors"), &bytes)
+    }
+
+    /// Whose vectors are in the sum; nobody's before it was unmasked.
+    #[must_use]
+    pub fn survivors(&self) -> Vec<NodeId> {
+        let bytes = fs::read(self.path.join("survivors")).unwrap_or_default();
+        bytes.as_chunks::<32>().0.iter().copied().map(NodeId).collect()
     }
 
     /// Keeps what proves a member's fault.
