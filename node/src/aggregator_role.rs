@@ -235,10 +235,10 @@ async fn serve(
         shared.streams.dismiss("the aggregator stops");
     };
     let services = neuro_network::federated::serve(listener, &shared.key, service, ending);
-    let (rounds, services) = tokio::join!(
-        async { rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel()) },
-        async { services.await.inspect_err(|_| stop.cancel()) },
-    );
+    let (rounds, services) =
+        tokio::join!(async { rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel()) }, async {
+            services.await.inspect_err(|_| stop.cancel())
+        },);
     rounds?;
     services.map_err(|error| AggregatorError::Services(error.to_string()))
 }

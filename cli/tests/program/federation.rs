@@ -123,7 +123,8 @@ pub fn plain_sum(numbers: &[usize]) -> String {
 }
 
 fn serve(stage: &Stage, address: &str, options: &[String]) -> Process {
-    let (plan, data_dir) = (stage.path("round.toml").display().to_string(), stage.path("aggregator").display().to_string());
+    let (plan, data_dir) =
+        (stage.path("round.toml").display().to_string(), stage.path("aggregator").display().to_string());
     let fixed = ["fl", "serve", "--config", &plan, "--listen", address, "--json-lines", "--stop-with-parent"];
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let aggregator = stage.start(&[&fixed[..], &["--data-dir", &data_dir], &options].concat());

@@ -55,10 +55,8 @@ fn an_aggregator_and_a_participant_that_were_killed_go_on() {
     let stage = Stage::new();
     let mut federation = Federation::start(&stage, EIGHT, &["--start-at", "8"]);
     let gate = stage.path("gate");
-    let gated =
-        |number| format!("while [ ! -e {} ]; do sleep 0.05; done; {}", gate.display(), trainer(number));
-    let mut participants: Vec<Process> =
-        (0..8).map(|number| federation.join(number, &gated(number))).collect();
+    let gated = |number| format!("while [ ! -e {} ]; do sleep 0.05; done; {}", gate.display(), trainer(number));
+    let mut participants: Vec<Process> = (0..8).map(|number| federation.join(number, &gated(number))).collect();
     federation.wait_for_phase("upload");
     federation.aggregator.kill();
     participants[3].kill();

@@ -149,7 +149,8 @@ impl Rounds {
     /// Whether the plan asks for another round by itself, and enough members attend.
     fn is_due(&self) -> bool {
         let history = self.shared.history();
-        let wanted = history.done() < u64::from(self.shared.plan.rounds) && history.failed_in_a_row() <= self.shared.plan.failures as usize;
+        let wanted = history.done() < u64::from(self.shared.plan.rounds)
+            && history.failed_in_a_row() <= self.shared.plan.failures as usize;
         let roster = self.shared.roster.roster();
         let attending = || {
             let nodes = self.shared.streams.attending();
@@ -181,11 +182,8 @@ impl Rounds {
         }
         let folder = CohortFolder::open(&self.folder, number, 0)?;
         let Some((began, random, config)) = folder.config()? else { return Ok(None) };
-        let pin = Pin {
-            owner: self.shared.roster.identity().owner,
-            task: self.shared.roster.identity().id(),
-            newest: None,
-        };
+        let pin =
+            Pin { owner: self.shared.roster.identity().owner, task: self.shared.roster.identity().id(), newest: None };
         let roster = SignedRoster::decode(&fs::read(folder.roster())?)?;
         let roster: Arc<Roster> = Arc::new(roster.verify(|signed| signed.check(&pin, began))?);
         // Our own file; the core checks that it is ours all the same.

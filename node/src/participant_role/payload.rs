@@ -52,8 +52,7 @@ pub fn make(
     let mut noise = NoiseRng::from_system().map_err(|error| PayloadFailure::Noise(error.to_string()))?;
     let Trained { update, control, weight, .. } = trained;
     let (honest, modulus) = (masks.honest_at_least, masks.modulus);
-    let mut vector =
-        encode_update(update, control.as_ref(), *weight, &plan, honest, modulus, &mut noise)?.vector;
+    let mut vector = encode_update(update, control.as_ref(), *weight, &plan, honest, modulus, &mut noise)?.vector;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     apply_parallel(vector.lanes(), &masks.jobs, threads);
     let packed = vector.to_packed();

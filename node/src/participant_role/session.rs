@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::part::{Line, Note, Part, Surroundings, Work};
 use super::record_store::RecordStore;
 use super::task_folder::TaskFolder;
-use super::{JoinError, ParticipantEvent, RoundOffer, Report};
+use super::{JoinError, ParticipantEvent, Report, RoundOffer};
 use crate::clock::unix_now;
 
 /// Messages of ours that wait to be sent.
@@ -127,7 +127,8 @@ impl Session {
             }
         }
         // An invitation has at least one address.
-        let nowhere = || ConnectError::Unreachable { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
+        let nowhere =
+            || ConnectError::Unreachable { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
         Err(last.unwrap_or_else(nowhere))
     }
 

@@ -72,8 +72,7 @@ fn show_cohort(number: u64, cohort: &CohortStatus, output: Output) -> CommandRes
     output.line(format!("round    {number}, {}{left}", output.paint(Style::Strong, phase)))?;
     let (reported, members) = (cohort.reported, cohort.members);
     output.line(format!("members  {reported} of {members} reported, {} of payload", bytes(cohort.payload_bytes)))?;
-    if let (Some(k), Some(t), Some(q), Some(alpha)) =
-        (cohort.neighbours, cohort.threshold, cohort.quorum, cohort.alpha)
+    if let (Some(k), Some(t), Some(q), Some(alpha)) = (cohort.neighbours, cohort.threshold, cohort.quorum, cohort.alpha)
     {
         output.line(format!("secrecy  k {k}, t {t}, q {q}; sums over at least {:.0} %", 100.0 * alpha))?;
     }

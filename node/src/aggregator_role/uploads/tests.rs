@@ -15,7 +15,8 @@ fn start(offset: u64) -> UploadStart {
 }
 
 fn stream(bytes: &[u8], breaks: bool) -> PayloadStream {
-    let mut chunks: Vec<Result<Vec<u8>, ControlError>> = bytes.chunks(1 << 16).map(|chunk| Ok(chunk.to_vec())).collect();
+    let mut chunks: Vec<Result<Vec<u8>, ControlError>> =
+        bytes.chunks(1 << 16).map(|chunk| Ok(chunk.to_vec())).collect();
     if breaks {
         chunks.push(Err(ControlError::new(ControlErrorKind::Unavailable, "the connection broke")));
     }
