@@ -3,6 +3,7 @@
 mod checkpoint;
 mod decode;
 mod experts;
+mod secagg;
 mod single;
 
 pub use decode::rate_of;
@@ -21,6 +22,11 @@ pub enum BenchCommand {
     Decode(decode::DecodeArgs),
     /// One expert of each weight type, beside a plain read of memory
     Experts(experts::ExpertsArgs),
+    /// Rounds of secure aggregation: CPU seconds of both sides, and bytes
+    Secagg(secagg::SecaggArgs),
+    /// One large round in this process alone, as JSON: what `secagg` starts
+    #[command(hide = true)]
+    SecaggSingle(secagg::SecaggSingleArgs),
     /// One model in this process alone, as JSON: what `decode` starts
     #[command(hide = true)]
     Single(single::SingleArgs),
@@ -55,9 +61,15 @@ impl Measurement {
     /// The same figure beside `peer_value`, measured in the same run.
     #[must_use]
     pub fn beside(self, peer: &str, peer_value: f64) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.beside_version(peer, env!("CARGO_PKG_VERSION"), peer_value)
+    }
+
+    /// The same figure beside that of another program.
+    #[must_use]
+    pub fn beside_version(self, peer: &str, version: &str, peer_value: f64) -> Self {
         let ratio = Some(self.value / peer_value);
-        Self { peer: Some(peer.to_owned()), peer_version: Some(version), peer_value: Some(peer_value), ratio, ..self }
+        let (peer, peer_version) = (Some(peer.to_owned()), Some(version.to_owned()));
+        Self { peer, peer_version, peer_value: Some(peer_value), ratio, ..self }
     }
 }
 
@@ -77,6 +89,8 @@ pub fn run(_global: &GlobalArgs, command: &BenchCommand, output: Output) -> Comm
     let (bench, results) = match command {
         BenchCommand::Decode(args) => ("decode", decode::run(args)?),
         BenchCommand::Experts(args) => ("experts", experts::run(args)?),
+        BenchCommand::Secagg(args) => ("secagg", secagg::run(args)?),
+        BenchCommand::SecaggSingle(args) => return secagg::run_single(args, output),
         BenchCommand::Single(args) => return single::run(args, output),
     };
     if output.json {
@@ -87,7 +101,7 @@ pub fn run(_global: &GlobalArgs, command: &BenchCommand, output: Output) -> Comm
 }
 
 fn row(result: &Measurement) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), shown);
     vec![
         result.case.clone(),
         number(Some(result.value)),
@@ -96,6 +110,15 @@ fn row(result: &Measurement) -> Vec<String> {
         number(result.peer_value),
         number(result.ratio),
     ]
+}
+
+/// Two decimals, and for what is below 0.1 three digits that count.
+fn shown(value: f64) -> String {
+    if value == 0.0 || value.abs() >= 0.1 {
+        return format!("{value:.2}");
+    }
+    let decimals = 2 - value.abs().log10().floor() as i32;
+    if decimals > 6 { format!("{value:.2e}") } else { format!("{value:.0$}", decimals as usize) }
 }
 
 fn machine() -> Machine {

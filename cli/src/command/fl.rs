@@ -6,6 +6,7 @@ mod join;
 mod round;
 mod serve;
 mod show;
+mod simulate;
 mod status;
 
 use clap::Subcommand;
@@ -30,6 +31,8 @@ pub enum FlCommand {
     Status(status::StatusArgs),
     /// Explain a finished round
     Show(show::ShowArgs),
+    /// Run a round with all its participants in this process, from a seed
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command.
@@ -44,5 +47,6 @@ pub fn run(global: &GlobalArgs, command: &FlCommand, output: Output) -> CommandR
         FlCommand::Round(command) => round::run(global, command, output),
         FlCommand::Status(args) => status::run(global, args, output),
         FlCommand::Show(args) => show::run(global, args, output),
+        FlCommand::Simulate(args) => simulate::run(global, args, output),
     }
 }
