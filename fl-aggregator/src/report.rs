@@ -39,7 +39,8 @@ pub fn values(record: &RoundRecord) -> BTreeMap<String, f64> {
         all.insert("round/update_norm".to_owned(), (squares / used().count() as f64).sqrt());
         all.insert("round/weight".to_owned(), used().map(|cohort| cohort.weight).sum());
     }
-    all.insert("round/survivors".to_owned(), used().map(|cohort| f64::from(cohort.survivors)).sum());
+    let survivors: u32 = used().map(|cohort| cohort.survivors).sum();
+    all.insert("round/survivors".to_owned(), f64::from(survivors));
     all.insert("round/seconds".to_owned(), record.took_ms as f64 / 1000.0);
     if let Some(spent) = &record.spent {
         all.insert("privacy/epsilon".to_owned(), spent.epsilon);

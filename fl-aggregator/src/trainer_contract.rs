@@ -202,6 +202,9 @@ pub fn read_result(stdout: &str, model: &Hash, weight_cap: u32) -> Result<Result
     if line.len() > MOST_LINE_BYTES {
         return Err(ContractError::LongLine { got: line.len() });
     }
+    if !line.starts_with('{') {
+        return Err(ContractError::Line { why: format!("got {:?}", line.chars().take(80).collect::<String>()) });
+    }
     let mut result: ResultLine =
         serde_json::from_str(line).map_err(|error| ContractError::Line { why: error.to_string() })?;
     if result.weight == 0 {

@@ -72,7 +72,9 @@ fn medians_and_trimmed_means_are_those_of_the_definition() {
 
 #[test]
 fn a_mean_beyond_the_norm_is_scaled_back() {
-    assert_eq!(scaled_back(&[3.0, -4.0], 1.0), [0.6000000000000001, -0.8]);
+    assert!(
+        scaled_back(&[3.0, -4.0], 1.0).iter().zip([0.6, -0.8]).all(|(got, expected)| (got - expected).abs() < 1e-12)
+    );
     assert_eq!(scaled_back(&[3.0, -4.0], 5.0), [3.0, -4.0]);
     assert!(scaled_back(&[1e300, 1e300], 1.0).iter().all(|value| value.is_finite()));
 }

@@ -133,18 +133,18 @@ impl TaskServer {
                     self.setup.plan.encoding(entries, self.at.clip, &round_id)?
                 }
             };
-            configs.push(self.configuration(cohort, calls.len() as u16, call, start, &encoding, round_id, round.kind));
+            let config = self.configuration(cohort, call, start, &encoding, round_id, round.kind);
+            configs.push(RoundConfig { cohorts: calls.len() as u16, ..config });
             let (track, name) = (call.track, call.name.clone());
             round.cohorts.insert(cohort, Cohort { track, name, encoding, record: None, mean: None });
         }
         Ok(configs)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a configuration is made of this many things, in one place")]
+    /// The configuration as that of a round's only cohort.
     fn configuration(
         &self,
         cohort: u16,
-        cohorts: u16,
         call: &Call,
         start: &RoundStart,
         encoding: &EncodingPlan,
@@ -167,7 +167,7 @@ impl TaskServer {
             task: self.setup.task,
             round: self.at.round,
             cohort,
-            cohorts,
+            cohorts: 1,
             round_id,
             roster_version: start.roster.0,
             roster_hash: start.roster.1,

@@ -6,7 +6,7 @@ use crate::round_plan::RoundPlan;
 use neuro_privacy::NoiseRng;
 use neuro_secagg::sum::Accumulator;
 
-const PLAIN: &str = "task = \"t\"\n[model]\nweights = \"w\"\n[rounds]\ncount = 2\n[update]\nrange = 10\n";
+const PLAIN: &str = "task = \"t\"\n[model]\nweights = \"w\"\n[rounds]\ncount = 2\n[update]\nrange = 7.999755859375\n";
 
 fn setup(text: &str) -> TaskSetup {
     TaskSetup { task: Hash::of(b"task"), plan: RoundPlan::parse(text).unwrap(), population: 1000 }
