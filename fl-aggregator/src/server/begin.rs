@@ -199,8 +199,7 @@ impl TaskServer {
         let worst = round.cohorts.values().zip(configs).filter_map(|(cohort, config)| {
             // The smallest cohort shares its noise among the fewest: the coarsest sampler and the greatest distance.
             let n = config.least_members;
-            let corrupt = config.tolerated_corrupt(n.into()) as u16;
-            let honest = n.saturating_sub(config.tolerated_dropout(n)).saturating_sub(corrupt).max(1);
+            let honest = config.demand(n, n.into()).honest_at_least().max(1);
             let event = cohort.encoding.release(config.most_members, honest).ok()??;
             self.ledger.after(&event).ok()?.map(|spent| spent.epsilon)
         });
