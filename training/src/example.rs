@@ -10,7 +10,7 @@ pub struct Example {
     /// The first token that is to be predicted; at least 1, since nothing comes before token 0.
     pub learn_from: usize,
     /// Where its rows belong, for [`Objective::routing`](crate::Objective::routing); none where it does not matter.
-    pub wish: Option<Wish>,
+    pub wishes: Vec<Wish>,
 }
 
 /// Experts that the rows of an example belong to.
@@ -39,7 +39,7 @@ pub struct Batch {
     /// Places in `ids` whose next token is learnt, ascending, and that token.
     pub(crate) asked: Vec<(usize, u32)>,
     /// Of every example, where its rows belong.
-    pub(crate) wishes: Vec<Option<Wish>>,
+    pub(crate) wishes: Vec<Vec<Wish>>,
 }
 
 /// Where a trainer gets its examples from.
@@ -61,7 +61,7 @@ impl Batch {
     /// A token outside `vocabulary`; no token to learn.
     pub fn new(examples: &[Example], vocabulary: usize) -> Result<Self, TrainError> {
         let length = examples.iter().map(|example| example.ids.len()).max().unwrap_or_default();
-        let wishes = examples.iter().map(|example| example.wish.clone()).collect();
+        let wishes = examples.iter().map(|example| example.wishes.clone()).collect();
         let (ids, live, asked) = (Vec::new(), Vec::new(), Vec::new());
         let mut batch = Self { rows: examples.len(), length, ids, live, asked, wishes };
         for example in examples {

@@ -205,13 +205,13 @@ impl Chat {
         Ok(self.tokenizer.encode(&format!("<s>user: {question}</s><s>assistant: "), false)?)
     }
 
-    /// Question and answer; the answer and its end mark carry loss. `wish` says where its rows belong.
-    pub fn example(&self, item: &Item, wish: Option<Wish>) -> anyhow::Result<Example> {
+    /// Question and answer; the answer and its end mark carry loss. `wishes` say where its rows belong.
+    pub fn example(&self, item: &Item, wishes: Vec<Wish>) -> anyhow::Result<Example> {
         let mut ids = self.prompt(&item.question)?;
         let learn_from = ids.len();
         ids.extend(self.answer(&item.answer)?);
         ids.push(self.end);
-        Ok(Example { ids, learn_from, wish })
+        Ok(Example { ids, learn_from, wishes })
     }
 
     /// An answer's tokens, without the end mark.

@@ -44,7 +44,8 @@ pub fn mark(
     let (lexicon, chat) = texts;
     let (mut right, mut loss) = (0, 0.0);
     for items in questions(lexicon, skill, each).chunks(TOGETHER) {
-        let examples: Vec<_> = items.iter().map(|item| chat.example(item, None)).collect::<anyhow::Result<_>>()?;
+        let examples: Vec<_> =
+            items.iter().map(|item| chat.example(item, Vec::new())).collect::<anyhow::Result<_>>()?;
         let evaluation = model.evaluate(&examples)?;
         loss += evaluation.loss * items.len() as f32 / each as f32;
         for (item, exact) in items.iter().zip(evaluation.exact) {

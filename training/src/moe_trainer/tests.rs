@@ -55,9 +55,9 @@ fn every_choice_learns() {
 #[test]
 fn a_router_row_learns_where_its_rows_belong() {
     let objective = Objective { routing: 1.0, ..Objective::default() };
-    let plan = TrainPlan { objective: objective.clone(), ..sgd(12) };
-    let wish = || Some(Wish { experts: vec![1], from: 0, weight: 1.0 });
-    let texts = move || texts().into_iter().map(|text| Example { wish: wish(), ..text }).collect::<Vec<_>>();
+    let plan = TrainPlan { objective, ..sgd(12) };
+    let wishes = || vec![Wish { experts: vec![1], from: 0, weight: 1.0 }];
+    let texts = move || texts().into_iter().map(|text| Example { wishes: wishes(), ..text }).collect::<Vec<_>>();
     let (mut trainer, global) = trainer(&TrainedTensors::RouterRows(vec![1]), plan);
     trainer.examples = Box::new(move |_| texts());
     let trained = trainer.train(&global, &LocalRule::Plain, LONG).unwrap();

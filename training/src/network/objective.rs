@@ -40,28 +40,33 @@ impl Objective {
     }
 }
 
-/// Mean over rows and layers of `−ln Σ p(experts)`, each row as often as its wish counts.
+/// Mean over rows and layers of `−ln Σ p(experts)`, summed over the row's wishes, each as often as it counts.
 fn misrouted(routed: &[Routed], batch: &Batch) -> Option<Tensor<1>> {
-    let layers = routed.iter().map(|layer| {
-        let (experts, device) = (layer.counts.len(), layer.probabilities.device());
-        let wishes: Vec<Option<&Wish>> = layer.places.iter().map(|place| wish(batch, *place)).collect();
-        let wanted = |wish: &Option<&Wish>, expert: usize| {
-            f32::from(wish.is_none_or(|wish| wish.experts.contains(&(expert as u16))))
-        };
-        let wanted: Vec<f32> =
-            wishes.iter().flat_map(|wish| (0..experts).map(move |expert| wanted(wish, expert))).collect();
-        let weights: Vec<f32> = wishes.iter().map(|wish| wish.map_or(0.0, |wish| wish.weight)).collect();
-        let tensor = |values, width| Tensor::from_data(TensorData::new(values, [wishes.len(), width]), &device);
-        let own = (layer.probabilities.clone() * tensor(wanted, experts)).sum_dim(1);
-        (own.add_scalar(LEAST_PROBABILITY).log() * tensor(weights, 1)).mean().neg()
-    });
-    let sum = layers.reduce(|sum, layer| sum + layer)?;
+    let most = batch.wishes.iter().map(Vec::len).max()?;
+    let terms = routed.iter().flat_map(|layer| (0..most).map(move |number| missed(layer, batch, number)));
+    let sum = terms.reduce(|sum, term| sum + term)?;
     Some(sum.div_scalar(routed.len() as f32))
 }
 
-/// Where the row at `place` belongs, if anyone cares.
-fn wish(batch: &Batch, place: usize) -> Option<&Wish> {
-    batch.wishes[place / batch.length].as_ref().filter(|wish| place % batch.length >= wish.from)
+/// One layer's mean over rows for wish `number` of each row's example.
+fn missed(layer: &Routed, batch: &Batch, number: usize) -> Tensor<1> {
+    let (experts, device) = (layer.counts.len(), layer.probabilities.device());
+    let wishes: Vec<Option<&Wish>> = layer.places.iter().map(|place| wish(batch, *place, number)).collect();
+    let wanted = |wish: &Option<&Wish>, expert: usize| {
+        // The configuration keeps experts below 2^16.
+        f32::from(wish.is_none_or(|wish| wish.experts.contains(&(expert as u16))))
+    };
+    let mask: Vec<f32> = wishes.iter().flat_map(|wish| (0..experts).map(move |expert| wanted(wish, expert))).collect();
+    let weights: Vec<f32> = wishes.iter().map(|wish| wish.map_or(0.0, |wish| wish.weight)).collect();
+    let tensor = |values, width| Tensor::from_data(TensorData::new(values, [wishes.len(), width]), &device);
+    let own = (layer.probabilities.clone() * tensor(mask, experts)).sum_dim(1);
+    (own.add_scalar(LEAST_PROBABILITY).log() * tensor(weights, 1)).mean().neg()
+}
+
+/// Where the row at `place` belongs by wish `number` of its example, if there is one.
+fn wish(batch: &Batch, place: usize, number: usize) -> Option<&Wish> {
+    let wishes = &batch.wishes[place / batch.length];
+    wishes.get(number).filter(|wish| place % batch.length >= wish.from)
 }
 
 /// Keeps the logarithm of a vanishing probability finite.

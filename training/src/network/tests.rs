@@ -43,7 +43,7 @@ fn logits_are_those_of_transformers_on_every_family() {
 /// Texts whose rows belong to `experts`.
 fn wanting(experts: &[u16]) -> Vec<Example> {
     let wish = Wish { experts: experts.to_vec(), from: 1, weight: 1.0 };
-    texts().into_iter().map(|text| Example { wish: Some(wish.clone()), ..text }).collect()
+    texts().into_iter().map(|text| Example { wishes: vec![wish.clone()], ..text }).collect()
 }
 
 /// For every element of every tensor: the slope that burn gives against `(f(x + h) − f(x − h)) / 2h`.
@@ -105,6 +105,21 @@ fn a_wish_for_experts_is_counted_over_rows_and_layers() {
     assert!(extra(&wanting(&[0, 1, 2])).abs() < 1e-5, "every expert will do");
     let [one, two] = [extra(&wanting(&[1])), extra(&wanting(&[1, 2]))];
     assert!(one > two + 0.05 && two > 0.05, "{one} {two}");
+}
+
+#[test]
+fn wishes_add_up_and_rows_before_the_first_do_not_count() {
+    let objective = Objective { routing: 1.0, ..Objective::default() };
+    let loss = |wishes: &[Wish]| {
+        let texts: Vec<Example> = texts().into_iter().map(|text| Example { wishes: wishes.to_vec(), ..text }).collect();
+        tiny().loss(&BTreeMap::new(), &Batch::new(&texts, 11).unwrap(), &objective).unwrap()
+    };
+    let wish = |experts: &[u16], from, weight| Wish { experts: experts.to_vec(), from, weight };
+    let (none, one, two) = (loss(&[]), loss(&[wish(&[1], 0, 1.0)]), loss(&[wish(&[1, 2], 0, 3.0)]));
+    let both = loss(&[wish(&[1], 0, 1.0), wish(&[1, 2], 0, 3.0)]);
+    assert!((both - none - (one - none) - (two - none)).abs() < 1e-4, "{none} {one} {two} {both}");
+    assert!((loss(&[wish(&[1], 0, 2.0)]) - none - 2.0 * (one - none)).abs() < 1e-4);
+    assert!((loss(&[wish(&[1], 6, 1.0)]) - none).abs() < 1e-6, "no text is so long");
 }
 
 #[test]
