@@ -113,7 +113,12 @@ impl Part {
         self.progress = Progress::UnderWay;
         let (work, stop) = (around.work.clone(), self.stop.clone());
         tokio::spawn(async move {
-            let outcome = Outcome::Trained(training.run(stop).await);
+            let folder = training.folder.clone();
+            let outcome = Outcome::Trained(training.run(stop.clone()).await);
+            if stop.is_cancelled() {
+                // The part is over and its files were wiped while the trainer still wrote.
+                drop(fs::remove_dir_all(folder));
+            }
             drop(work.send(Work { round, cohort, outcome }).await);
         });
         Ok(())
@@ -216,7 +221,10 @@ impl Part {
                 }
                 PartEffect::Upload { payload } => self.upload(payload, around, line)?,
                 PartEffect::Charge(Release { round, cohort, .. }) => around.past.charge(round, cohort, unix_now())?,
-                PartEffect::Wipe => self.store.wipe()?,
+                PartEffect::Wipe => {
+                    self.stop.cancel();
+                    self.store.wipe()?;
+                }
                 PartEffect::End(end) => notes.push(Note::Ended(end)),
             }
         }

@@ -99,14 +99,15 @@ impl RecordStore {
         }
     }
 
-    /// Deletes everything of the cohort but the fact that it was.
+    /// Deletes everything of the cohort but the fact that it was. A trainer that is just being stopped may still write
+    /// into its folder, which holds no secrets of the round: who runs it removes what is left.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn wipe(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+            if path.is_dir() { drop(fs::remove_dir_all(&path)) } else { fs::remove_file(&path)? }
         }
         File::open(&self.folder)?.sync_all()
     }
