@@ -28,7 +28,8 @@ fn main() -> anyhow::Result<()> {
     let record = Record::new(SEED, curves);
     let text = record.text();
     fs::create_dir_all(&folder)?;
-    for (name, content) in [("curves.csv", record.csv()), ("curves.json", record.json()?), ("curves.txt", text.clone())] {
+    for (name, content) in [("curves.csv", record.csv()), ("curves.json", record.json()?), ("curves.txt", text.clone())]
+    {
         let path = folder.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -33,7 +33,9 @@ pub fn split(examples: &[Example], participants: usize, alpha: f64, seed: u64) -
 
 fn fill_up(held: &mut [Vec<Example>]) {
     while let Some(poor) = (0..held.len()).find(|&who| held[who].len() < LEAST_EXAMPLES) {
-        let Some(rich) = (0..held.len()).max_by_key(|&who| held[who].len()).filter(|&rich| rich != poor) else { return };
+        let Some(rich) = (0..held.len()).max_by_key(|&who| held[who].len()).filter(|&rich| rich != poor) else {
+            return;
+        };
         let Some(example) = held[rich].pop() else { return };
         held[poor].push(example);
     }

@@ -68,8 +68,7 @@ impl CohortSeeds {
         let secrets: Vec<(KeyPair, Scalar)> = (0..members).map(drawn).collect();
         let id = |i: usize| NodeId(draw::secret("node", seed, i as u64));
         let own = secrets.iter().enumerate().map(|(i, (_, own))| context.own(own, id(i))).collect();
-        let agreed =
-            |i: usize, j: usize| context.pair(&secrets[i].0.agree(&secrets[j].0.public()), id(i), id(j));
+        let agreed = |i: usize, j: usize| context.pair(&secrets[i].0.agree(&secrets[j].0.public()), id(i), id(j));
         let pair = (0..members).map(|i| (i + 1..members).map(|j| agreed(i, j)).collect()).collect();
         Self { own, pair }
     }

@@ -3,6 +3,8 @@
 //! It needs a python3 with numpy. Without one these tests say so and pass, unless `TRAINER_PYTHON` names the
 //! interpreter: then they must run.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use neuro_federated_digits::data::{Digits, Example};
 use neuro_federated_digits::draw;
 use neuro_federated_digits::participant::{LocalSettings, Participant, Trained};
