@@ -196,7 +196,7 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the matrices do not fit each other.
     fn expert_in_place<'a>(&self, weights: &'a ExpertWeights<'_>) -> Result<Box<dyn Expert + 'a>, EngineError> {
-        Ok(self.expert(weights)?)
+        self.expert(weights).map(|expert| -> Box<dyn Expert + 'a> { expert })
     }
 }
 
