@@ -111,7 +111,7 @@ pub fn trainer(number: usize) -> String {
 
 /// The plain sum of these participants' vectors, as the aggregator's history names it: Σw·v, then Σw.
 pub fn plain_sum(numbers: &[usize]) -> String {
-    let mut sum = vec![0_i64; ENTRIES + 1];
+    let mut sum = [0_i64; ENTRIES + 1];
     for &number in numbers {
         for (entry, unit) in units(number).into_iter().enumerate() {
             sum[entry] += weight(number) * unit;

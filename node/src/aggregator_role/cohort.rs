@@ -26,7 +26,7 @@ use neuro_secagg::messages::EndReason;
 use neuro_secagg::packing::Modulus;
 use neuro_secagg::roster::Registry;
 
-pub use folder::CohortFolder;
+pub use folder::{CohortFolder, KeptConfig};
 pub use handle::{CohortHandle, CohortState, Posted};
 
 use super::journal::JournalFile;

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cohort::{Cohort, CohortEnd, CohortError, CohortFolder, CohortHandle, CohortParts};
+use super::cohort::{Cohort, CohortEnd, CohortError, CohortFolder, CohortHandle, CohortParts, KeptConfig};
 use super::history::EndedRound;
 use super::reason;
 use super::shared::{Shared, StartRequest};
@@ -181,7 +181,7 @@ impl Rounds {
             return Ok(None);
         }
         let folder = CohortFolder::open(&self.folder, number, 0)?;
-        let Some((began, random, config)) = folder.config()? else { return Ok(None) };
+        let Some(KeptConfig { began, random, config }) = folder.config()? else { return Ok(None) };
         let pin =
             Pin { owner: self.shared.roster.identity().owner, task: self.shared.roster.identity().id(), newest: None };
         let roster = SignedRoster::decode(&fs::read(folder.roster())?)?;
@@ -262,12 +262,12 @@ impl Rounds {
     }
 
     /// What the task's server hears of the cohort. After the certificate members may have answered: they are charged.
-    fn outcome(&self, round: &Running, end: &CohortEnd, members: u16) -> Result<CohortSum, TaskInput> {
+    fn outcome(&self, round: &Running, end: &CohortEnd, members: u16) -> TaskInput {
         let config = round.handle.config.config();
         let (number, cohort) = (config.round, config.cohort);
         let honest_at_least = config.demand(members, round.roster.rostered(&config.batches)).honest_at_least();
         match &end.sum {
-            Some(sum) => Ok(CohortSum {
+            Some(sum) => TaskInput::CohortDone(CohortSum {
                 round: number,
                 cohort,
                 sum: sum.values.clone(),
@@ -278,7 +278,7 @@ impl Rounds {
             None => {
                 let answered = matches!(end.reason, EndReason::TooFewAnswered(_) | EndReason::BadDealer { .. });
                 let charged = if answered { end.survivors.clone() } else { Vec::new() };
-                Err(TaskInput::CohortFailed { round: number, cohort, reason: reason::words(&end.reason), charged })
+                TaskInput::CohortFailed { round: number, cohort, reason: reason::words(&end.reason), charged }
             }
         }
     }

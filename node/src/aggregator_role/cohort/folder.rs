@@ -14,6 +14,17 @@ pub struct CohortFolder {
     path: PathBuf,
 }
 
+/// What a round began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptConfig {
+    /// When.
+    pub began: UnixMillis,
+    /// The random bytes that the task's server was given.
+    pub random: [u8; 32],
+    /// The signed configuration.
+    pub config: Vec<u8>,
+}
+
 impl CohortFolder {
     /// The folder of `cohort` of `round`; made where it is missing.
     ///
@@ -70,12 +81,13 @@ impl CohortFolder {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn config(&self) -> io::Result<Option<(UnixMillis, [u8; 32], Vec<u8>)>> {
+    pub fn config(&self) -> io::Result<Option<KeptConfig>> {
         match fs::read(self.path.join("config")) {
             Ok(bytes) => {
                 let (began, config) = bytes.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
                 let (random, config) = config.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-                Ok(Some((UnixMillis(u64::from_le_bytes(*began)), *random, config.to_vec())))
+                let began = UnixMillis(u64::from_le_bytes(*began));
+                Ok(Some(KeptConfig { began, random: *random, config: config.to_vec() }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

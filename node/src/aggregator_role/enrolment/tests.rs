@@ -1,6 +1,6 @@
 //! Listing, inviting, revoking, and two processes on one roster.
 
-use neuro_protocol::federated::Invitation;
+use neuro_protocol::federated::{Invitation, InvitationError};
 
 use super::*;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use neuro_fl_aggregator::checkpoint::{Checkpoint, RoundRecord};
 use neuro_fl_aggregator::ledger::{Ledger, LedgerLine};
-use neuro_fl_aggregator::server::{CohortSum, RoundStart, TaskEnd};
+use neuro_fl_aggregator::server::{RoundStart, TaskEnd};
 use neuro_fl_aggregator::task::TaskSetup;
 use neuro_fl_aggregator::{BatchInfo, Layout, TaskEffect, TaskInput, TaskServer};
 use neuro_primitives::{Hash, NodeKey, UnixMillis};
@@ -71,11 +71,11 @@ impl Task<'_> {
         roster: &Roster,
         random: [u8; 32],
         began: UnixMillis,
-        outcome: Result<CohortSum, TaskInput>,
+        outcome: TaskInput,
     ) -> Result<Used, RoundError> {
         let mut server = self.server()?;
         server.step(clock::now(), TaskInput::Begin(self.start(roster, random, began)));
-        let effects = server.step(clock::now(), outcome.map_or_else(|failed| failed, TaskInput::CohortDone));
+        let effects = server.step(clock::now(), outcome);
         let mut used = Used::default();
         for effect in effects {
             match effect {
