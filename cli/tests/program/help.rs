@@ -22,6 +22,8 @@ fn every_command_explains_itself() {
         "dashboard",
         "bench",
         "bench decode",
+        "bench secagg",
+        "fl simulate",
         "completions",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
