@@ -29,6 +29,8 @@ fn every_command_explains_itself() {
         "fl show",
         "bench",
         "bench decode",
+        "bench secagg",
+        "fl simulate",
         "completions",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
