@@ -1,7 +1,7 @@
 //! What a model says of examples.
 
 use crate::TrainError;
-use crate::fixture::{texts, tiny};
+use crate::tests::{texts, tiny};
 
 #[test]
 fn a_token_outside_the_vocabulary_is_refused() {

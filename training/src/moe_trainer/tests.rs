@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use neuro_primitives::ExpertId;
 
 use super::*;
-use crate::fixture::{same_bits, texts, tiny};
+use crate::tests::{same_bits, texts, tiny};
 use crate::low_rank::LowRank;
 use crate::{Example, Wish};
 
