@@ -18,14 +18,14 @@
 mod choice;
 mod error;
 mod example;
-#[cfg(test)]
-mod fixture;
 mod growth;
 mod low_rank;
 mod model;
 mod moe_trainer;
 mod network;
 mod optimiser;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod weights;
 

@@ -30,6 +30,9 @@ pub struct Evaluation {
     /// For every example, whether the likeliest token is the right one wherever one is learnt: greedy decoding from
     /// the tokens before would give these very tokens.
     pub exact: Vec<bool>,
+    /// For every layer, how many rows went to each expert: `[layers][experts]`. The last layer computes only rows whose
+    /// next token is learnt.
+    pub routed: Vec<Vec<u32>>,
 }
 
 impl MoeModel {
@@ -44,7 +47,7 @@ impl MoeModel {
         let low_rank_scale = low_rank.map_or(0.0, LowRank::scale);
         let (config, weights, constants) = (Arc::new(config), Arc::new(weights), Arc::new(constants));
         let model = Self { config, weights, constants, low_rank_scale, device };
-        Network::new(&model.config, &model.binding(BTreeMap::new()), &model.device)?;
+        model.network()?;
         Ok(model)
     }
 
@@ -80,7 +83,8 @@ impl MoeModel {
             ..Example::default()
         };
         let examples: Vec<Example> = prompts.iter().map(asking).collect();
-        self.logits(&Batch::new(&examples, self.config.vocab_size)?)
+        let batch = Batch::new(&examples, self.config.vocab_size)?;
+        Ok(network::numbers(self.network()?.forward(&batch).logits))
     }
 
     /// How well the model predicts `examples`.
@@ -89,20 +93,20 @@ impl MoeModel {
     /// A token outside the vocabulary, or nothing to predict.
     pub fn evaluate(&self, examples: &[Example]) -> Result<Evaluation, TrainError> {
         let batch = Batch::new(examples, self.config.vocab_size)?;
-        let logits = self.logits(&batch)?;
+        let pass = self.network()?.forward(&batch);
+        let routed = pass.routed.into_iter().map(|layer| layer.counts).collect();
+        let logits = network::numbers(pass.logits);
         let mut exact = vec![true; examples.len()];
         let mut sum = 0.0_f64;
         for ((place, token), row) in batch.asked.iter().zip(logits.chunks_exact(self.config.vocab_size)) {
             exact[place / batch.length] &= likeliest(row) == *token as usize;
             sum += cross_entropy(row, *token as usize);
         }
-        Ok(Evaluation { loss: (sum / batch.asked.len() as f64) as f32, exact })
+        Ok(Evaluation { loss: (sum / batch.asked.len() as f64) as f32, exact, routed })
     }
 
-    /// `[asked, vocabulary]`.
-    fn logits(&self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
-        let network = Network::new(&self.config, &self.binding(BTreeMap::new()), &self.device)?;
-        Ok(network::numbers(network.forward(batch).logits))
+    fn network(&self) -> Result<Network<'_>, ModelError> {
+        Network::new(&self.config, &self.binding(BTreeMap::new()), &self.device)
     }
 
     /// The loss of `batch`, and the gradients of the tensors in `trained`, of which absent ones are zero.

@@ -7,8 +7,8 @@
 //!
 //! The base knows eight skills. It gets one new expert a layer for each new skill (Branch-Train-MiX, FlexOlmo). First
 //! all participants, holders of the old skills among them, settle which rows go where. Then eight participants who
-//! hold questions of `sort` alone train its expert, and eight others, who hold `reverse`, theirs. A short round of the
-//! routers over all participants comes last. Only the new experts and
+//! hold questions of `sort` alone train its expert, and eight others, who hold `reverse`, theirs. All participants then
+//! train the two experts together for a while, as Branch-Train-MiX does, and a short round of the routers comes last. Only the new experts and
 //! the new rows of the routers are ever trained, so the old experts keep their bits. Central training has the same
 //! base, tensors, examples and steps; a step of it sees at once what all participants see in their step of that number.
 #![allow(clippy::print_stdout, reason = "a program that reports as it goes")]
@@ -121,7 +121,7 @@ enum Run {
     Central,
 }
 
-/// The routers, both skills, and the routers again.
+/// The routers, both skills apart, both together, and the routers again.
 fn run(setting: &Setting, run: Run, curves: &mut Curves) -> anyhow::Result<MoeModel> {
     let everyone = || {
         let new = NEW.iter().flat_map(|skill| Holder::of(skill, plan::HOLDERS_OF_NEW));
@@ -139,7 +139,9 @@ fn run(setting: &Setting, run: Run, curves: &mut Curves) -> anyhow::Result<MoeMo
         let parts = TrainedParts::of(taught.config(), taught.weights(), &choice)?;
         model = setting.with(&model, &parts, &Flat(parts.read(taught.weights())?))?;
     }
-    cohort(setting, run, &model, ("router", &rows), everyone(), Phase::ROUTER, curves)
+    let choice = plan::mixing_choice(setting.grown.config().layers);
+    let mixed = cohort(setting, run, &model, ("mixing", &choice), everyone(), Phase::MIXING, curves)?;
+    cohort(setting, run, &mixed, ("router", &rows), everyone(), Phase::ROUTER, curves)
 }
 
 /// All rounds of one cohort, from `model`, or what they gave when they were run before.

@@ -4,7 +4,7 @@ use neuro_primitives::ExpertId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{same_bits, tiny};
+use crate::tests::{same_bits, tiny};
 
 fn parts(choice: &TrainedTensors) -> Result<TrainedParts, ModelError> {
     let model = tiny();

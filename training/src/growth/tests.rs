@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::MoeModel;
-use crate::fixture::{TINY, same_bits, tiny};
+use crate::tests::{TINY, same_bits, tiny};
 
 fn grown(copies: &[u16]) -> (ModelConfig, Weights) {
     let (config, weights) = with_more_experts(TINY.as_bytes(), tiny().weights(), copies).unwrap();

@@ -1,7 +1,7 @@
 //! Adapters beside and inside their projections.
 
 use super::*;
-use crate::fixture::{same_bits, texts, tiny};
+use crate::tests::{same_bits, texts, tiny};
 use crate::{Batch, MoeModel};
 
 fn adapters() -> LowRank {

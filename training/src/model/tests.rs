@@ -1,7 +1,7 @@
 //! What a model says of examples.
 
 use crate::TrainError;
-use crate::fixture::{texts, tiny};
+use crate::tests::{texts, tiny};
 
 #[test]
 fn a_token_outside_the_vocabulary_is_refused() {
@@ -19,4 +19,6 @@ fn the_loss_of_several_examples_is_the_mean_over_their_tokens() {
     let mean = (4.0 * apart[0] + 2.0 * apart[1] + 2.0 * apart[2]) / 8.0;
     assert!((together.loss - mean).abs() < 1e-4, "{} {mean}", together.loss);
     assert_eq!(together.exact.len(), 3);
+    // 14 tokens in the first layer, the 8 that are asked for in the last, two experts each.
+    assert_eq!(together.routed.iter().map(|layer| layer.iter().sum::<u32>()).collect::<Vec<_>>(), [28, 16]);
 }

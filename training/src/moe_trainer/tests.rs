@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use neuro_primitives::ExpertId;
 
 use super::*;
-use crate::fixture::{same_bits, texts, tiny};
 use crate::low_rank::LowRank;
+use crate::tests::{same_bits, texts, tiny};
 use crate::{Example, Wish};
 
 const LONG: Duration = Duration::from_secs(3600);

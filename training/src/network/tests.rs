@@ -7,7 +7,7 @@ use neuro_model::{Checkpoint, ModelConfig};
 use serde_json::Value;
 
 use super::*;
-use crate::fixture::{TINY, texts, tiny, tiny_weights};
+use crate::tests::{TINY, texts, tiny, tiny_weights};
 use crate::{Example, Matrix, MoeModel, Wish};
 
 /// Largest difference of a logit from `transformers` in f32.

@@ -3,7 +3,7 @@
 use neuro_model::Checkpoint;
 
 use super::*;
-use crate::fixture::{TINY, tiny};
+use crate::tests::{TINY, tiny};
 
 fn written(weights: &Weights) -> (tempfile::TempDir, Result<Checkpoint, neuro_model::CheckpointError>) {
     let folder = tempfile::tempdir().unwrap();
