@@ -1,5 +1,7 @@
 //! Whole rounds: the sum is the plain sum, or the round ends with a reason; and the same seed gives the same bytes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use neuro_secagg::masks::Generator;
 use neuro_simulation::{Commitments, Losses, Restarts, Simulation, SimulationPlan, SimulationReport};
 use proptest::prelude::*;
