@@ -179,7 +179,7 @@ impl Cohort {
                 to.into_iter().for_each(|node| self.send(node, Body::Announcement(bytes.to_vec())));
             }
             Effect::Tell { to, bytes } => self.send(to, Body::Announcement(bytes)),
-            Effect::OpenUpload { of, payload, bytes } => self.uploads.expect(of, payload, bytes),
+            Effect::OpenUpload { of, payload, bytes } => self.uploads.await_payload(of, payload, bytes),
             Effect::Add(node) => self.summing.add(node, &self.uploads.path(node))?,
             Effect::Subtract(node) => self.summing.subtract(node, &self.uploads.path(node))?,
             Effect::Unmask { jobs } => return self.unmask(&jobs).map(Next::Input),

@@ -55,7 +55,7 @@ impl Uploads {
     }
 
     /// Takes chunks of this payload from now on, from the byte on that is held already.
-    pub fn expect(&self, of: NodeId, payload: Hash, bytes: u64) {
+    pub fn await_payload(&self, of: NodeId, payload: Hash, bytes: u64) {
         let held = fs::metadata(self.path(of)).map_or(0, |facts| facts.len());
         // More than was stated is none of this payload.
         let held = if held <= bytes { held } else { 0 };

@@ -26,7 +26,7 @@ fn stream(bytes: &[u8], breaks: bool) -> PayloadStream {
 fn uploads() -> (tempfile::TempDir, Uploads) {
     let folder = tempfile::tempdir().unwrap();
     let uploads = Uploads::open(folder.path()).unwrap();
-    uploads.expect(node(), Hash::of(&payload()), 300_000);
+    uploads.await_payload(node(), Hash::of(&payload()), 300_000);
     (folder, uploads)
 }
 
@@ -45,7 +45,7 @@ async fn a_broken_upload_goes_on_even_in_another_process() {
     assert_eq!((reply.held_bytes, reply.complete), (100_000, false));
     drop(uploads);
     let uploads = Uploads::open(folder.path()).unwrap();
-    uploads.expect(node(), Hash::of(&payload()), 300_000);
+    uploads.await_payload(node(), Hash::of(&payload()), 300_000);
     assert_eq!(uploads.state(node()).unwrap().held, 100_000);
     let gap = uploads.receive(node(), &start(100_001), stream(&payload()[100_001..], false)).await.unwrap_err();
     assert_eq!(gap.kind, ControlErrorKind::BadRequest);
