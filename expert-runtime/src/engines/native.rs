@@ -50,6 +50,14 @@ impl Engine for NativeEngine {
         Ok(Box::new(NativeLinear { set: self.set, panels: Panels::new(weight)? }))
     }
 
+    fn check_linear(&self, weight: &Weight<'_>) -> Result<(), EngineError> {
+        panels::check(weight)
+    }
+
+    fn linear_in_place<'a>(&self, weight: &'a Weight<'_>) -> Result<Box<dyn Linear + 'a>, EngineError> {
+        Ok(Box::new(NativeLinear { set: self.set, panels: Panels::stored(weight)? }))
+    }
+
     fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         weights.check()?;
         let panels = Panels::together([&weights.gate, &weights.up, &weights.down])?;
@@ -68,12 +76,12 @@ impl Engine for NativeEngine {
     }
 }
 
-struct NativeLinear {
+struct NativeLinear<'a> {
     set: InstructionSet,
-    panels: Panels<'static>,
+    panels: Panels<'a>,
 }
 
-impl Linear for NativeLinear {
+impl Linear for NativeLinear<'_> {
     fn apply(&self, input: &Rows) -> Result<Rows, EngineError> {
         check_width(input.width(), self.panels.columns())?;
         Ok(product(self.set, &self.panels, &operand(self.set, &self.panels, input)?, None))
