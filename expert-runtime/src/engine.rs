@@ -176,23 +176,6 @@ pub trait Engine: Send + Sync {
     /// When the weight is empty, misshapen, or holds what is not a finite number.
     fn linear(&self, weight: &Weight<'_>) -> Result<Box<dyn Linear>, EngineError>;
 
-    /// Whether [`Engine::linear`] would take `weight`, at less cost where the engine can tell.
-    ///
-    /// # Errors
-    /// Those of [`Engine::linear`].
-    fn check_linear(&self, weight: &Weight<'_>) -> Result<(), EngineError> {
-        self.linear(weight).map(drop)
-    }
-
-    /// A linear layer that computes with `weight`, which [`Engine::check_linear`] has passed, where it lies: as
-    /// [`Engine::expert_in_place`] does with experts.
-    ///
-    /// # Errors
-    /// When the weight is empty or misshapen.
-    fn linear_in_place<'a>(&self, weight: &'a Weight<'_>) -> Result<Box<dyn Linear + 'a>, EngineError> {
-        self.linear(weight).map(|linear| -> Box<dyn Linear + 'a> { linear })
-    }
-
     /// An expert with `weights`.
     ///
     /// # Errors
@@ -286,12 +269,6 @@ pub enum EngineError {
         expected: Vec<usize>,
         /// The shape it has.
         got: Vec<usize>,
-    },
-    /// A weight that was to be computed with where it lies.
-    #[error("{name}: expected the weight where it was, got none")]
-    Gone {
-        /// Which weight.
-        name: String,
     },
     /// A weight's elements cannot be used.
     #[error("{name}: {source}")]

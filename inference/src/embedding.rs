@@ -3,10 +3,8 @@
 //! The table stays in its stored type and a row is converted when it is looked up: conversion to f32 is exact, and a
 //! bfloat16 vocabulary then takes half the memory.
 
-use std::sync::Arc;
-
 use neuro_expert_runtime::{BlockError, blocks};
-use neuro_model::{Checkpoint, TensorData, TensorType, names};
+use neuro_model::{TensorData, TensorType};
 use neuro_primitives::Rows;
 
 /// `[vocab, d_model]` in the checkpoint's type.
@@ -14,15 +12,7 @@ pub struct Embedding {
     tensor_type: TensorType,
     d_model: usize,
     vocab_size: usize,
-    table: Table,
-}
-
-/// Where the rows are.
-enum Table {
-    /// Here.
-    Copied(Vec<u8>),
-    /// Where they are stored.
-    Stored(Arc<Checkpoint>),
+    bytes: Vec<u8>,
 }
 
 impl Embedding {
@@ -32,23 +22,7 @@ impl Embedding {
     /// When a value is not finite.
     pub fn new(table: &TensorData<'_>, vocab_size: usize, d_model: usize) -> Result<Self, BlockError> {
         check_finite(table, d_model)?;
-        let tensor_type = table.tensor_type;
-        Ok(Self { tensor_type, d_model, vocab_size, table: Table::Copied(table.bytes.to_vec()) })
-    }
-
-    /// Leaves the table (`[vocab, d_model]`) in `checkpoint`, which it is of.
-    ///
-    /// # Errors
-    /// When a value is not finite.
-    pub fn stored(
-        checkpoint: &Arc<Checkpoint>,
-        table: &TensorData<'_>,
-        vocab_size: usize,
-        d_model: usize,
-    ) -> Result<Self, BlockError> {
-        check_finite(table, d_model)?;
-        let tensor_type = table.tensor_type;
-        Ok(Self { tensor_type, d_model, vocab_size, table: Table::Stored(Arc::clone(checkpoint)) })
+        Ok(Self { tensor_type: table.tensor_type, d_model, vocab_size, bytes: table.bytes.to_vec() })
     }
 
     /// The rows of `ids`. `[ids, d_model]`, f32. The first id outside the vocabulary is the error.
@@ -69,27 +43,17 @@ impl Embedding {
         self.vocab_size
     }
 
-    /// Bytes that the table takes in memory of its own.
+    /// Bytes that the table takes.
     #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
-        match &self.table {
-            Table::Copied(bytes) => bytes.len() as u64,
-            Table::Stored(_) => 0,
-        }
+        self.bytes.len() as u64
     }
 
     fn row(&self, id: u32) -> Option<Vec<f32>> {
         let index = usize::try_from(id).ok().filter(|index| *index < self.vocab_size)?;
-        let mapped;
-        let bytes = match &self.table {
-            Table::Copied(bytes) => bytes.as_slice(),
-            Table::Stored(checkpoint) => {
-                mapped = checkpoint.tensor(names::EMBEDDING).ok()?.bytes;
-                &mapped
-            }
-        };
-        let row_bytes = bytes.len() / self.vocab_size;
-        blocks::to_f32(self.tensor_type, bytes.get(index * row_bytes..(index + 1) * row_bytes)?).ok()
+        let row_bytes = self.bytes.len() / self.vocab_size;
+        let bytes = self.bytes.get(index * row_bytes..(index + 1) * row_bytes)?;
+        blocks::to_f32(self.tensor_type, bytes).ok()
     }
 }
 

@@ -13,7 +13,6 @@ use neuro_model::{Checkpoint, CheckpointError, TensorData, names};
 use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, Routes, Rows};
 
 use crate::error::LoadError;
-use crate::trunk::Trunk;
 use warming::Warming;
 
 mod warming;
@@ -123,8 +122,8 @@ impl LocalExperts {
         Ok(experts)
     }
 
-    /// As [`LocalExperts::open`] without a limit, checks that every expert can be used, and brings `trunk` and all of them
-    /// into memory on a thread of its own. Until it is through, calls compute with the checkpoint's bytes where they are mapped: the
+    /// As [`LocalExperts::open`] without a limit, checks that every expert can be used, and brings all of them into memory
+    /// on a thread of its own. Until it is through, calls compute with the checkpoint's bytes where they are mapped: the
     /// first answer waits for a look at the weights instead of a copy of them.
     ///
     /// # Errors
@@ -132,7 +131,6 @@ impl LocalExperts {
     pub fn start(
         checkpoint: &Arc<Checkpoint>,
         engine: Arc<dyn Engine>,
-        trunk: &Trunk,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, LoadError> {
         let Self { pool, .. } = Self::open(checkpoint, engine, None)?;
@@ -142,7 +140,7 @@ impl LocalExperts {
             progress(u64::try_from(expert_bytes * done as u128 / count).unwrap_or(u64::MAX));
         });
         checked.map_err(load_error)?;
-        let _warming = Some(Warming::start(&pool, trunk.late()));
+        let _warming = Some(Warming::start(&pool));
         Ok(Self { pool, _warming })
     }
 

@@ -1,6 +1,5 @@
 //! The trunk and its layer loop.
 
-mod late;
 mod loading;
 
 use std::sync::Arc;
@@ -8,8 +7,6 @@ use std::sync::Arc;
 use neuro_expert_runtime::Engine;
 use neuro_model::{Checkpoint, ModelConfig};
 use neuro_primitives::Rows;
-
-pub(crate) use late::LateLinear;
 
 use crate::attention::{Attention, Span};
 use crate::dense::{Dense, SharedExpert};
@@ -36,8 +33,6 @@ pub struct Trunk {
     layers: Vec<Layer>,
     lm_head: LmHead,
     resident_bytes: u64,
-    /// Layers that may still be where they are mapped.
-    late: Vec<LateLinear>,
 }
 
 /// One layer of the trunk.
@@ -78,25 +73,6 @@ impl Trunk {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, LoadError> {
         loading::Loader::new(checkpoint, engine, progress).trunk()
-    }
-
-    /// As [`Trunk::load`], but weights of a mapped file are looked at and left where they are: the first answers are
-    /// computed with them there, more slowly and with the same bits. [`crate::LocalExperts::start`] brings them into
-    /// memory. The embedding, of which a token needs one row, stays in the file.
-    ///
-    /// # Errors
-    /// As [`Trunk::load`].
-    pub fn start(
-        checkpoint: &Arc<Checkpoint>,
-        engine: Arc<dyn Engine>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Self, LoadError> {
-        loading::Loader::late(checkpoint, engine, progress).trunk()
-    }
-
-    /// Layers that may still be where they are mapped.
-    pub(crate) fn late(&self) -> &[LateLinear] {
-        &self.late
     }
 
     /// The model's configuration.

@@ -18,7 +18,7 @@ use loaded::LoadedModel;
 use neuro_expert_runtime::kernels::instruction_set::VARIABLE;
 use neuro_expert_runtime::threads::with_threads;
 use neuro_expert_runtime::{InstructionSet, Weight, default_engine};
-use neuro_inference::{ExpertLayers, LocalExperts, Trunk};
+use neuro_inference::{ExpertLayers, LocalExperts};
 use neuro_primitives::{Route, Routes, Rows};
 use scattered::Scattered;
 
@@ -124,19 +124,18 @@ fn room_for_one_expert_changes_no_bit() {
 }
 
 #[test]
-fn weights_that_are_still_on_their_way_into_memory_change_no_bit() {
+fn experts_that_are_still_on_their_way_into_memory_change_no_bit() {
     for path in FILES.iter() {
         let model = LoadedModel::open(path, default_engine());
         let expected = whole(&model);
         let in_place = LocalExperts::open(&model.checkpoint, default_engine(), None).expect("experts");
         in_place.pool().compute_in_place(true);
-        let trunk = Trunk::start(&model.checkpoint, default_engine(), &mut |_| {}).expect("a trunk");
-        let logits = trunk.forward(&mut model.cache(), &prompt(), &in_place).expect("a pass");
+        let logits = model.trunk.forward(&mut model.cache(), &prompt(), &in_place).expect("a pass");
         assert_same_bits(&expected, &logits, &path.display().to_string());
         assert!(in_place.pool().resident().is_empty(), "{}", path.display());
-        let started = LocalExperts::start(&model.checkpoint, default_engine(), &trunk, &mut |_| {}).expect("experts");
+        let started = LocalExperts::start(&model.checkpoint, default_engine(), &mut |_| {}).expect("experts");
         for _ in 0..3 {
-            let logits = trunk.forward(&mut model.cache(), &prompt(), &started).expect("a pass");
+            let logits = model.trunk.forward(&mut model.cache(), &prompt(), &started).expect("a pass");
             assert_same_bits(&expected, &logits, &path.display().to_string());
         }
     }

@@ -92,13 +92,10 @@ impl LocalCompleter {
         let (trunk_bytes, bytes_total) =
             (checkpoint.trunk_bytes(), checkpoint.trunk_bytes() + checkpoint.expert_bytes());
         let mut tell = |bytes_done| progress(LoadProgress { bytes_done, bytes_total });
-        // Without a limit the first answer need not wait until the model is in memory.
-        let at_once = options.memory_limit_bytes.is_some();
-        let load = if at_once { |c: &Arc<_>, e, p: &mut dyn FnMut(u64)| Trunk::load(c, e, p) } else { Trunk::start };
-        let trunk = Arc::new(load(&checkpoint, Arc::clone(&engine), &mut tell)?);
+        let trunk = Arc::new(Trunk::load(&checkpoint, Arc::clone(&engine), &mut tell)?);
         let mut tell_experts = |bytes| tell(trunk_bytes + bytes);
         let experts = match options.memory_limit_bytes {
-            None => LocalExperts::start(&checkpoint, engine, &trunk, &mut tell_experts)?,
+            None => LocalExperts::start(&checkpoint, engine, &mut tell_experts)?,
             limit => LocalExperts::load(&checkpoint, engine, limit, &mut tell_experts)?,
         };
         let pool = Arc::clone(experts.pool());

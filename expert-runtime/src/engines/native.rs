@@ -50,14 +50,6 @@ impl Engine for NativeEngine {
         Ok(Box::new(NativeLinear { set: self.set, panels: Panels::new(weight)? }))
     }
 
-    fn check_linear(&self, weight: &Weight<'_>) -> Result<(), EngineError> {
-        panels::check(weight)
-    }
-
-    fn linear_in_place<'a>(&self, weight: &'a Weight<'_>) -> Result<Box<dyn Linear + 'a>, EngineError> {
-        Ok(Box::new(NativeLinear { set: self.set, panels: Panels::stored(weight)? }))
-    }
-
     fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         weights.check()?;
         let panels = Panels::together([&weights.gate, &weights.up, &weights.down])?;
@@ -76,12 +68,12 @@ impl Engine for NativeEngine {
     }
 }
 
-struct NativeLinear<'a> {
+struct NativeLinear {
     set: InstructionSet,
-    panels: Panels<'a>,
+    panels: Panels<'static>,
 }
 
-impl Linear for NativeLinear<'_> {
+impl Linear for NativeLinear {
     fn apply(&self, input: &Rows) -> Result<Rows, EngineError> {
         check_width(input.width(), self.panels.columns())?;
         Ok(product(self.set, &self.panels, &operand(self.set, &self.panels, input)?, None))

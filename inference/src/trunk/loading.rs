@@ -13,7 +13,6 @@ use neuro_expert_runtime::{Engine, Linear, Weight, blocks};
 use neuro_model::names::{self, ProjectionNames};
 use neuro_model::{Checkpoint, ModelConfig, TensorData};
 
-use super::late::LateLinear;
 use super::{Layer, Trunk};
 use crate::embedding::Embedding;
 use crate::error::LoadError;
@@ -35,14 +34,6 @@ pub(super) struct Loader<'a> {
     resident_bytes: u64,
     /// Mapped bytes that were read and whose pages are still counted as this process's memory.
     mapped: Vec<&'a [u8]>,
-    /// Layers that are left where they are mapped; none if all are to be in memory at once.
-    late: Option<Late<'a>>,
-}
-
-/// What is left for later.
-struct Late<'a> {
-    checkpoint: &'a Arc<Checkpoint>,
-    layers: Vec<LateLinear>,
 }
 
 impl<'a> Loader<'a> {
@@ -56,17 +47,7 @@ impl<'a> Loader<'a> {
             bytes_done: 0,
             resident_bytes: 0,
             mapped: Vec::new(),
-            late: None,
         }
-    }
-
-    /// A loader that leaves mapped weights where they are, after a look at them.
-    pub(super) fn late(
-        checkpoint: &'a Arc<Checkpoint>,
-        engine: Arc<dyn Engine>,
-        progress: &'a mut dyn FnMut(u64),
-    ) -> Self {
-        Self { late: Some(Late { checkpoint, layers: Vec::new() }), ..Self::new(checkpoint, engine, progress) }
     }
 
     /// Reads the whole trunk.
@@ -85,19 +66,13 @@ impl<'a> Loader<'a> {
             layers,
             lm_head,
             resident_bytes: self.resident_bytes,
-            late: self.late.map(|late| late.layers).unwrap_or_default(),
         })
     }
 
     fn embedding(&mut self) -> Result<Embedding, LoadError> {
         let table = self.tensor(names::EMBEDDING)?;
-        let stored = self.late.as_ref().filter(|_| matches!(table.bytes, Cow::Borrowed(_)));
-        let embedding = match stored {
-            Some(late) => Embedding::stored(late.checkpoint, &table, self.config.vocab_size, self.config.d_model),
-            None => Embedding::new(&table, self.config.vocab_size, self.config.d_model),
-        };
-        let embedding =
-            embedding.map_err(|source| LoadError::Elements { name: names::EMBEDDING.to_owned(), source })?;
+        let embedding = Embedding::new(&table, self.config.vocab_size, self.config.d_model)
+            .map_err(|source| LoadError::Elements { name: names::EMBEDDING.to_owned(), source })?;
         self.resident_bytes += embedding.resident_bytes();
         self.release();
         Ok(embedding)
@@ -139,15 +114,7 @@ impl<'a> Loader<'a> {
 
     fn linear(&mut self, name: &str) -> Result<Box<dyn Linear>, LoadError> {
         let weight = self.weight(name)?;
-        match &mut self.late {
-            Some(late) if matches!(weight.bytes, Cow::Borrowed(_)) => {
-                let linear = LateLinear::new(late.checkpoint, &self.engine, name)?;
-                self.resident_bytes += linear.resident_bytes();
-                late.layers.push(linear.clone());
-                Ok(Box::new(linear))
-            }
-            _ => self.linear_of(&weight),
-        }
+        self.linear_of(&weight)
     }
 
     fn linear_of(&mut self, weight: &Weight<'_>) -> Result<Box<dyn Linear>, LoadError> {
@@ -185,6 +152,6 @@ impl<'a> Loader<'a> {
     }
 }
 
-pub(super) fn refused(name: &str, source: neuro_expert_runtime::EngineError) -> LoadError {
+fn refused(name: &str, source: neuro_expert_runtime::EngineError) -> LoadError {
     LoadError::Engine { name: name.to_owned(), source }
 }
