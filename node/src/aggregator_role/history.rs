@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neuro_fl_aggregator::checkpoint::Checkpoint;
+use neuro_fl_aggregator::checkpoint::{Checkpoint, CohortRecord, RoundKind, RoundRecord};
 use neuro_fl_aggregator::ledger::LedgerLine;
 use neuro_primitives::Hash;
 use serde::{Deserialize, Serialize};
@@ -40,12 +40,45 @@ pub struct EndedRound {
     pub payload_bytes: u64,
     /// Who was caught breaking the protocol, hexadecimal.
     pub blamed: Vec<String>,
+    /// The round as exports and curves have it.
+    #[serde(default)]
+    pub record: Option<RoundRecord>,
     /// Where the task stands after it.
     #[serde(default)]
     pub checkpoint: Option<Checkpoint>,
     /// What it cost.
     #[serde(default)]
     pub charges: Vec<LedgerLine>,
+}
+
+impl EndedRound {
+    /// The round as exports and curves have it; of one that never got to a sum, what is known.
+    #[must_use]
+    pub fn to_record(&self) -> RoundRecord {
+        let known = || RoundRecord {
+            round: self.number,
+            kind: RoundKind::Train,
+            began_unix_ms: self.began_unix_ms,
+            took_ms: self.took_ms,
+            strategy: String::new(),
+            cohorts: vec![CohortRecord {
+                cohort: 0,
+                name: "model".into(),
+                members: self.members,
+                survivors: self.survivors,
+                weight: self.weight as f64,
+                update_norm: 0.0,
+                failure: (!self.done).then(|| self.outcome.clone()),
+            }],
+            metrics: std::collections::BTreeMap::new(),
+            spent: None,
+            succeeded: self.done,
+        };
+        let mut record = self.record.clone().unwrap_or_else(known);
+        // The task's server is made anew to close a round; it does not know how long the round took.
+        record.took_ms = self.took_ms;
+        record
+    }
 }
 
 /// All rounds that ended, oldest first.
@@ -132,6 +165,7 @@ mod tests {
             model: Hash::of(&number.to_le_bytes()).to_string(),
             payload_bytes: 1,
             blamed: Vec::new(),
+            record: None,
             checkpoint: None,
             charges: Vec::new(),
         }

@@ -248,6 +248,7 @@ impl Rounds {
             model: used.model.unwrap_or_else(|| config.base.hash()).to_string(),
             payload_bytes: round.handle.uploads.held_bytes(),
             blamed: end.blamed.iter().map(ToString::to_string).collect(),
+            record: used.record,
             checkpoint: used.checkpoint,
             charges: used.charges,
         };

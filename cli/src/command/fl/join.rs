@@ -9,6 +9,7 @@ use neuro_node::participant_role::trainer::TrainerCommand;
 use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, RoundOffer, join_task};
 use serde_json::json;
 
+use super::built_in;
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
@@ -22,11 +23,14 @@ pub struct JoinArgs {
     #[arg(value_name = "INVITATION")]
     pub task: String,
     /// The command that trains, on this machine, with its arguments after `--`
-    #[arg(long, value_name = "CMD")]
-    pub trainer: PathBuf,
+    #[arg(long, value_name = "CMD", required_unless_present = "model", conflicts_with = "model")]
+    pub trainer: Option<PathBuf>,
     /// Arguments of the trainer
-    #[arg(last = true, value_name = "ARGS")]
+    #[arg(last = true, value_name = "ARGS", requires = "trainer")]
     pub trainer_arguments: Vec<OsString>,
+    /// Your examples and the model that the built-in trainer trains with them
+    #[command(flatten)]
+    pub built_in: built_in::BuiltInArgs,
     /// Address space that the trainer may use, in MiB; without it, no bound
     #[arg(long, value_name = "MIB")]
     pub trainer_memory: Option<u64>,
@@ -53,7 +57,7 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         data_dir: runtime::data_dir(global)?,
         task: args.task.clone(),
         name: args.name.clone(),
-        trainer: TrainerCommand { program: args.trainer.clone(), arguments: args.trainer_arguments.clone() },
+        trainer: args.trainer()?,
         trainer_memory_bytes: args.trainer_memory.map(|mebibytes| mebibytes << 20),
         floors: args.floors.clone(),
         rounds: args.rounds,
@@ -63,6 +67,16 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         let stop = runtime::stop_token(args.stop_with_parent)?;
         join_task(options, report, stop).await.map_err(failure)
     })
+}
+
+impl JoinArgs {
+    /// The command that was typed, or this program as a trainer.
+    fn trainer(&self) -> Result<TrainerCommand, Failure> {
+        match &self.trainer {
+            Some(program) => Ok(TrainerCommand { program: program.clone(), arguments: self.trainer_arguments.clone() }),
+            None => self.built_in.trainer(),
+        }
+    }
 }
 
 fn failure(error: JoinError) -> Failure {

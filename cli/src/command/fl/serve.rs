@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
+use neuro_node::aggregator_role::enrolment::EnrolError;
 use neuro_node::aggregator_role::history::EndedRound;
-use neuro_node::aggregator_role::{AggregatorEvent, AggregatorOptions, serve_aggregator};
+use neuro_node::aggregator_role::{AggregatorError, AggregatorEvent, AggregatorOptions, serve_aggregator};
 use neuro_primitives::NodeId;
 use serde_json::json;
 
 use crate::args::GlobalArgs;
-use crate::failure::CommandResult;
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, Style, bytes};
 use crate::runtime;
 
@@ -57,8 +59,23 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
     let report = Arc::new(move |event: AggregatorEvent| drop(show(&event, output)));
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(args.stop_with_parent)?;
-        Ok(serve_aggregator(options, report, stop).await?)
+        serve_aggregator(options, report, stop).await.map_err(failure)
     })
+}
+
+/// A roster has to come from the owner's machine first.
+fn failure(error: AggregatorError) -> Failure {
+    match &error {
+        AggregatorError::Roster(EnrolError::NoRoster { task_file }) => {
+            let hint = format!(
+                "send {} to the owner, who runs: neuro fl invite --task-file task.json --roster-out roster; bring the \
+                 roster back and run: neuro fl roster take roster",
+                task_file.display()
+            );
+            Failure::new(Outcome::Failed, error).hint(hint)
+        }
+        _ => error.into(),
+    }
 }
 
 fn show(event: &AggregatorEvent, output: Output) -> CommandResult {

@@ -1,0 +1,27 @@
+//! In the place of the trainer, where the program was built without the feature `training`.
+
+use std::path::Path;
+
+use crate::exit_code::Outcome;
+use crate::failure::Failure;
+
+/// Always refuses.
+///
+/// # Errors
+/// Always.
+pub fn check(_model: &Path, _examples: &Path, _held_out: Option<&Path>) -> Result<(), Failure> {
+    Err(missing())
+}
+
+/// Always refuses.
+///
+/// # Errors
+/// Always.
+pub fn take_part(_: &Path, _model: &Path, _examples: &Path, _held_out: Option<&Path>) -> Result<String, Failure> {
+    Err(missing())
+}
+
+fn missing() -> Failure {
+    Failure::message(Outcome::Usage, "this program was built without its trainer (the cargo feature `training`)")
+        .hint("name a trainer of your own with --trainer CMD")
+}
