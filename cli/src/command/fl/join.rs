@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use neuro_node::participant_role::trainer::TrainerCommand;
-use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, RoundOffer, join_task};
+use neuro_node::participant_role::{JoinError, JoinOptions, Noise, ParticipantEvent, RoundOffer, join_task};
 use serde_json::json;
 
 use super::built_in;
@@ -132,7 +132,7 @@ fn show(event: &ParticipantEvent, output: Output) -> CommandResult {
 fn show_offer(offer: &RoundOffer, output: Output) -> CommandResult {
     output.line(format!(
         "round {}: {} of {} to {} members; up to {:.0} % may be corrupt and {:.0} % drop out; the aggregator learns only \
-         sums over at least {:.0} % of those who take part; no noise is added",
+         sums over at least {:.0} % of those who take part; {}",
         offer.round,
         offer.strategy,
         offer.least_members,
@@ -140,7 +140,19 @@ fn show_offer(offer: &RoundOffer, output: Output) -> CommandResult {
         100.0 * offer.corrupt,
         100.0 * offer.dropout,
         100.0 * offer.alpha,
+        promise(offer),
     ))
+}
+
+/// What the noise promises, and what it costs.
+fn promise(offer: &RoundOffer) -> String {
+    let by = match offer.noise {
+        Noise::None => return "no noise is added".into(),
+        Noise::Participants => "every participant adds noise",
+        Noise::Aggregator => "the aggregator, who is trusted, adds noise",
+    };
+    let (epsilon, after) = (offer.epsilon, offer.epsilon_after);
+    format!("{by}: this round costs ε {epsilon:.3} at δ {:.0e}, {after:.3} over the task", offer.delta)
 }
 
 fn said(output: Output, round: u64, what: &str, reason: &str) -> CommandResult {
@@ -154,6 +166,8 @@ fn as_json(event: &ParticipantEvent) -> serde_json::Value {
             "event": "offered", "round": offer.round, "rostered": offer.rostered,
             "least_members": offer.least_members, "most_members": offer.most_members, "corrupt": offer.corrupt,
             "dropout": offer.dropout, "alpha": offer.alpha, "strategy": offer.strategy, "entries": offer.entries,
+            "cohort": offer.cohort, "cohorts": offer.cohorts, "evaluates": offer.evaluates, "delta": offer.delta,
+            "epsilon": offer.epsilon, "epsilon_after": offer.epsilon_after,
         }),
         ParticipantEvent::Refused { round, reason } => json!({"event": "refused", "round": round, "reason": reason}),
         ParticipantEvent::Joined { round } => json!({"event": "joined", "round": round}),

@@ -94,6 +94,7 @@ fn show(event: &AggregatorEvent, output: Output) -> CommandResult {
         }
         AggregatorEvent::Resumed { round } => output.line(format!("round {round} goes on where it was")),
         AggregatorEvent::Ended(round) => show_end(round, output),
+        AggregatorEvent::TaskEnded { reason } => output.line(format!("no further round by itself: {reason}")),
     }
 }
 
@@ -118,5 +119,6 @@ fn as_json(event: &AggregatorEvent) -> serde_json::Value {
         AggregatorEvent::Began { round, rostered } => json!({"event": "began", "round": round, "rostered": rostered}),
         AggregatorEvent::Resumed { round } => json!({"event": "resumed", "round": round}),
         AggregatorEvent::Ended(round) => json!({"event": "ended", "round": round}),
+        AggregatorEvent::TaskEnded { reason } => json!({"event": "task_ended", "reason": reason}),
     }
 }

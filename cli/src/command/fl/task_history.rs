@@ -31,7 +31,8 @@ pub fn read(global: &GlobalArgs, name: Option<&str>) -> Result<TaskHistory, Fail
         ([], None) => return Err(refused("no task is aggregated in this data folder".to_owned())),
         _ => return Err(refused(format!("expected one task, got {}", known.join(", "))).hint("name one with --task")),
     };
-    let rounds: Vec<RoundRecord> = History::open(folder)?.rounds().iter().map(|round| round.to_record()).collect();
+    let rounds: Vec<RoundRecord> =
+        History::open(folder)?.rounds().iter().filter_map(|round| round.record.clone()).collect();
     if rounds.is_empty() {
         return Err(Failure::message(Outcome::Failed, format!("no round of {} has ended yet", file.name())));
     }
