@@ -12,6 +12,7 @@
 //! What is kept for later rounds is a file for each round. A round that is trained again after a crash finds what the
 //! rounds before it left, so that it comes to the same update.
 
+mod checkpoint_files;
 mod error;
 mod local_examples;
 mod round_tensors;
@@ -39,6 +40,7 @@ use crate::model::MoeModel;
 use crate::moe_trainer::MoeTrainer;
 use crate::trainer::Trainer;
 use crate::weights::Weights;
+pub use checkpoint_files::{adapters, apply};
 pub use error::RoundFailure;
 use local_examples::{Shuffled, Texts};
 use round_tensors::RoundTensors;

@@ -6,6 +6,7 @@ mod curves;
 mod export;
 mod invite;
 mod join;
+mod model;
 mod roster;
 mod round;
 mod serve;
@@ -43,6 +44,9 @@ pub enum FlCommand {
     Curves(curves::CurvesArgs),
     /// Write a task's metrics for other programs
     Export(export::ExportArgs),
+    /// From a checkpoint to what rounds begin with, and from a round to a checkpoint
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Run a round with all its participants in this process, from a seed
     Simulate(simulate::SimulateArgs),
     /// Train in the folder of a round, by the trainer's contract
@@ -65,6 +69,7 @@ pub fn run(global: &GlobalArgs, command: &FlCommand, output: Output) -> CommandR
         FlCommand::Show(args) => show::run(global, args, output),
         FlCommand::Curves(args) => curves::run(global, args, output),
         FlCommand::Export(args) => export::run(global, args, output),
+        FlCommand::Model(command) => model::run(global, command, output),
         FlCommand::Simulate(args) => simulate::run(global, args, output),
         FlCommand::Train(args) => built_in::run(args, output),
     }

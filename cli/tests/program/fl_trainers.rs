@@ -94,6 +94,12 @@ fn two_rounds_of_the_built_in_trainer_lower_the_loss() {
     ];
     let losses = models.map(|hash| loss_of(&stage, &federation, &model, &data, hash));
     assert!(losses[2] < losses[1] && losses[1] < losses[0], "{losses:?}");
+    // What came of it is a checkpoint like any other.
+    let (base, applied) = (model.display().to_string(), stage.path("applied").display().to_string());
+    let apply = federation.command(&["model", "apply", "--model", &base, "--out", &applied]);
+    assert_eq!((apply["round"].as_u64(), apply["values"].as_u64()), (Some(2), Some(2 * 8 * 64)));
+    let inspected = stage.run(&["model", "inspect", &applied]);
+    assert_eq!(inspected.code, Some(0), "{}", inspected.stderr);
     let curves = federation.command(&["curves"]);
     assert_eq!(curves["round/weight"], json!([[1, 32.0], [2, 32.0]]));
 }

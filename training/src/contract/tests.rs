@@ -6,7 +6,6 @@ use neuro_model::tensor_file::TensorTable;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::low_rank::{self, LowRank};
 
 /// Two layers, eight experts, 384 tokens.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/mixtral-7-float32");
@@ -101,19 +100,28 @@ fn whatever_the_round_trains_lowers_the_loss() {
 #[test]
 fn adapters_are_trained_beside_weights_that_stay() {
     let projection = "model.layers.0.self_attn.q_proj.weight";
-    let low_rank = LowRank { projections: vec![projection.into()], rank: 2, alpha: 4.0 };
-    let mut weights = Weights::read(&Checkpoint::open(Path::new(MODEL)).unwrap()).unwrap();
-    low_rank.attach(&mut weights, 5).unwrap();
-    let names = low_rank::names(projection);
-    let shapes = names.iter().map(|name| (name.as_str(), weights.get(name).unwrap().shape.clone()));
-    let layout = Layout::of_shapes(shapes).unwrap();
-    let global = Flat(names.iter().flat_map(|name| weights.get(name).unwrap().values.clone()).collect());
+    let (count, file) = adapters(Path::new(MODEL), |name| name == projection, 2, 5).unwrap();
+    assert_eq!(count, 1);
+    let table = TensorTable::from_bytes(&file).unwrap();
+    let layout = Layout::of_shapes(table.iter().map(|(name, entry)| (name, entry.shape.clone()))).unwrap();
+    let global = layout.read(&file).unwrap();
     let settings = json!({"training": {"epochs": 5, "batch": 2, "rate": 0.5, "lora_alpha": 4.0}});
     let fixture = Fixture::of(layout, global, settings.clone());
     let before = fixture.loss();
     fixture.task(settings);
     fixture.run().unwrap();
-    assert!(fixture.loss_after() < before);
+    let after = fixture.loss_after();
+    assert!(after < before);
+
+    // The same as a checkpoint of its own, with the adapters in their projections.
+    let out = fixture.folder.path().join("merged");
+    let global = fixture.folder.path().join(GLOBAL_FILE);
+    assert_eq!(apply(Path::new(MODEL), &global, Some(4.0), &out).unwrap(), fixture.layout.entries());
+    let mut merged = Fixture::new(&["model.norm.weight"], json!({}));
+    merged.data.model = out;
+    assert!((merged.loss() - after).abs() < 1e-4, "{} {after}", merged.loss());
+    let nothing = adapters(Path::new(MODEL), |_| false, 2, 5).unwrap_err().to_string();
+    assert!(nothing.contains("got 0 projections"), "{nothing}");
 }
 
 #[test]

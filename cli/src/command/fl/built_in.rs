@@ -10,10 +10,10 @@ use crate::failure::{CommandResult, Failure};
 use crate::output::Output;
 
 #[cfg(feature = "training")]
-mod moe;
+pub mod moe;
 #[cfg(not(feature = "training"))]
 #[path = "built_in/stub.rs"]
-mod moe;
+pub mod moe;
 
 /// What `neuro fl join` takes for the built-in trainer.
 #[derive(Debug, Clone, ClapArgs)]

@@ -62,7 +62,8 @@ pub fn run(global: &GlobalArgs, args: &ExportArgs, output: Output) -> CommandRes
     let look = match args.format {
         Format::Csv | Format::Json => files.iter().map(|(path, _)| path.display().to_string()).collect(),
         Format::Tensorboard => format!("tensorboard --logdir {}", args.out.display()),
-        Format::Mlflow => format!("mlflow ui --backend-store-uri {}", args.out.display()),
+        // MLflow 3 asks for this before it reads a store of files.
+        Format::Mlflow => format!("MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri {}", args.out.display()),
     };
     output.line(format!("look  {}", output.paint(Style::Copy, &look)))
 }

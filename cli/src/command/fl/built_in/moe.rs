@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use neuro_training::contract::{LocalData, take_part as train};
+use neuro_fl_aggregator::layout::Pattern;
+use neuro_training::contract::{self, LocalData, take_part as train};
 
 use crate::exit_code::Outcome;
 use crate::failure::Failure;
@@ -22,6 +23,23 @@ pub fn check(model: &Path, examples: &Path, held_out: Option<&Path>) -> Result<(
 /// When it cannot be trained or measured.
 pub fn take_part(folder: &Path, model: &Path, examples: &Path, held_out: Option<&Path>) -> Result<String, Failure> {
     Ok(serde_json::to_string(&train(folder, &data(model, examples, held_out))?)?)
+}
+
+/// What a round of adapters begins with: how many projections have one, and the file.
+///
+/// # Errors
+/// When the model has no such projection.
+pub fn adapters(model: &Path, patterns: &[Pattern], rank: usize, seed: u64) -> Result<(usize, Vec<u8>), Failure> {
+    let finds = |name: &str| patterns.iter().any(|pattern| pattern.finds(name));
+    contract::adapters(model, finds, rank, seed).map_err(|error| Failure::new(Outcome::Usage, error))
+}
+
+/// Writes a checkpoint with a round's weights; how many values are the round's.
+///
+/// # Errors
+/// When they do not belong together.
+pub fn apply(model: &Path, round: &Path, alpha: Option<f32>, out: &Path) -> Result<usize, Failure> {
+    contract::apply(model, round, alpha, out).map_err(|error| Failure::new(Outcome::Failed, error))
 }
 
 fn data(model: &Path, examples: &Path, held_out: Option<&Path>) -> LocalData {

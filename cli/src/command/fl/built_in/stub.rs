@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use neuro_fl_aggregator::layout::Pattern;
+
 use crate::exit_code::Outcome;
 use crate::failure::Failure;
 
@@ -18,6 +20,22 @@ pub fn check(_model: &Path, _examples: &Path, _held_out: Option<&Path>) -> Resul
 /// # Errors
 /// Always.
 pub fn take_part(_: &Path, _model: &Path, _examples: &Path, _held_out: Option<&Path>) -> Result<String, Failure> {
+    Err(missing())
+}
+
+/// Always refuses.
+///
+/// # Errors
+/// Always.
+pub fn adapters(_model: &Path, _: &[Pattern], _rank: usize, _seed: u64) -> Result<(usize, Vec<u8>), Failure> {
+    Err(missing())
+}
+
+/// Always refuses.
+///
+/// # Errors
+/// Always.
+pub fn apply(_model: &Path, _round: &Path, _alpha: Option<f32>, _out: &Path) -> Result<usize, Failure> {
     Err(missing())
 }
 
