@@ -66,6 +66,12 @@ impl EarlyStop {
         self.best
     }
 
+    /// Whether it has said that this is enough.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.without_gain >= self.settings.patience
+    }
+
     /// Takes in an evaluation. A value that is not finite is no gain.
     pub fn observe(&mut self, value: f64) -> Verdict {
         let gain = |best: f64| match self.settings.goal {
@@ -120,6 +126,8 @@ mod tests {
         let text = serde_json::to_string(&watch).unwrap();
         let mut kept: EarlyStop = serde_json::from_str(&text).unwrap();
         assert_eq!(kept, watch);
+        assert!(!kept.is_over());
         assert_eq!(kept.observe(1.0), Verdict::Stop);
+        assert!(kept.is_over());
     }
 }

@@ -60,6 +60,18 @@ impl Slot {
         self.rows.clone().unwrap_or(0..self.shape.first().copied().unwrap_or(1))
     }
 
+    /// Parts go by their tensors' names, then by their rows.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |slot: &Self| (slot.tensor.clone(), slot.rows.as_ref().map(|rows| (rows.start, rows.end)));
+        key(self).cmp(&key(other))
+    }
+
+    /// Whether it has every row of `other`.
+    fn covers(&self, other: &Self) -> bool {
+        let (own, theirs) = (self.held_rows(), other.held_rows());
+        self.tensor == other.tensor && own.start <= theirs.start && theirs.end <= own.end
+    }
+
     /// Its places in the vector.
     #[must_use]
     pub fn place(&self) -> Range<usize> {
@@ -93,17 +105,37 @@ impl Layout {
         Self::from_slots(slots)
     }
 
-    /// A layout of whole tensors with these names and shapes; they are put into ascending order.
+    /// The layout of a file's parts with these names and shapes, put into ascending order: what [`Self::write`] wrote
+    /// comes back, rows of tensors among it.
     ///
     /// # Errors
     /// The same name twice, no tensor at all, or too many elements.
     pub fn of_shapes<'a>(shapes: impl IntoIterator<Item = (&'a str, Vec<usize>)>) -> Result<Self, LayoutError> {
-        let whole = |(name, shape): (&str, Vec<usize>)| Slot { tensor: name.to_owned(), rows: None, shape, offset: 0 };
-        let mut slots: Vec<Slot> = shapes.into_iter().map(whole).collect();
-        slots.sort_by(|a, b| a.tensor.cmp(&b.tensor));
-        if let Some(pair) = slots.windows(2).find(|pair| pair[0].tensor == pair[1].tensor) {
-            return Err(LayoutError::Twice { tensor: pair[0].tensor.clone() });
+        let part = |(name, shape): (&str, Vec<usize>)| {
+            let (tensor, rows) = choice::part_of(name, shape.first().copied());
+            Slot { tensor, rows, shape, offset: 0 }
+        };
+        let mut slots: Vec<Slot> = shapes.into_iter().map(part).collect();
+        slots.sort_by(Slot::order);
+        if let Some(pair) = slots.windows(2).find(|pair| pair[0].name() == pair[1].name()) {
+            return Err(LayoutError::Twice { tensor: pair[0].name() });
         }
+        Self::from_slots(slots)
+    }
+
+    /// Everything that any of these layouts of one model has, each row once where one of them has it whole.
+    ///
+    /// # Errors
+    /// No layout at all, or too many elements.
+    pub fn union<'a>(layouts: impl IntoIterator<Item = &'a Self>) -> Result<Self, LayoutError> {
+        let mut slots: Vec<Slot> = layouts.into_iter().flat_map(|layout| layout.slots.iter().cloned()).collect();
+        slots.sort_by(Slot::order);
+        slots.dedup_by(|a, b| a.name() == b.name());
+        let all = slots.clone();
+        let needless = |slot: &Slot, other: &Slot| {
+            other != slot && other.covers(slot) && !(slot.covers(other) && slot.order(other).is_lt())
+        };
+        slots.retain(|slot| !all.iter().any(|other| needless(slot, other)));
         Self::from_slots(slots)
     }
 

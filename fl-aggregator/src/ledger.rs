@@ -4,6 +4,8 @@
 //! What is told for the model is the greatest ε over its participants. A failed unmasking counts as a release. Without
 //! noise nothing is promised, and the ledger says so instead of telling a number.
 
+use crate::error::EncodeError;
+use crate::update::EncodingPlan;
 use neuro_primitives::NodeId;
 use neuro_privacy::{Accountant, Event, EventError, PldAccountant, QueryError, RdpAccountant, Spent};
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,17 @@ pub enum LedgerError {
         /// What is wrong.
         why: String,
     },
+}
+
+/// A sum whose cost is not known.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CostError {
+    /// No such noise.
+    #[error(transparent)]
+    Noise(#[from] EncodeError),
+    /// It cannot be counted.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// All releases of a task.
@@ -152,25 +165,42 @@ impl Ledger {
         Ok(Some(most))
     }
 
-    /// The lower of both accountants' ε, where both count.
     fn compose(&self, charges: &BTreeMap<usize, u32>, next: Option<&Event>) -> Result<Spent, LedgerError> {
         let counted = charges.iter().map(|(index, times)| (&self.events[*index], *times));
-        let events: Vec<(&Event, u32)> = counted.chain(next.map(|event| (event, 1))).collect();
-        if events.is_empty() {
-            return Ok(Spent { epsilon: 0.0, delta: self.delta, releases: 0 });
-        }
-        let mut renyi = RdpAccountant::new();
-        for (event, times) in &events {
-            renyi.compose(event, *times)?;
-        }
-        let mut epsilon = renyi.epsilon(self.delta)?;
-        let mut losses = PldAccountant::new();
-        if events.iter().all(|(event, times)| losses.compose(event, *times).is_ok()) {
-            epsilon = epsilon.min(losses.epsilon(self.delta)?);
-        }
-        let releases = events.iter().map(|(_, times)| times).sum();
-        Ok(Spent { epsilon, delta: self.delta, releases })
+        composed(counted.chain(next.map(|event| (event, 1))), self.delta)
     }
+}
+
+/// What these releases cost together, each as often as it says: the lower of both accountants' ε, where both count. What
+/// a participant's own account and the aggregator's ledger go by.
+///
+/// # Errors
+/// An event that no accountant counts, or a δ that is no probability.
+pub fn composed<'a>(releases: impl IntoIterator<Item = (&'a Event, u32)>, delta: f64) -> Result<Spent, LedgerError> {
+    let events: Vec<(&Event, u32)> = releases.into_iter().collect();
+    if events.is_empty() {
+        return Ok(Spent { epsilon: 0.0, delta, releases: 0 });
+    }
+    let mut renyi = RdpAccountant::new();
+    for (event, times) in &events {
+        renyi.compose(event, *times)?;
+    }
+    let mut epsilon = renyi.epsilon(delta)?;
+    let mut losses = PldAccountant::new();
+    if events.iter().all(|(event, times)| losses.compose(event, *times).is_ok()) {
+        epsilon = epsilon.min(losses.epsilon(delta)?);
+    }
+    let releases = events.iter().map(|(_, times)| times).sum();
+    Ok(Spent { epsilon, delta, releases })
+}
+
+/// What one sum of `members` vectors costs by itself, at the plan's δ; none without noise.
+///
+/// # Errors
+/// Settings for which there is no noise, or that no accountant counts.
+pub fn cost(plan: &EncodingPlan, members: u16, honest_at_least: u16) -> Result<Option<Spent>, CostError> {
+    let (Some(event), Some(delta)) = (plan.release(members, honest_at_least)?, plan.delta()) else { return Ok(None) };
+    Ok(Some(composed([(&event, 1)], delta)?))
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use crate::experts::ExpertPlan;
 use crate::layout::TensorChoice;
 use crate::robust::RobustSettings;
 use crate::selection::Selection;
+use crate::signed_settings::SignedSettings;
 use crate::strategy::StrategySettings;
 use crate::update::{EncodingMode, EncodingPlan, NoiseBy, PrivateSettings};
+use neuro_primitives::Hash;
 use neuro_privacy::adaptive_clip::ClipRule;
 use neuro_secagg::config::Deadlines;
 use neuro_secagg::masks::Generator;
@@ -170,6 +172,20 @@ impl RoundPlan {
         read::plan(text)
     }
 
+    /// What a round that trains tells every trainer; `control` names SCAFFOLD's c.
+    #[must_use]
+    pub fn settings(&self, control: Option<Hash>) -> SignedSettings {
+        SignedSettings { strategy: self.strategy, control, training: self.training.clone(), metrics: Vec::new() }
+    }
+
+    /// What an evaluation tells them: its metrics, and plain averaging of what they measure.
+    #[must_use]
+    pub fn evaluation_settings(&self) -> SignedSettings {
+        let metrics = self.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone()).unwrap_or_default();
+        let strategy = StrategySettings::FedAvg { rate: 1.0 };
+        SignedSettings { strategy, control: None, training: self.training.clone(), metrics }
+    }
+
     /// How vectors for `entries` model values are made. `clip` takes the place of the plan's where it adapts.
     ///
     /// # Errors
@@ -204,6 +220,7 @@ impl PrivacyPlan {
             scale: self.scale,
             variance: (self.noise_multiplier * self.scale * clip).powi(2),
             bit_variance: self.adaptive.map(|(_, deviation)| deviation * deviation),
+            delta: self.delta,
             rotation: PrivateSettings::rotation_seed(round_id),
         }
     }

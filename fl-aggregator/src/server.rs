@@ -19,6 +19,7 @@
 mod begin;
 mod evaluate;
 mod finish;
+mod standing;
 
 use crate::checkpoint::{CHECKPOINT_VERSION, Checkpoint, CohortRecord, RoundKind, RoundRecord};
 use crate::early_stop::EarlyStop;
@@ -50,9 +51,15 @@ pub enum TaskInput {
         cohort: u16,
         /// Why.
         reason: String,
+        /// n; 0 before there was a cohort.
+        n: u16,
         /// Who may have answered: a failed unmasking counts as a release.
         charged: Vec<NodeId>,
+        /// n − d − c.
+        honest_at_least: u16,
     },
+    /// The round under way is called off before anybody trained for it, and counts for nothing but its number.
+    Withdraw,
     /// The operator ends the task.
     Stop,
 }
@@ -64,8 +71,10 @@ pub struct RoundStart {
     pub roster: (u64, Hash),
     /// The roster's batches, ascending, and who is there.
     pub open: Vec<BatchInfo>,
-    /// The global weights' manifest, or the list of admissible versions.
-    pub base: Base,
+    /// What vectors are differences to: for each track its weights, or its list of admissible versions.
+    pub bases: Vec<Base>,
+    /// What an evaluation measures: the weights of all tracks together.
+    pub whole: Base,
     /// Fresh random bytes: the round ids come from them.
     pub random: [u8; 32],
     /// For the history alone.
@@ -83,7 +92,9 @@ pub struct CohortSum {
     pub sum: Vec<i64>,
     /// |S|.
     pub survivors: u32,
-    /// Everybody of the cohort, who are charged.
+    /// n.
+    pub n: u16,
+    /// Whose vectors are in the sum: they are charged.
     pub members: Vec<NodeId>,
     /// n − d − c.
     pub honest_at_least: u16,
@@ -100,8 +111,6 @@ pub enum TaskEffect {
         track: String,
         /// Its model now.
         model: Flat,
-        /// SCAFFOLD: the control variate that goes out with the next round.
-        control: Option<Flat>,
         /// The strategy's state.
         state: Vec<u8>,
     },
@@ -227,9 +236,10 @@ impl TaskServer {
         match input {
             TaskInput::Begin(start) => self.begin(now, start),
             TaskInput::CohortDone(sum) => self.done(now, sum),
-            TaskInput::CohortFailed { round, cohort, reason, charged } => {
-                self.failed(now, round, cohort, reason, &charged)
+            TaskInput::CohortFailed { round, cohort, reason, n, charged, honest_at_least } => {
+                self.failed(now, (round, cohort), reason, n, (&charged, honest_at_least))
             }
+            TaskInput::Withdraw => self.withdraw(),
             TaskInput::Stop => self.end(TaskEnd::Stopped),
         }
     }
@@ -250,18 +260,6 @@ impl TaskServer {
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// What the next round is for.
-    #[must_use]
-    pub fn next_kind(&self) -> RoundKind {
-        if self.at.evaluation_due {
-            RoundKind::Evaluate
-        } else if self.at.applied < self.setup.plan.rounds {
-            RoundKind::Train
-        } else {
-            RoundKind::Router
-        }
     }
 
     fn end(&mut self, why: TaskEnd) -> Vec<TaskEffect> {

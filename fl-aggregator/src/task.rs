@@ -1,8 +1,8 @@
 //! What a task's server begins with, and the parts of a model that it trains.
 
-use crate::layout::{Flat, Layout};
+use crate::layout::{Flat, Layout, LayoutError, TensorChoice};
 use crate::round_plan::RoundPlan;
-use crate::strategy::{Strategy, StrategyError};
+use crate::strategy::{LocalRule, Strategy, StrategyError};
 use neuro_primitives::Hash;
 
 /// Everything about a task that its plan does not say.
@@ -27,6 +27,16 @@ pub enum Role {
     Router,
 }
 
+/// Which tensors each track of a plan has, in the order of [`TaskSetup::roles`].
+#[must_use]
+pub fn choices(plan: &RoundPlan) -> Vec<&TensorChoice> {
+    if plan.experts.is_empty() {
+        return vec![&plan.tensors];
+    }
+    let experts = plan.experts.iter().map(|expert| &expert.tensors);
+    experts.chain(plan.router.iter().map(|router| &router.tensors)).collect()
+}
+
 /// A part of the model with its own layout, its own strategy and its own cohorts.
 pub struct Track {
     /// For people and file names.
@@ -39,6 +49,19 @@ pub struct Track {
     pub model: Flat,
     /// What makes the next model from a sum.
     pub strategy: Box<dyn Strategy>,
+}
+
+impl Track {
+    /// SCAFFOLD's c as the file that goes out with the next round; none with other strategies.
+    ///
+    /// # Errors
+    /// Those of [`Layout::write`].
+    pub fn control_file(&self) -> Result<Option<Vec<u8>>, LayoutError> {
+        match self.strategy.local_rule() {
+            LocalRule::Scaffold { control } => self.layout.write(&control).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl TaskSetup {

@@ -13,6 +13,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::layout::Flat;
 use crate::strategy::{DecodedSum, Parts};
 use neuro_privacy::NoiseRng;
+use neuro_secagg::config::RoundConfig;
 use neuro_secagg::masks::Lanes;
 use neuro_secagg::packing::Modulus;
 use neuro_secagg::quantise::{Grid, quantise};
@@ -172,6 +173,15 @@ fn check_weight(got: u32, plan: &EncodingPlan) -> Result<(), EncodeError> {
 fn check_modulus(expected: u8, modulus: Modulus) -> Result<(), EncodeError> {
     let got = modulus.bits();
     if got >= expected { Ok(()) } else { Err(EncodeError::Modulus { expected, got }) }
+}
+
+/// B of a cohort of `n` whose batches list `rostered` members (section 10): what aggregator and participants both go by,
+/// in every mode. None where 64 bits do not suffice, or for settings that this build does not read.
+#[must_use]
+pub fn modulus_rule(config: &RoundConfig, n: u16, rostered: u32) -> Option<u8> {
+    let honest_at_least = config.demand(n, rostered).honest_at_least();
+    let modulus = EncodingPlan::of(config).ok()?.modulus(n, honest_at_least).ok()?;
+    Some(modulus.bits())
 }
 
 #[cfg(test)]

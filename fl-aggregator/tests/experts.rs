@@ -55,7 +55,8 @@ fn begin(server: &mut TaskServer, present: [u32; 2]) -> (Vec<RoundConfig>, Vec<T
     let start = RoundStart {
         roster: (1, Hash::of(b"roster")),
         open,
-        base: Base::Weights(Hash::of(b"base")),
+        bases: vec![Base::Weights(Hash::of(b"base")); 3],
+        whole: Base::Weights(Hash::of(b"base")),
         random: [1; 32],
         unix: UnixMillis(0),
     };
@@ -77,6 +78,7 @@ fn sum(config: &RoundConfig, step: f64) -> TaskInput {
         cohort: config.cohort,
         sum,
         survivors: 10,
+        n: 10,
         members: (0..10).map(|member| NodeId([member; 32])).collect(),
         honest_at_least: 8,
     })

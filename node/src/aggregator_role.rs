@@ -1,10 +1,10 @@
 //! The aggregator of a federated task: enrols members, runs rounds, applies sums.
 //!
 //! ```text
-//! participants ──▶ service ──▶ cohort (a thread): secagg core, journal, sum
-//!    ▲  │ streams, uploads          │ end
+//! participants ──▶ service ──▶ cohorts (a thread each): secagg core, journal, sum
+//!    ▲  │ streams, uploads          │ ends
 //!    │  ▼                           ▼
-//!  gRPC over TLS               rounds: next weights, history
+//!  gRPC over TLS               rounds: next weights, ε, history
 //! ```
 //!
 //! All files of a task lie in `fl/TASK/`; a process that ends in any phase leaves a round that the next one resumes.
@@ -22,6 +22,7 @@ mod shared;
 mod status;
 pub mod streams;
 pub mod summing;
+pub mod tracks;
 pub mod uploads;
 
 use std::fs;
@@ -29,10 +30,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
+use neuro_fl_aggregator::LayoutError;
 use neuro_fl_aggregator::round_plan::{PlanError, RoundPlan};
-use neuro_fl_aggregator::{Layout, LayoutError};
-use neuro_model::tensor_file::TensorTable;
-use neuro_primitives::{Hash, NodeId, NodeKey};
+use neuro_primitives::{NodeId, NodeKey};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ use models::Models;
 use rounds::{RoundError, Rounds};
 use service::AggregatorService;
 use shared::Shared;
+use tracks::Tracks;
 
 /// Requests to begin a round that wait.
 const WAITING_STARTS: usize = 4;
@@ -98,6 +99,11 @@ pub enum AggregatorEvent {
     },
     /// A round ended.
     Ended(Box<EndedRound>),
+    /// No further round is called by itself.
+    TaskEnded {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// Hears what happens.
@@ -170,15 +176,15 @@ pub async fn serve_aggregator(
     };
     let folder = folder_of(&options.data_dir, identity.id())?;
     let (starts, requests) = mpsc::channel(WAITING_STARTS);
-    let (shared, layout, first_model) = prepare(&options, plan, key, owner, identity, &folder, &address, starts)?;
+    let (shared, tracks) = prepare(&options, plan, key, owner, identity, &folder, &address, starts)?;
     let _announcement = options.data_dir.announce(&running(&shared.key, &address))?;
-    let rounds = Rounds::new(Arc::clone(&shared), folder, layout, first_model, Arc::clone(&report))?;
     report(AggregatorEvent::Ready {
         task: shared.plan.task.clone(),
         address,
         node: shared.key.node_id(),
         rostered: shared.roster.roster().fields().members.len(),
     });
+    let rounds = Rounds::new(Arc::clone(&shared), folder, tracks, report)?;
     serve(shared, rounds, listener, requests, stop).await
 }
 
@@ -193,13 +199,13 @@ fn prepare(
     folder: &Path,
     address: &str,
     starts: mpsc::Sender<shared::StartRequest>,
-) -> Result<(Arc<Shared>, Layout, Hash), AggregatorError> {
+) -> Result<(Arc<Shared>, Tracks), AggregatorError> {
     let at = |source| AggregatorError::Io { path: folder.to_owned(), source };
     let public = if options.public.is_empty() { vec![address.to_owned()] } else { options.public.clone() };
     TaskFile::of(&identity, public).save(folder).map_err(at)?;
     let roster = RosterKeeper::open(folder, identity, owner.as_ref(), unix_now())?;
     let models = Models::open(folder).map_err(at)?;
-    let (layout, first_model) = first_weights(&options.plan, &plan, &models)?;
+    let tracks = Tracks::of(&options.plan, &plan, &models)?;
     let shared = Shared {
         key,
         owner,
@@ -211,9 +217,11 @@ fn prepare(
         models,
         starts,
         running: RwLock::default(),
+        ended: RwLock::default(),
+        task_end: Mutex::default(),
         history: Mutex::new(History::open(folder).map_err(at)?),
     };
-    Ok((Arc::new(shared), layout, first_model))
+    Ok((Arc::new(shared), tracks))
 }
 
 fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
@@ -247,17 +255,6 @@ async fn serve(
 fn owner_key(options: &AggregatorOptions) -> Result<Option<NodeKey>, DataDirError> {
     let key = invitations::owner_key(&options.data_dir)?;
     Ok(Some(key).filter(|key| options.owner.is_none_or(|owner| owner == key.node_id())))
-}
-
-/// What is trained, and its first values as they are handed out: the trained tensors alone, in f32.
-fn first_weights(file: &Path, plan: &RoundPlan, models: &Models) -> Result<(Layout, Hash), AggregatorError> {
-    let path = file.parent().unwrap_or_else(|| Path::new(".")).join(&plan.weights);
-    let at = |source| AggregatorError::Io { path: path.clone(), source };
-    let weights = fs::read(&path).map_err(at)?;
-    let table = TensorTable::from_bytes(&weights).map_err(LayoutError::from)?;
-    let layout = Layout::of(&table, &plan.tensors)?;
-    let hash = models.keep(&layout.write(&layout.read_model(&weights)?)?).map_err(at)?;
-    Ok((layout, hash))
 }
 
 fn running(key: &NodeKey, address: &str) -> RunningNode {

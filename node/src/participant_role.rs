@@ -19,6 +19,7 @@ pub mod record_store;
 mod session;
 pub mod task_folder;
 pub mod trainer;
+pub mod trainer_state;
 pub mod training;
 pub mod uploading;
 
@@ -31,7 +32,7 @@ use neuro_network::federated::{ConnectError, ControlError, ControlErrorKind};
 use neuro_primitives::NodeId;
 use neuro_secagg::error::DocumentError;
 use neuro_secagg::floors::FloorRefused;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -79,6 +80,12 @@ pub struct JoinOptions {
 pub struct RoundOffer {
     /// Its number.
     pub round: u64,
+    /// Which of its cohorts this is about.
+    pub cohort: u16,
+    /// How many it has.
+    pub cohorts: u16,
+    /// Whether the model is measured instead of trained.
+    pub evaluates: bool,
     /// Members that are called.
     pub rostered: u32,
     /// The smallest cohort.
@@ -93,8 +100,27 @@ pub struct RoundOffer {
     pub alpha: f64,
     /// The strategy's name.
     pub strategy: String,
-    /// Model values in the vector.
+    /// Model values in the vector, or metrics.
     pub entries: u32,
+    /// Who adds noise.
+    pub noise: Noise,
+    /// ε that it costs by itself; infinite without noise.
+    pub epsilon: f64,
+    /// ε over the task after it, by this participant's own account.
+    pub epsilon_after: f64,
+    /// δ of both; 0 without noise.
+    pub delta: f64,
+}
+
+/// Who hides a participant's part in the sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noise {
+    /// Nobody: nothing is promised but that only sums are seen.
+    None,
+    /// Every participant: the aggregator is not trusted.
+    Participants,
+    /// The aggregator, who is trusted with the sum as it was before.
+    Aggregator,
 }
 
 /// What happens while a participant runs.
@@ -225,11 +251,14 @@ pub async fn join_task(options: JoinOptions, report: Report, stop: CancellationT
     let around = Surroundings {
         key,
         task: folder.invitation().task.clone(),
+        folder: folder.path().to_owned(),
         command: options.trainer,
         memory_bytes: options.trainer_memory_bytes,
         audit: AuditLog::new(folder.path()),
         past: PastFile::open(folder.path())?,
         work,
+        training: Arc::new(Semaphore::new(1)),
+        uploading: Arc::new(Semaphore::new(1)),
     };
     let mut session = Session::new(folder, floors, options.name, around, finished, report, options.rounds);
     session.resume().await?;

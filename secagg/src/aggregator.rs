@@ -44,9 +44,10 @@ pub use input::Input;
 pub use journal::EntryError;
 pub use refused::MessageRefused;
 pub use replay::{ReplayError, replay};
-pub use round::ModulusRule;
 pub use setup::SetupError;
 pub use view::{CohortNumbers, Phase, RoundView};
+
+pub use crate::modulus_rule::ModulusRule;
 
 use crate::messages::{EndReason, Have, MOST_MESSAGE_BYTES, Message};
 use journal::Journal;

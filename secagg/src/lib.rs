@@ -16,6 +16,7 @@ pub mod identity;
 pub mod kdf;
 pub mod masks;
 pub mod messages;
+mod modulus_rule;
 pub mod packing;
 pub mod parameters;
 pub mod participant;

@@ -32,6 +32,8 @@ pub use input::PartInput;
 pub use record::{Record, RecordError};
 pub use refused::{OutOfRound, Refused};
 
+pub use crate::modulus_rule::ModulusRule;
+
 use crate::assembly::{Assembly, Seated};
 use crate::config::RoundConfig;
 use crate::identity::Member;
@@ -54,6 +56,7 @@ pub struct Participant {
     /// Sharers that were announced and whose payload is not stored yet.
     masking: Option<Masking>,
     verifies_on_receipt: bool,
+    modulus_rule: ModulusRule,
     ended: bool,
 }
 
@@ -79,6 +82,12 @@ impl Participant {
     /// (section 7.4): t multiplications a dealer.
     pub const fn verify_on_receipt(&mut self, verify: bool) {
         self.verifies_on_receipt = verify;
+    }
+
+    /// Takes cohorts with the modulus that `rule` gives, and no others (section 10). Without a rule it is that of plain mode,
+    /// and a cohort of private mode is refused. To be said again after [`Self::resume`].
+    pub const fn check_modulus_by(&mut self, rule: ModulusRule) {
+        self.modulus_rule = rule;
     }
 
     /// The configuration of the round.

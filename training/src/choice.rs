@@ -110,6 +110,11 @@ impl TrainedParts {
         Ok(parts)
     }
 
+    /// Stretches in the order of a vector that somebody else laid out.
+    pub(crate) fn of_stretches(stretches: Vec<Stretch>, weights: &Weights) -> Result<Self, ModelError> {
+        Self::checked(stretches, weights)
+    }
+
     /// Patterns of names and rows, from which a task's plan makes a layout of the same vector.
     #[must_use]
     pub fn patterns(&self) -> Vec<String> {

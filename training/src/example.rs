@@ -42,6 +42,14 @@ pub struct Batch {
     pub(crate) wishes: Vec<Vec<Wish>>,
 }
 
+impl Example {
+    /// Tokens that carry loss.
+    #[must_use]
+    pub fn learnt(&self) -> usize {
+        self.ids.len().saturating_sub(self.learn_from.max(1))
+    }
+}
+
 /// Where a trainer gets its examples from.
 pub trait ExampleSource: Send {
     /// The examples of step `step` (counted over all rounds). The same step gives the same examples.

@@ -16,6 +16,7 @@
 //! bits on the same machine.
 
 mod choice;
+pub mod contract;
 mod error;
 mod example;
 mod growth;

@@ -59,6 +59,17 @@ impl MoeModel {
         Self::new(checkpoint.config().clone(), Weights::read(checkpoint)?, None)
     }
 
+    /// The same model with other weights.
+    ///
+    /// # Errors
+    /// A tensor that is missing.
+    pub fn with_weights(&self, weights: Weights) -> Result<Self, ModelError> {
+        let constants = weights.iter().map(|(name, matrix)| (name.to_owned(), tensor(matrix, &self.device))).collect();
+        let model = Self { weights: Arc::new(weights), constants: Arc::new(constants), ..self.clone() };
+        model.network()?;
+        Ok(model)
+    }
+
     /// What the model is.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {

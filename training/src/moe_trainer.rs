@@ -48,6 +48,15 @@ pub struct MoeTrainer {
     personal: Option<Vec<f32>>,
 }
 
+/// What a trainer keeps for itself from round to round.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Kept {
+    /// SCAFFOLD's own control variate `cᵢ`: `[entries]`.
+    pub control: Option<Flat>,
+    /// Ditto's personal model: `[entries]`.
+    pub personal: Option<Flat>,
+}
+
 /// One descent: a vector, and what pulls at it.
 struct Descent<'a> {
     vector: Vec<f32>,
@@ -70,8 +79,30 @@ impl MoeTrainer {
         plan: TrainPlan,
     ) -> Result<Self, ModelError> {
         let parts = TrainedParts::of(model.config(), model.weights(), choice)?;
+        Ok(Self::of_parts(model, parts, examples, plan))
+    }
+
+    /// A trainer of `parts` that were found in `model`.
+    pub(crate) fn of_parts(
+        model: MoeModel,
+        parts: TrainedParts,
+        examples: Box<dyn ExampleSource>,
+        plan: TrainPlan,
+    ) -> Self {
         let (cancel, own_control) = (Cancel::default(), Vec::new());
-        Ok(Self { model, parts, examples, plan, cancel, moments: None, steps_ever: 0, own_control, personal: None })
+        Self { model, parts, examples, plan, cancel, moments: None, steps_ever: 0, own_control, personal: None }
+    }
+
+    /// What later rounds need and nobody else sees.
+    pub(crate) fn kept(&self) -> Kept {
+        let control = Some(Flat(self.own_control.clone())).filter(|control| !control.0.is_empty());
+        Kept { control, personal: self.personal.clone().map(Flat) }
+    }
+
+    /// Goes on from what an earlier trainer kept.
+    pub(crate) fn restore(&mut self, kept: Kept) {
+        self.own_control = kept.control.unwrap_or_default().0;
+        self.personal = kept.personal.map(|personal| personal.0);
     }
 
     /// What is trained, in the order of the vector.

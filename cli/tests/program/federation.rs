@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use neuro_primitives::Hash;
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::stage::{Stage, eventually};
+use crate::stage::{Finished, Stage, eventually};
 
 /// Entries of the model: one tensor of 4 × 3.
 pub const ENTRIES: usize = 12;
@@ -30,14 +30,25 @@ pub struct Federation<'a> {
 impl<'a> Federation<'a> {
     /// An aggregator of a tiny model whose cohort is as `cohort` says, and an invitation for all who come.
     pub fn start(stage: &'a Stage, cohort: &str, options: &[&str]) -> Self {
-        fs::write(stage.path("global.safetensors"), weights(&[0.0; ENTRIES])).unwrap();
-        let plan = format!(
-            "task = \"digits\"\n[model]\nweights = \"global.safetensors\"\n[rounds]\ncount = 1\n[update]\nvalue_bits = \
-             16\nrange = 7.999755859375\nweight_cap = 100\n[cohort]\n{cohort}\n"
-        );
+        write_plan(stage, 1, cohort);
+        Self::begin(stage, options)
+    }
+
+    /// The same with rounds that are begun by hand.
+    pub fn of_rounds(stage: &'a Stage, rounds: u32, cohort: &str) -> Self {
+        write_plan(stage, rounds, cohort);
+        Self::begin(stage, &[])
+    }
+
+    /// An aggregator with this plan, and an invitation for all who come.
+    pub fn with_plan(stage: &'a Stage, plan: &str, options: &[&str]) -> Self {
         fs::write(stage.path("round.toml"), plan).unwrap();
+        Self::begin(stage, options)
+    }
+
+    fn begin(stage: &'a Stage, options: &[&str]) -> Self {
         // A port that was free a moment ago: a restarted aggregator has to be found again.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = free_address();
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         let aggregator = serve(stage, &address, &options);
         let data_dir = stage.path("aggregator").display().to_string();
@@ -75,10 +86,31 @@ impl<'a> Federation<'a> {
         self.stage.path(&format!("participant-{number}"))
     }
 
+    /// The task's folder at a participant.
+    pub fn task_folder(&self, number: usize) -> PathBuf {
+        let found = fs::read_dir(self.folder(number).join("fl")).unwrap().map(|entry| entry.unwrap().path());
+        found.into_iter().find(|path| path.join("pin.json").exists()).unwrap()
+    }
+
+    /// The task's folder at the aggregator.
+    pub fn aggregated(&self) -> PathBuf {
+        aggregated(self.stage)
+    }
+
+    /// The lines of a participant's audit log.
+    pub fn audit(&self, number: usize) -> Vec<Value> {
+        audit_lines(&self.task_folder(number).join("audit.jsonl"))
+    }
+
+    /// A command on the aggregator's folder, whatever comes of it.
+    pub fn ask(&self, arguments: &[&str]) -> Finished {
+        let data_dir = self.stage.path("aggregator").display().to_string();
+        self.stage.run(&[&["fl"], arguments, &["--data-dir", &data_dir]].concat())
+    }
+
     /// A command on the aggregator's folder; its JSON.
     pub fn command(&self, arguments: &[&str]) -> Value {
-        let data_dir = self.stage.path("aggregator").display().to_string();
-        let done = self.stage.run(&[&["fl"], arguments, &["--json", "--data-dir", &data_dir]].concat());
+        let done = self.ask(&[arguments, &["--json"]].concat());
         assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
         serde_json::from_str(&done.stdout).unwrap()
     }
@@ -120,6 +152,37 @@ pub fn plain_sum(numbers: &[usize]) -> String {
     }
     let bytes: Vec<u8> = sum.iter().flat_map(|entry| entry.to_le_bytes()).collect();
     Hash::of(&bytes).to_string()
+}
+
+/// The lines of an audit log; none where there is none yet.
+pub fn audit_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The task's folder at the aggregator of a stage.
+pub fn aggregated(stage: &Stage) -> PathBuf {
+    let found = fs::read_dir(stage.path("aggregator/fl")).unwrap().map(|entry| entry.unwrap().path());
+    found.into_iter().find(|path| path.join("task.json").exists()).unwrap()
+}
+
+/// An address whose port was free a moment ago.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Writes `round.toml` and the first weights.
+pub fn write_plan(stage: &Stage, rounds: u32, cohort: &str) {
+    fs::write(stage.path("global.safetensors"), weights(&[0.0; ENTRIES])).unwrap();
+    fs::write(stage.path("round.toml"), plan(rounds, cohort)).unwrap();
+}
+
+/// The plan of a task of so many rounds.
+fn plan(rounds: u32, cohort: &str) -> String {
+    format!(
+        "task = \"digits\"\n[model]\nweights = \"global.safetensors\"\n[rounds]\ncount = {rounds}\n[update]\nvalue_bits = \
+         16\nrange = 7.999755859375\nweight_cap = 100\n[cohort]\n{cohort}\n"
+    )
 }
 
 fn serve(stage: &Stage, address: &str, options: &[String]) -> Process {

@@ -1,9 +1,5 @@
 //! `neuro fl`: rounds of real processes, honest and otherwise.
 
-use std::fs;
-
-use serde_json::Value;
-
 use crate::federation::{Federation, plain_sum, trainer};
 use crate::process::Process;
 use crate::stage::Stage;
@@ -26,7 +22,7 @@ fn the_masked_sum_is_the_plain_sum() {
     }
     assert_eq!(federation.command(&["round", "list"])[0]["survivors"], 8);
     assert_eq!(federation.command(&["show"])["cohorts"][0]["done"], true);
-    let audit = audit(&federation, 0);
+    let audit = federation.audit(0);
     let left: Vec<&str> = audit.iter().filter_map(|line| line["left"].as_str()).collect();
     assert_eq!(left, ["join", "reveal", "shares", "received", "statement", "payload", "vote", "answer"]);
 }
@@ -51,25 +47,6 @@ fn a_trainer_that_crashes_hangs_or_babbles_costs_its_own_part() {
 }
 
 #[test]
-fn an_aggregator_and_a_participant_that_were_killed_go_on() {
-    let stage = Stage::new();
-    let mut federation = Federation::start(&stage, EIGHT, &["--start-at", "8"]);
-    let gate = stage.path("gate");
-    let gated = |number| format!("while [ ! -e {} ]; do sleep 0.05; done; {}", gate.display(), trainer(number));
-    let mut participants: Vec<Process> = (0..8).map(|number| federation.join(number, &gated(number))).collect();
-    federation.wait_for_phase("upload");
-    federation.aggregator.kill();
-    participants[3].kill();
-    federation.restart();
-    federation.aggregator.event("resumed");
-    participants[3] = federation.join(3, &gated(3));
-    fs::write(&gate, "").unwrap();
-    let round = federation.ended();
-    assert_eq!(round["done"], true, "{round}");
-    assert_eq!(round["sum"], plain_sum(&(0..8).collect::<Vec<_>>()));
-}
-
-#[test]
 fn a_cohort_below_the_floor_ends_with_a_reason_and_unmasks_nothing() {
     let stage = Stage::new();
     let federation = Federation::start(&stage, "least = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 1500", &[]);
@@ -79,7 +56,7 @@ fn a_cohort_below_the_floor_ends_with_a_reason_and_unmasks_nothing() {
     assert_eq!(round["done"], false);
     assert_eq!(round["outcome"], "too few joined: expected at least 8, got 5");
     assert!(participants[0].event("ended")["reason"].as_str().unwrap().contains("too few joined"));
-    assert!(audit(&federation, 0).iter().all(|line| line["left"] == "join"), "nothing but keys left");
+    assert!(federation.audit(0).iter().all(|line| line["left"] == "join"), "nothing but keys left");
 }
 
 #[test]
@@ -96,11 +73,4 @@ fn one_folder_takes_part_once_and_a_stranger_not_at_all() {
     let half = &federation.invitation[..60];
     let refused = stage.run(&["fl", "join", half, "--trainer", "true", "--data-dir", &other]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-}
-
-/// The lines of a participant's audit log.
-fn audit(federation: &Federation<'_>, number: usize) -> Vec<Value> {
-    let tasks = fs::read_dir(federation.folder(number).join("fl")).unwrap();
-    let text = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("audit.jsonl")).ok());
-    text.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()).collect()
 }

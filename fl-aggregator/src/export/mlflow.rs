@@ -1,9 +1,10 @@
 //! MLflow's file store: `mlruns/EXPERIMENT/RUN/…`, which `mlflow ui --backend-store-uri mlruns` reads.
 //!
 //! A metric is a file of lines `time_ms value step`, a parameter a file with its value, experiment and run have a
-//! `meta.yaml` each. Names of metrics may hold letters, digits, `_`, `-`, `.`, space and `/`; others become `_`.
+//! `meta.yaml` each. MLflow 3 does not find a run without folders `metrics`, `params` and `artifacts`: the rounds as they
+//! are kept lie in the last one. Names of metrics may hold letters, digits, `_`, `-`, `.`, space and `/`; others become `_`.
 
-use super::ended_ms;
+use super::{ended_ms, json};
 use crate::checkpoint::RoundRecord;
 use crate::report::values;
 use neuro_primitives::Hash;
@@ -40,6 +41,8 @@ pub fn mlflow(run: &MlflowRun, history: &[RoundRecord]) -> Vec<ExportFile> {
         file(format!("{experiment}/meta.yaml"), experiment_meta(run, &experiment, history)),
         file(format!("{folder}/meta.yaml"), run_meta(run, &experiment, &run_id, history)),
         file(format!("{folder}/tags/mlflow.runName"), run.run_name.clone()),
+        file(format!("{folder}/params/task"), run.task.clone()),
+        file(format!("{folder}/artifacts/rounds.json"), json(history)),
     ];
     let parameters = run.parameters.iter();
     files.extend(parameters.map(|(name, value)| file(format!("{folder}/params/{}", clean(name)), value.clone())));

@@ -150,7 +150,8 @@ fn mlflow_gets_its_folder() {
     let find = |end: &str| files.iter().find(|file| file.path.ends_with(end)).unwrap();
     assert_eq!(find("metrics/loss").text, "1700000001500 0.5 2\n");
     assert_eq!(find("metrics/round/survivors").text.lines().count(), 3);
-    assert_eq!(find("params/strategy").text, "fed_avg");
+    assert_eq!((find("params/strategy").text.as_str(), find("params/task").text.as_str()), ("fed_avg", "it's"));
+    assert_eq!(find("artifacts/rounds.json").text, json(&history()));
     assert!(find("params/_/x").text == "1", "no name leads out of the folder");
     assert!(files[0].text.contains("name: 'it''s'") && files[0].path.len() == 18 + "/meta.yaml".len());
     assert!(files[1].text.contains("status: 3") && files[1].text.contains("end_time: 1700000001500"));

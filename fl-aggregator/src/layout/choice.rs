@@ -86,6 +86,16 @@ impl TensorChoice {
     }
 }
 
+/// The tensor and the rows that a part's name in a file means: `name[from..to]` with `held` rows, or a whole tensor.
+pub(super) fn part_of(name: &str, held: Option<usize>) -> (String, Option<Range<usize>>) {
+    let split = name.strip_suffix(']').and_then(|head| head.rsplit_once('['));
+    let rows = split.and_then(|(tensor, rows)| Some((tensor, rows.contains("..").then(|| range(rows))??)));
+    match rows.filter(|(_, rows)| Some(rows.len()) == held) {
+        Some((tensor, rows)) => (tensor.to_owned(), Some(rows)),
+        None => (name.to_owned(), None),
+    }
+}
+
 fn range(text: &str) -> Option<Range<usize>> {
     let range = match text.split_once("..") {
         None => {

@@ -153,3 +153,34 @@ fn overlapping_layouts_share_their_rows() {
     router.carry(&to, &expert, &mut back);
     assert_eq!(back.0, [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
 }
+
+#[test]
+fn a_file_of_rows_has_the_layout_that_wrote_it() {
+    let all = Layout::of_shapes([("router", vec![3, 2]), ("router.bias", vec![3]), ("expert", vec![2])]).unwrap();
+    let file = all.write(&Flat(vec![1.0; 11])).unwrap();
+    let table = TensorTable::from_bytes(&file).unwrap();
+    let choice = TensorChoice::parse(["router[1]", "router.bias", "expert"]).unwrap();
+    let part = Layout::of(&table, &choice).unwrap();
+    let written = part.write(&part.read_model(&file).unwrap()).unwrap();
+    let table = TensorTable::from_bytes(&written).unwrap();
+    let read = Layout::of_shapes(table.iter().map(|(name, entry)| (name, entry.shape.clone()))).unwrap();
+    assert_eq!(read.hash(), part.hash(), "although the file lists them in another order");
+}
+
+#[test]
+fn a_union_has_every_row_once() {
+    let all = Layout::of_shapes([("router", vec![3, 2]), ("expert", vec![2])]).unwrap();
+    let file = all.write(&Flat((0..8).map(|value| value as f32).collect())).unwrap();
+    let table = TensorTable::from_bytes(&file).unwrap();
+    let of = |patterns: &[&str]| Layout::of(&table, &TensorChoice::parse(patterns.iter().copied()).unwrap()).unwrap();
+    let (one, two, router) = (of(&["expert", "router[0]"]), of(&["router[2]"]), of(&["router"]));
+    let names = |layout: &Layout| layout.slots().iter().map(Slot::name).collect::<Vec<_>>();
+    let rows = Layout::union([&two, &one]).unwrap();
+    assert_eq!(names(&rows), ["expert", "router[0..1]", "router[2..3]"]);
+    assert_eq!(names(&Layout::union([&one, &two, &router]).unwrap()), ["expert", "router"]);
+    let mut flat = Flat(vec![0.0; rows.entries()]);
+    for layout in [&one, &two] {
+        layout.carry(&layout.read_model(&file).unwrap(), &rows, &mut flat);
+    }
+    assert_eq!(flat.0, [0.0, 1.0, 2.0, 3.0, 6.0, 7.0]);
+}

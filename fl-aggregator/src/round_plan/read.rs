@@ -6,8 +6,12 @@ use super::{EvaluationPlan, PlanError, RobustPlan, RoundPlan, RouterPlan};
 use crate::layout::TensorChoice;
 use crate::robust::RobustSettings;
 use crate::strategy::StrategySettings;
+use neuro_primitives::Hash;
+use neuro_secagg::config::MOST_STRATEGY_BYTES;
 use toml::de::DeTable;
 
+/// The longest name of a metric: what a trainer's line may hold.
+const MOST_NAME_BYTES: usize = crate::trainer_contract::MOST_METRICS;
 /// The most rounds of a task.
 const MOST_ROUNDS: u64 = 1_000_000;
 
@@ -85,7 +89,19 @@ fn check(root: &Section<'_>, plan: &RoundPlan) -> Result<(), PlanError> {
     if plan.early_stop.is_some() && plan.evaluation.is_none() {
         return wrong("early_stop", "beside [evaluation]", "no evaluation");
     }
-    Ok(())
+    check_settings(root, plan)
+}
+
+/// What trainers are told is signed with every configuration and has a bounded place in it.
+fn check_settings(root: &Section<'_>, plan: &RoundPlan) -> Result<(), PlanError> {
+    let trained = plan.settings(Some(Hash([0; 32]))).encode().len();
+    let got = trained.max(plan.evaluation_settings().encode().len());
+    if got <= MOST_STRATEGY_BYTES {
+        return Ok(());
+    }
+    let field = if plan.training.is_empty() { "evaluation" } else { "training" };
+    let expected = format!("of at most {MOST_STRATEGY_BYTES} bytes together with strategy and metrics");
+    Err(root.wrong(field, expected, format!("{got} bytes")))
 }
 
 /// `tensors` of a section.
@@ -131,6 +147,9 @@ fn evaluation(section: Option<Section<'_>>) -> Result<Option<EvaluationPlan>, Pl
     if metrics.len() > crate::evaluation::MOST_METRICS {
         let expected = format!("as at most {} names", crate::evaluation::MOST_METRICS);
         return Err(section.wrong("metrics", expected, metrics.len()));
+    }
+    if let Some(name) = metrics.iter().find(|name| name.len() > MOST_NAME_BYTES) {
+        return Err(section.wrong("metrics", format!("as names of at most {MOST_NAME_BYTES} bytes"), name));
     }
     let plan = EvaluationPlan { every: section.whole("every", 1..=MOST_ROUNDS, Some(1))?, metrics };
     section.finish()?;

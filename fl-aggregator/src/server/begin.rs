@@ -8,6 +8,7 @@ use crate::shards;
 use crate::task::Role;
 use crate::update::{EncodingMode, EncodingPlan, NoiseBy};
 use neuro_primitives::{Hash, Moment};
+use neuro_privacy::Event;
 use neuro_secagg::config::{Privacy, PrivacyMode, RoundConfig, Strategy};
 use std::collections::BTreeMap;
 
@@ -133,7 +134,7 @@ impl TaskServer {
                     self.setup.plan.encoding(entries, self.at.clip, &round_id)?
                 }
             };
-            let config = self.configuration(cohort, call, start, &encoding, round_id, round.kind);
+            let config = self.configuration(cohort, call, start, &encoding, round_id, round.kind)?;
             configs.push(RoundConfig { cohorts: calls.len() as u16, ..config });
             let (track, name) = (call.track, call.name.clone());
             round.cohorts.insert(cohort, Cohort { track, name, encoding, record: None, mean: None });
@@ -150,20 +151,25 @@ impl TaskServer {
         encoding: &EncodingPlan,
         round_id: [u8; 32],
         kind: RoundKind,
-    ) -> RoundConfig {
+    ) -> Result<RoundConfig, EncodeError> {
         let plan = &self.setup.plan;
         let (strategy, layout) = match kind {
             RoundKind::Evaluate => self.evaluation_layout(),
             _ => {
+                let control = self.tracks[call.track].control_file();
+                let control = control.map_err(|error| EncodeError::Private { why: error.to_string() })?;
+                let control = control.map(|file| Hash::of(&file));
                 let name = plan.strategy.name().to_owned();
-                (Strategy { name, settings: plan.strategy.encode() }, self.tracks[call.track].layout.hash())
+                let settings = plan.settings(control).encode();
+                (Strategy { name, settings }, self.tracks[call.track].layout.hash())
             }
         };
+        let base = if kind == RoundKind::Evaluate { None } else { start.bases.get(call.track).copied() };
         let (value_bits, scale) = match &encoding.mode {
             EncodingMode::Plain { grid, .. } => (grid.value_bits(), grid.scale()),
             EncodingMode::Private(settings) => (plan.update.value_bits, settings.scale),
         };
-        RoundConfig {
+        Ok(RoundConfig {
             task: self.setup.task,
             round: self.at.round,
             cohort,
@@ -172,7 +178,7 @@ impl TaskServer {
             roster_version: start.roster.0,
             roster_hash: start.roster.1,
             batches: call.batches.clone(),
-            base: start.base,
+            base: base.unwrap_or(start.whole),
             layout,
             entries: encoding.entries as u32,
             vector_entries: encoding.vector_entries() as u32,
@@ -190,20 +196,25 @@ impl TaskServer {
             most_members: plan.cohort.most.max(call.least),
             deadlines: plan.cohort.deadlines,
             feldman: plan.cohort.feldman,
-        }
+        })
     }
 
-    /// ε if this round went out to everybody who paid most, compared with the plan's bound.
+    /// ε if this round went out to everybody who paid most, compared with the plan's bound. A batch that several cohorts
+    /// call makes a release in each.
     fn over_budget(&self, round: &Round, configs: &[RoundConfig]) -> Option<TaskEnd> {
         let limit = self.setup.plan.privacy?.most_epsilon?;
-        let worst = round.cohorts.values().zip(configs).filter_map(|(cohort, config)| {
+        let mut batches: BTreeMap<u16, Vec<(Event, u32)>> = BTreeMap::new();
+        for (cohort, config) in round.cohorts.values().zip(configs) {
             // The smallest cohort shares its noise among the fewest: the coarsest sampler and the greatest distance.
             let n = config.least_members;
             let honest = config.demand(n, n.into()).honest_at_least().max(1);
-            let event = cohort.encoding.release(config.most_members, honest).ok()??;
-            self.ledger.after(&event).ok()?.map(|spent| spent.epsilon)
-        });
-        let epsilon = worst.fold(0.0, f64::max);
+            let Ok(Some(event)) = cohort.encoding.release(config.most_members, honest) else { continue };
+            config.batches.iter().for_each(|&batch| batches.entry(batch).or_default().push((event.clone(), 1)));
+        }
+        let mut different: Vec<Vec<(Event, u32)>> = batches.into_values().collect();
+        different.dedup();
+        let spent = different.into_iter().filter_map(|events| self.ledger.after(&Event::Composed(events)).ok()?);
+        let epsilon = spent.map(|spent| spent.epsilon).fold(0.0, f64::max);
         (epsilon > limit).then_some(TaskEnd::BudgetSpent { epsilon, limit })
     }
 }

@@ -1,12 +1,11 @@
 //! Rounds that measure: their vector, and what follows from the means.
 
-use super::{TaskEnd, TaskServer};
-use crate::early_stop::Verdict;
+use super::TaskServer;
 use crate::error::EncodeError;
-use crate::strategy::{Parts, StrategySettings};
+use crate::signed_settings::metrics_layout;
+use crate::strategy::Parts;
 use crate::update::{EncodingMode, EncodingPlan};
 use neuro_primitives::Hash;
-use neuro_primitives::codec::Writer;
 use neuro_secagg::config::Strategy;
 use neuro_secagg::quantise::Grid;
 
@@ -41,23 +40,18 @@ impl TaskServer {
         Ok(plan)
     }
 
-    /// What stands in the configuration for strategy and layout: averaging, and the hash of the metrics' names.
+    /// What stands in the configuration for strategy and layout: averaging of metrics, and the hash of their names.
     pub(super) fn evaluation_layout(&self) -> (Strategy, Hash) {
-        let mut names = Writer::new();
-        names.raw(b"neuro/fl/metrics/1\0");
-        names.count(self.metrics().len());
-        self.metrics().iter().for_each(|name| names.text(name));
-        let settings = StrategySettings::FedAvg { rate: 1.0 }.encode();
-        (Strategy { name: EVALUATE.to_owned(), settings }, Hash::of(&names.finish()))
+        let settings = self.setup.plan.evaluation_settings().encode();
+        (Strategy { name: EVALUATE.to_owned(), settings }, metrics_layout(self.metrics()))
     }
 
-    /// Whether the metric that is watched says that this is enough.
-    pub(super) fn watch(&mut self, metrics: &std::collections::BTreeMap<String, f64>) -> Option<TaskEnd> {
-        let watch = self.at.early_stop.as_mut()?;
-        let value = *metrics.get(watch.metric())?;
-        match watch.observe(value) {
-            Verdict::Stop => Some(TaskEnd::EarlyStop { best: watch.best().unwrap_or(value) }),
-            Verdict::Best | Verdict::Waiting { .. } => None,
+    /// The metric that is watched, if it is among these.
+    pub(super) fn watch(&mut self, metrics: &std::collections::BTreeMap<String, f64>) {
+        if let Some(watch) = self.at.early_stop.as_mut()
+            && let Some(&value) = metrics.get(watch.metric())
+        {
+            watch.observe(value);
         }
     }
 }

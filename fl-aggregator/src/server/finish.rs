@@ -1,9 +1,9 @@
 //! Cohorts end, one after the other; after the last one the round does.
 
-use super::{CohortRecord, CohortSum, Round, RoundKind, RoundRecord, TaskEffect, TaskEnd, TaskServer};
+use super::{CohortRecord, CohortSum, Round, RoundKind, RoundRecord, TaskEffect, TaskServer};
 use crate::evaluation::{is_due, mean_metrics};
-use crate::strategy::{DecodedSum, LocalRule};
-use crate::task::Role;
+use crate::strategy::DecodedSum;
+use crate::task::Track;
 use crate::update::{decode_sum, within_clip};
 use neuro_primitives::{Moment, NodeId};
 use neuro_privacy::next_clip;
@@ -22,16 +22,16 @@ impl TaskServer {
     pub(super) fn failed(
         &mut self,
         now: Moment,
-        round: u64,
-        cohort: u16,
+        (round, cohort): (u64, u16),
         reason: String,
-        charged: &[NodeId],
+        n: u16,
+        (charged, honest_at_least): (&[NodeId], u16),
     ) -> Vec<TaskEffect> {
         if !self.awaits(round, cohort) {
             return vec![TaskEffect::Ignored("a failure of no cohort that is awaited")];
         }
-        let mut effects = if charged.is_empty() { Vec::new() } else { self.charge(cohort, charged, 1) };
-        let record = self.record(cohort, charged.len() as u32, Err(reason));
+        let mut effects = if charged.is_empty() { Vec::new() } else { self.charge(cohort, charged, honest_at_least) };
+        let record = self.record(cohort, n, Err(reason));
         effects.extend(self.close(now, cohort, record));
         effects
     }
@@ -59,7 +59,7 @@ impl TaskServer {
     /// Decodes a sum and does with it what the round is for.
     fn used(&mut self, sum: &CohortSum) -> CohortRecord {
         let outcome = self.decoded(sum).and_then(|decoded| self.apply_or_keep(sum, decoded));
-        self.record(sum.cohort, sum.members.len() as u32, outcome)
+        self.record(sum.cohort, sum.n, outcome)
     }
 
     fn decoded(&self, sum: &CohortSum) -> Result<DecodedSum, String> {
@@ -115,10 +115,11 @@ impl TaskServer {
         }
     }
 
-    fn record(&self, cohort: u16, members: u32, outcome: Result<DecodedSum, String>) -> CohortRecord {
+    fn record(&self, cohort: u16, n: u16, outcome: Result<DecodedSum, String>) -> CohortRecord {
         let open = self.under_way.as_ref().and_then(|round| round.cohorts.get(&cohort));
         let name = open.map(|open| open.name.clone()).unwrap_or_default();
         let model_entries = open.map_or(0, |open| open.encoding.entries);
+        let members = n.into();
         let empty = CohortRecord { cohort, name, members, survivors: 0, weight: 0.0, update_norm: 0.0, failure: None };
         match outcome {
             Err(reason) => CohortRecord { failure: Some(reason), ..empty },
@@ -159,10 +160,12 @@ impl TaskServer {
         let measured = !round.metrics.is_empty();
         let succeeded = round.moved || measured;
         self.count(round.kind, succeeded);
-        let stop = if measured { self.watch(&round.metrics) } else { None };
-        let mut effects = if round.moved { self.models(round.kind) } else { Vec::new() };
+        if measured {
+            self.watch(&round.metrics);
+        }
+        let mut effects = if round.moved { self.models() } else { Vec::new() };
         effects.push(TaskEffect::Record(self.round_record(now, round, succeeded)));
-        match stop.or_else(|| self.over()) {
+        match self.over() {
             Some(end) => effects.extend(self.end(end)),
             None => effects.extend([TaskEffect::Keep(self.at.clone()), TaskEffect::Next(self.next_kind())]),
         }
@@ -195,20 +198,14 @@ impl TaskServer {
         }
     }
 
-    fn models(&self, kind: RoundKind) -> Vec<TaskEffect> {
-        let of_round = |role: Role| (role == Role::Router) == (kind == RoundKind::Router);
-        let tracks = self.tracks.iter().filter(|track| of_round(track.role));
-        tracks
-            .map(|track| TaskEffect::SaveModel {
-                track: track.name.clone(),
-                model: track.model.clone(),
-                control: match track.strategy.local_rule() {
-                    LocalRule::Scaffold { control } => Some(control),
-                    _ => None,
-                },
-                state: track.strategy.state(),
-            })
-            .collect()
+    /// Every track, since those that were not trained may hold rows of those that were.
+    fn models(&self) -> Vec<TaskEffect> {
+        let saved = |track: &Track| TaskEffect::SaveModel {
+            track: track.name.clone(),
+            model: track.model.clone(),
+            state: track.strategy.state(),
+        };
+        self.tracks.iter().map(saved).collect()
     }
 
     fn round_record(&self, now: Moment, round: Round, succeeded: bool) -> RoundRecord {
@@ -226,15 +223,5 @@ impl TaskServer {
             spent: self.ledger.spent().ok().flatten().filter(|_| self.setup.plan.privacy.is_some()),
             succeeded,
         }
-    }
-
-    fn over(&self) -> Option<TaskEnd> {
-        let plan = &self.setup.plan;
-        let router = plan.router.as_ref().map_or(0, |router| router.rounds);
-        if self.at.failures >= plan.failures {
-            return Some(TaskEnd::Failing { rounds: self.at.failures });
-        }
-        let all = self.at.applied >= plan.rounds && self.at.router_applied >= router && !self.at.evaluation_due;
-        all.then_some(TaskEnd::Done)
     }
 }

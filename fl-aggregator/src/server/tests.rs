@@ -24,7 +24,8 @@ fn start(batches: u16, present: u32) -> TaskInput {
     TaskInput::Begin(RoundStart {
         roster: (1, Hash::of(b"roster")),
         open,
-        base: Base::Weights(Hash::of(b"base")),
+        bases: vec![Base::Weights(Hash::of(b"base"))],
+        whole: Base::Weights(Hash::of(b"base")),
         random: [3; 32],
         unix: UnixMillis(1_000),
     })
@@ -57,9 +58,15 @@ fn sum_of(config: &RoundConfig, n: u16, update: &[f32]) -> TaskInput {
         cohort: config.cohort,
         sum: sum.finish(),
         survivors: n.into(),
+        n,
         members,
         honest_at_least: honest,
     })
+}
+
+/// The first cohort of a round fails.
+fn failed(round: u64, reason: &str, charged: Vec<NodeId>) -> TaskInput {
+    TaskInput::CohortFailed { round, cohort: 0, reason: reason.to_owned(), n: 10, charged, honest_at_least: 8 }
 }
 
 fn run(server: &mut TaskServer, begin: TaskInput, n: u16, update: &[f32]) -> Vec<TaskEffect> {
@@ -127,8 +134,7 @@ fn a_task_that_keeps_failing_ends() {
     let mut last = Vec::new();
     for round in 1..=3 {
         server.step(Moment(0), start(3, 10));
-        let reason = "TooFewJoined".to_owned();
-        last = server.step(Moment(0), TaskInput::CohortFailed { round, cohort: 0, reason, charged: vec![] });
+        last = server.step(Moment(0), failed(round, "TooFewJoined", vec![]));
     }
     assert_eq!(ended(&last), Some(&TaskEnd::Failing { rounds: 3 }));
 }
@@ -173,7 +179,7 @@ fn a_failed_unmasking_is_charged() {
     let mut server = server(&format!("{PLAIN}{PRIVATE}"));
     server.step(Moment(0), start(3, 10));
     let charged = vec![NodeId([1; 32])];
-    let input = TaskInput::CohortFailed { round: 1, cohort: 0, reason: "TooFewAnswered".into(), charged };
+    let input = failed(1, "TooFewAnswered", charged);
     server.step(Moment(0), input);
     assert!(server.ledger().spent().unwrap().unwrap().epsilon > 0.0);
 }
@@ -214,9 +220,7 @@ fn shards_below_16_of_32_open_nothing() {
     for config in &opened[1..] {
         server.step(Moment(0), sum_of(config, 32, &[0.5; 3]));
     }
-    let reason = "TooFewUploaded".to_owned();
-    let failed = TaskInput::CohortFailed { round: 2, cohort: 0, reason, charged: vec![] };
-    let effects = server.step(Moment(0), failed);
+    let effects = server.step(Moment(0), failed(2, "TooFewUploaded", vec![]));
     assert!(!record(&effects).succeeded);
     assert_eq!(server.tracks()[0].model.0, [1.0; 3]);
 }
@@ -238,4 +242,39 @@ fn evaluations_come_when_due_and_stop_a_task_that_gains_nothing() {
     run(&mut server, start(3, 10), 8, &[0.0; 3]);
     let worse = run(&mut server, start(3, 10), 8, &[0.7, 3.0]);
     assert_eq!(ended(&worse), Some(&TaskEnd::EarlyStop { best: 2.5 }));
+    let kept = Checkpoint::decode(&server.checkpoint().encode()).unwrap();
+    let other = TaskServer::restore(setup(&text), Vec::new(), &[], server.ledger().clone(), kept).unwrap();
+    assert_eq!(other.over(), Some(TaskEnd::EarlyStop { best: 2.5 }), "a restored server knows that it has ended");
+}
+
+#[test]
+fn what_trainers_are_told_is_in_the_configuration_and_the_same_for_all() {
+    let text = format!("{PLAIN}[strategy]\nname = \"scaffold\"\n[training]\nrate = 0.1\n");
+    let mut server = server(&text);
+    let config = configs(&server.step(Moment(0), start(3, 10))).remove(0);
+    let settings = crate::SignedSettings::decode(&config.strategy.settings).unwrap();
+    assert_eq!(settings.training["rate"], 0.1);
+    let file = server.tracks()[0].control_file().unwrap().unwrap();
+    assert_eq!(settings.control, Some(Hash::of(&file)));
+    assert!(!settings.is_evaluation());
+}
+
+#[test]
+fn a_round_that_is_called_off_costs_its_number_alone() {
+    let mut server = server(PLAIN);
+    server.step(Moment(0), start(3, 10));
+    let effects = server.step(Moment(0), TaskInput::Withdraw);
+    assert!(matches!(&effects[..], [TaskEffect::Keep(at), TaskEffect::Next(_)] if (at.round, at.failures) == (1, 0)));
+    assert_eq!(configs(&server.step(Moment(0), start(3, 10)))[0].round, 2);
+    assert!(matches!(server.step(Moment(0), failed(1, "late", vec![]))[..], [TaskEffect::Ignored(_)]));
+}
+
+#[test]
+fn a_large_noise_that_failed_is_charged_and_not_an_error() {
+    let text = format!("{PLAIN}{PRIVATE}").replace("scale = 100", "scale = 1000");
+    let mut server = server(&text);
+    server.step(Moment(0), start(3, 10));
+    let effects = server.step(Moment(0), failed(1, "TooFewAnswered", vec![NodeId([1; 32])]));
+    assert!(effects.iter().any(|effect| matches!(effect, TaskEffect::Charge(_))));
+    assert_eq!(ended(&effects), None);
 }

@@ -2,7 +2,8 @@
 
 use super::private;
 use crate::error::EncodeError;
-use crate::strategy::{Parts, StrategySettings};
+use crate::signed_settings::SignedSettings;
+use crate::strategy::Parts;
 use neuro_primitives::Hash;
 use neuro_primitives::codec::{CodecError, Reader, Writer};
 use neuro_privacy::Event;
@@ -32,6 +33,8 @@ pub struct PrivateSettings {
     pub variance: f64,
     /// μ_b of the bit "my norm ≤ c", where the clip adapts. Distributed noise only.
     pub bit_variance: Option<f64>,
+    /// δ, at which the release's ε is told.
+    pub delta: f64,
     /// Of the rotation; public.
     pub rotation: Hash,
 }
@@ -67,7 +70,7 @@ impl EncodingPlan {
     /// # Errors
     /// Strategy or privacy settings that this build does not read, and what [`Self::check`] refuses.
     pub fn of(config: &RoundConfig) -> Result<Self, EncodeError> {
-        let parts = StrategySettings::decode(&config.strategy.settings).map_err(private::refused)?.parts();
+        let parts = SignedSettings::decode(&config.strategy.settings).map_err(private::refused)?.strategy.parts();
         let mode = match config.privacy.mode {
             PrivacyMode::None => {
                 let grid = Grid::new(config.value_bits, config.scale).map_err(private::refused)?;
@@ -101,6 +104,10 @@ impl EncodingPlan {
                 positive("scale", settings.scale)?;
                 positive("noise variance", settings.variance)?;
                 settings.bit_variance.map_or(Ok(()), |variance| positive("variance of the bit", variance))?;
+                if !(settings.delta > 0.0 && settings.delta < 1.0) {
+                    let expected = "above 0 and below 1";
+                    return Err(EncodeError::Setting { field: "delta", expected, got: settings.delta });
+                }
                 let got = settings.bit_variance.unwrap_or_default();
                 let expected = "0 where the aggregator adds the noise: it would see the bits";
                 let central_bit = settings.noise == NoiseBy::Aggregator && settings.bit_variance.is_some();
@@ -159,6 +166,15 @@ impl EncodingPlan {
         }
     }
 
+    /// δ of [`Self::release`]; none in plain mode.
+    #[must_use]
+    pub const fn delta(&self) -> Option<f64> {
+        match &self.mode {
+            EncodingMode::Plain { .. } => None,
+            EncodingMode::Private(settings) => Some(settings.delta),
+        }
+    }
+
     /// The size of a number that fills the grid or the clipping norm by itself.
     pub(super) fn reach(&self) -> f64 {
         match &self.mode {
@@ -176,6 +192,7 @@ impl PrivateSettings {
         out.u64(self.clip.to_bits());
         out.u64(self.variance.to_bits());
         out.u64(self.bit_variance.unwrap_or(0.0).to_bits());
+        out.u64(self.delta.to_bits());
         out.finish()
     }
 
@@ -186,15 +203,15 @@ impl PrivateSettings {
     }
 
     fn of(config: &RoundConfig, noise: NoiseBy) -> Result<Self, EncodeError> {
-        let [clip, variance, bit] = numbers(&config.privacy.settings).map_err(private::refused)?;
+        let [clip, variance, bit, delta] = numbers(&config.privacy.settings).map_err(private::refused)?;
         let rotation = Self::rotation_seed(&config.round_id);
         let bit_variance = (bit != 0.0).then_some(bit);
-        Ok(Self { noise, clip, scale: config.scale, variance, bit_variance, rotation })
+        Ok(Self { noise, clip, scale: config.scale, variance, bit_variance, delta, rotation })
     }
 }
 
-fn numbers(bytes: &[u8]) -> Result<[f64; 3], CodecError> {
+fn numbers(bytes: &[u8]) -> Result<[f64; 4], CodecError> {
     let mut from = Reader::new(bytes);
-    let numbers = [from.u64()?, from.u64()?, from.u64()?].map(f64::from_bits);
+    let numbers = [from.u64()?, from.u64()?, from.u64()?, from.u64()?].map(f64::from_bits);
     from.finish().map(|()| numbers)
 }

@@ -14,7 +14,15 @@ fn plain_plan(entries: usize, parts: Parts) -> EncodingPlan {
 }
 
 fn private_settings(noise: NoiseBy) -> PrivateSettings {
-    PrivateSettings { noise, clip: 1.0, scale: 64.0, variance: 900.0, bit_variance: None, rotation: Hash::of(b"seed") }
+    PrivateSettings {
+        noise,
+        clip: 1.0,
+        scale: 64.0,
+        variance: 900.0,
+        bit_variance: None,
+        delta: 1e-5,
+        rotation: Hash::of(b"seed"),
+    }
 }
 
 fn private_plan(entries: usize, parts: Parts, settings: PrivateSettings) -> EncodingPlan {

@@ -17,16 +17,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use neuro_primitives::{Moment, NodeId, NodeKey};
+use neuro_fl_aggregator::ledger::cost;
+use neuro_fl_aggregator::update::{EncodingMode, NoiseBy, add_central_noise};
+use neuro_fl_aggregator::{EncodingPlan, modulus_rule};
+use neuro_primitives::{Hash, Moment, NodeId, NodeKey};
+use neuro_privacy::NoiseRng;
 use neuro_protocol::federated::{AggregatorMessage, aggregator_message::Body};
-use neuro_secagg::aggregator::{Aggregator, Effect, Evidence, Input, ReplayError, SetupError, replay};
+use neuro_secagg::aggregator::{Aggregator, CohortNumbers, Effect, Evidence, Input, Phase, ReplayError, SetupError};
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::masks::MaskJob;
 use neuro_secagg::messages::EndReason;
 use neuro_secagg::packing::Modulus;
 use neuro_secagg::roster::Registry;
 
-pub use folder::{CohortFolder, KeptConfig};
+pub use folder::{Asked, CohortFolder};
 pub use handle::{CohortHandle, CohortState, Posted};
 
 use super::journal::JournalFile;
@@ -58,15 +62,17 @@ pub enum CohortError {
     Modulus(#[from] neuro_secagg::packing::ModulusError),
 }
 
-/// How a cohort ended.
-#[derive(Debug)]
+/// How a cohort ended. The sum itself lies in the cohort's folder.
+#[derive(Debug, Clone)]
 pub struct CohortEnd {
     /// Why.
     pub reason: EndReason,
-    /// The sum, if it came out.
-    pub sum: Option<Unmasked>,
-    /// Whose vectors are in it, or would have been, ascending.
-    pub survivors: Vec<NodeId>,
+    /// The sum's hash, if it came out.
+    pub sum: Option<Hash>,
+    /// Who was asked for shares; nobody when the cohort ended before that.
+    pub asked: Option<Asked>,
+    /// n; 0 before there was a cohort.
+    pub n: u16,
     /// Who was caught breaking the protocol.
     pub blamed: BTreeSet<NodeId>,
 }
@@ -75,6 +81,8 @@ pub struct CohortEnd {
 pub struct CohortParts {
     /// The signed configuration.
     pub config: SignedConfig,
+    /// What its vectors hold.
+    pub encoding: EncodingPlan,
     /// Who may take part.
     pub registry: Arc<dyn Registry + Send + Sync>,
     /// The aggregator's key.
@@ -96,8 +104,8 @@ pub struct Cohort {
     summing: Summing,
     unmasked: Option<Unmasked>,
     blamed: BTreeSet<NodeId>,
-    /// Whose payloads the sum should hold, as last heard: after the end nobody's.
-    survivors: Vec<NodeId>,
+    asked: Option<Asked>,
+    numbers: Option<CohortNumbers>,
     wake: Option<Moment>,
     state: Arc<Mutex<CohortState>>,
 }
@@ -114,22 +122,19 @@ impl Cohort {
     ) -> Result<Self, CohortError> {
         let (journal, entries) = JournalFile::open(&parts.folder.journal())?;
         let (config, registry, key) = (parts.config.clone(), Arc::clone(&parts.registry), parts.key.clone());
-        let core = if entries.is_empty() {
-            Aggregator::new(config, registry, key)?
-        } else {
-            replay(config, registry, key, entries.into_iter())?
-        };
+        let core = Aggregator::with_modulus(config, registry, key, modulus_rule)?.replayed(entries.into_iter())?;
         let entries = parts.config.config().vector_entries as usize;
         let (summing, unmasked) = (Summing::new(entries), Summing::finished(entries, &parts.folder.sum()));
-        let (blamed, survivors) = (BTreeSet::new(), parts.folder.survivors());
-        Ok(Self { core, parts, journal, uploads, summing, unmasked, blamed, survivors, wake: None, state })
+        let (blamed, asked, numbers) = (BTreeSet::new(), parts.folder.asked(), None);
+        Ok(Self { core, parts, journal, uploads, summing, unmasked, blamed, asked, numbers, wake: None, state })
     }
 
-    /// Runs until the round ends, or until nobody can post any more: then it goes on in another process.
+    /// Runs until nobody can post any more. `ended` hears of the end when there is one; afterwards whoever comes back late
+    /// is told it. Without an end the cohort goes on in another process.
     ///
     /// # Errors
     /// When something cannot be made durable; nothing that depends on it was done.
-    pub fn run(mut self, posts: &Receiver<Posted>) -> Result<Option<CohortEnd>, CohortError> {
+    pub fn run(mut self, posts: &Receiver<Posted>, ended: impl FnOnce(CohortEnd)) -> Result<(), CohortError> {
         let mut end = self.step(Input::Start)?;
         while end.is_none() {
             let patience = self.wake.map_or(IDLE, |wake| wake.since(clock::now())).min(IDLE);
@@ -140,10 +145,20 @@ impl Cohort {
                     end
                 }
                 Err(RecvTimeoutError::Timeout) => self.step(Input::Tick)?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
         }
-        Ok(end)
+        if let Some(end) = end {
+            ended(end);
+        }
+        while let Ok(posted) = posts.recv() {
+            // Whatever it says, it does not know of the end.
+            if let Input::Connected(node) | Input::Message { from: node, .. } = posted.input {
+                self.step(Input::Connected(node))?;
+            }
+            posted.done.map(|done| done.send(()));
+        }
+        Ok(())
     }
 
     /// One input, and all that follows from it, masks taken off among it.
@@ -152,7 +167,7 @@ impl Cohort {
         let mut end = None;
         while let Some(input) = inputs.pop() {
             let effects = self.core.step(clock::now(), input);
-            self.take_numbers()?;
+            self.note_progress()?;
             for effect in effects {
                 if !matches!(effect, Effect::Journal(_)) {
                     self.journal.flush()?;
@@ -193,19 +208,31 @@ impl Cohort {
         Ok(Next::Nothing)
     }
 
-    /// The sum without masks; one that an earlier process made durable is not made again.
+    /// The sum without masks; one that an earlier process made durable is not made again, nor is its noise.
     fn unmask(&mut self, jobs: &[MaskJob]) -> Result<Input, CohortError> {
+        let encoding = self.parts.encoding;
         let unmasked = match self.unmasked.take() {
             Some(unmasked) => unmasked,
             None => {
-                self.parts.folder.keep_survivors(&self.survivors)?;
-                self.summing.unmask(jobs, self.parts.threads, &self.parts.folder.sum())?
+                let add_noise = |values: &mut [i64]| central_noise(values, &encoding);
+                self.summing.unmask(jobs, self.parts.threads, add_noise, &self.parts.folder.sum())?
             }
         };
-        let (sum, weight) = (unmasked.hash, weight_of(&unmasked, self.parts.config.config().entries));
+        // Σw: the entry behind the values.
+        let weight = unmasked.values.get(encoding.value_entries()).and_then(|&weight| u64::try_from(weight).ok());
+        let (sum, weight, epsilon) = (unmasked.hash, weight.unwrap_or(0), self.epsilon());
         self.unmasked = Some(unmasked);
-        // Without noise nothing is promised.
-        Ok(Input::Unmasked { sum, weight, epsilon: f64::INFINITY })
+        Ok(Input::Unmasked { sum, weight, epsilon })
+    }
+
+    /// What the sum costs by itself; infinite without noise, where nothing is promised.
+    fn epsilon(&self) -> f64 {
+        let Some(asked) = &self.asked else { return f64::INFINITY };
+        let config = self.parts.config.config();
+        let rostered = self.parts.registry.rostered(&config.batches);
+        let honest_at_least = config.demand(asked.n, rostered).honest_at_least();
+        let spent = cost(&self.parts.encoding, asked.n, honest_at_least.max(1)).ok().flatten();
+        spent.map_or(f64::INFINITY, |spent| spent.epsilon)
     }
 
     fn blame(&mut self, evidence: &Evidence) -> Result<(), CohortError> {
@@ -221,14 +248,17 @@ impl Cohort {
         self.parts.streams.send(node, message);
     }
 
-    /// The sum's modulus is the cohort's; whose vectors are in the sum is asked for as long as it is known.
-    fn take_numbers(&mut self) -> Result<(), CohortError> {
+    /// The sum's modulus is the cohort's. Before anybody is asked for shares, it is on disk who is: what comes of it counts
+    /// as released, even if nothing comes of it.
+    fn note_progress(&mut self) -> Result<(), CohortError> {
         let view = self.core.view();
-        if let Some(numbers) = view.numbers {
-            self.summing.set_modulus(Modulus::new(numbers.modulus_bits)?);
-        }
-        if !view.in_sum.is_empty() {
-            self.survivors = view.in_sum;
+        let Some(numbers) = view.numbers else { return Ok(()) };
+        self.summing.set_modulus(Modulus::new(numbers.modulus_bits)?);
+        self.numbers = Some(numbers);
+        if self.asked.is_none() && matches!(view.phase, Phase::Answer | Phase::Unmask) {
+            let asked = Asked { n: numbers.n, survivors: view.in_sum };
+            self.parts.folder.keep_asked(&asked)?;
+            self.asked = Some(asked);
         }
         Ok(())
     }
@@ -241,10 +271,20 @@ impl Cohort {
     }
 
     fn conclude(&mut self, reason: EndReason) -> CohortEnd {
-        let sum = self.unmasked.take().filter(|_| matches!(reason, EndReason::Done { .. }));
-        let (survivors, blamed) = (std::mem::take(&mut self.survivors), std::mem::take(&mut self.blamed));
-        CohortEnd { reason, sum, survivors, blamed }
+        let sum = self.unmasked.take().filter(|_| matches!(reason, EndReason::Done { .. })).map(|sum| sum.hash);
+        let n = self.numbers.map(|numbers| numbers.n).or(self.asked.as_ref().map(|asked| asked.n)).unwrap_or(0);
+        CohortEnd { reason, sum, asked: self.asked.clone(), n, blamed: self.blamed.clone() }
     }
+}
+
+/// The aggregator's own noise, where the plan asks for it.
+fn central_noise(values: &mut [i64], encoding: &EncodingPlan) -> Result<(), SumError> {
+    let EncodingMode::Private(settings) = encoding.mode else { return Ok(()) };
+    if settings.noise != NoiseBy::Aggregator {
+        return Ok(());
+    }
+    let mut random = NoiseRng::from_system().map_err(|error| SumError::Noise(error.to_string()))?;
+    add_central_noise(values, encoding, &mut random).map_err(|error| SumError::Noise(error.to_string()))
 }
 
 /// What an effect leads to.
@@ -252,11 +292,4 @@ enum Next {
     Nothing,
     Input(Input),
     End(EndReason),
-}
-
-/// Σw: the entry behind the model's values and, with some strategies, the control's. The caller's plan reads the rest.
-fn weight_of(unmasked: &Unmasked, model_entries: u32) -> u64 {
-    let entries = model_entries as usize;
-    let place = if unmasked.values.len() > 2 * entries { 2 * entries } else { entries };
-    unmasked.values.get(place).and_then(|&weight| u64::try_from(weight).ok()).unwrap_or(0)
 }

@@ -97,11 +97,30 @@ impl RosterKeeper {
             members: Vec::new(),
         };
         if !path.exists() {
-            let signed = Roster::new(fields)?.sign(owner.ok_or(EnrolError::NoRoster)?)?;
+            let missing = || EnrolError::NoRoster { task_file: folder.join("task.json") };
+            let signed = Roster::new(fields)?.sign(owner.ok_or_else(missing)?)?;
             private_file::create_new(&path, &signed.encode()).or_else(first_was_enough).map_err(at(&path))?;
         }
         let current = RwLock::new(read(&path, &identity, now)?);
         Ok(Self { folder: folder.to_owned(), identity, current })
+    }
+
+    /// Puts a roster into the task's folder that its owner signed on another machine. An aggregator that runs takes it
+    /// up by itself. Returns its version.
+    ///
+    /// # Errors
+    /// When it is not the owner's for this task, or older than the one that is here.
+    pub fn put(folder: &Path, identity: &TaskIdentity, bytes: &[u8], now: UnixMillis) -> Result<u64, EnrolError> {
+        let _lock = lock(folder)?;
+        let path = folder.join("roster");
+        let newest = match path.exists() {
+            true => Some(read(&path, identity, now)?.roster.version()),
+            false => None,
+        };
+        let pin = Pin { owner: identity.owner, task: identity.id(), newest };
+        let roster = SignedRoster::decode(bytes)?.verify(|signed| signed.check(&pin, now))?;
+        private_file::replace(&path, bytes).map_err(at(&path))?;
+        Ok(roster.fields().version)
     }
 
     /// The task's name, owner and aggregator.
@@ -228,13 +247,17 @@ impl RosterKeeper {
         History::new(self.folder.join("enrolled.jsonl"))
     }
 
-    /// Only one process changes the roster at a time; the lock goes with the file handle.
     fn lock(&self) -> Result<File, EnrolError> {
-        let path = self.folder.join("roster.lock");
-        let file = File::create(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
+        lock(&self.folder)
     }
+}
+
+/// Only one process changes the roster at a time; the lock goes with the file handle.
+fn lock(folder: &Path) -> Result<File, EnrolError> {
+    let path = folder.join("roster.lock");
+    let file = File::create(&path).map_err(at(&path))?;
+    file.lock().map_err(at(&path))?;
+    Ok(file)
 }
 
 fn read(path: &Path, identity: &TaskIdentity, now: UnixMillis) -> Result<Current, EnrolError> {

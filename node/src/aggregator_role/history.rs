@@ -4,12 +4,51 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neuro_fl_aggregator::checkpoint::Checkpoint;
+use neuro_fl_aggregator::checkpoint::{Checkpoint, RoundRecord};
 use neuro_fl_aggregator::ledger::LedgerLine;
 use neuro_primitives::Hash;
+use neuro_privacy::Spent;
 use serde::{Deserialize, Serialize};
 
 use crate::os::private_file;
+
+/// How one cohort of a round ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndedCohort {
+    /// Its number.
+    pub cohort: u16,
+    /// What it was about: the model, an expert, a shard.
+    pub name: String,
+    /// Whether its sum was used.
+    pub done: bool,
+    /// How it ended, for people.
+    pub outcome: String,
+    /// n.
+    pub members: u32,
+    /// |S|.
+    pub survivors: u32,
+    /// Σw.
+    pub weight: u64,
+    /// The sum's hash, hexadecimal; empty without one.
+    pub sum: String,
+    /// Bytes of payloads.
+    pub payload_bytes: u64,
+    /// The ε of the sum by itself; none without one, or without noise.
+    pub epsilon: Option<f64>,
+    /// Who was caught breaking the protocol, hexadecimal.
+    pub blamed: Vec<String>,
+}
+
+/// A track as a round left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTrack {
+    /// Its name.
+    pub name: String,
+    /// Its weights, hexadecimal.
+    pub model: String,
+    /// The round whose `strategy/ROUND/TRACK` has its strategy's state; none before the first step.
+    pub strategy: Option<u64>,
+}
 
 /// How a round ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,21 +59,21 @@ pub struct EndedRound {
     pub began_unix_ms: u64,
     /// How long it took.
     pub took_ms: u64,
-    /// Whether the sum came out.
+    /// Whether the model moved, or an evaluation has its figures.
     pub done: bool,
     /// How it ended, for people.
     pub outcome: String,
     /// Whether another try may do better.
     pub retryable: bool,
-    /// Members of the cohort.
+    /// Members of its cohorts together.
     pub members: u32,
-    /// Members whose vectors are in the sum.
+    /// Members whose vectors are in sums that were used.
     pub survivors: u32,
     /// The sum of the weights.
     pub weight: u64,
-    /// The sum's hash, hexadecimal; empty without one.
+    /// The hash of its one cohort's sum, hexadecimal; empty without one.
     pub sum: String,
-    /// The weights after it, hexadecimal.
+    /// The weights of all tracks together after it, hexadecimal.
     pub model: String,
     /// Bytes of payloads.
     pub payload_bytes: u64,
@@ -46,6 +85,15 @@ pub struct EndedRound {
     /// What it cost.
     #[serde(default)]
     pub charges: Vec<LedgerLine>,
+    /// Its cohorts.
+    #[serde(default)]
+    pub cohorts: Vec<EndedCohort>,
+    /// The round as exports and reports read it.
+    #[serde(default)]
+    pub record: Option<RoundRecord>,
+    /// The tracks after it.
+    #[serde(default)]
+    pub tracks: Vec<KeptTrack>,
 }
 
 /// All rounds that ended, oldest first.
@@ -82,16 +130,32 @@ impl History {
         self.rounds.iter().rev().find(|round| round.done).and_then(|round| round.model.parse().ok())
     }
 
-    /// How many rounds had a result.
+    /// Where the task stands; none before the first round.
     #[must_use]
-    pub fn done(&self) -> u64 {
-        self.rounds.iter().filter(|round| round.done).count() as u64
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.rounds.last()?.checkpoint.as_ref()
     }
 
-    /// How many failed since the last one that had a result.
+    /// The tracks as the last round left them; none before the first.
     #[must_use]
-    pub fn failed_in_a_row(&self) -> usize {
-        self.rounds.iter().rev().take_while(|round| !round.done).count()
+    pub fn tracks(&self) -> &[KeptTrack] {
+        self.rounds.last().map_or(&[], |round| &round.tracks)
+    }
+
+    /// The different weights of track `at`, the newest first, `first` being those before the first round.
+    #[must_use]
+    pub fn versions(&self, at: usize, first: Hash) -> Vec<Hash> {
+        let kept = self.rounds.iter().rev().filter_map(|round| round.tracks.get(at)?.model.parse().ok());
+        let mut versions: Vec<Hash> = kept.chain([first]).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        versions.retain(|version| seen.insert(*version));
+        versions
+    }
+
+    /// What the task has cost so far; none without noise.
+    #[must_use]
+    pub fn spent(&self) -> Option<Spent> {
+        self.rounds.iter().rev().find_map(|round| round.charges.last())?.spent
     }
 
     /// The number of the last round that ended; 0 before the first.
@@ -117,6 +181,11 @@ impl History {
 mod tests {
     use super::*;
 
+    fn track(number: u64) -> KeptTrack {
+        let model = Hash::of(&number.to_le_bytes()).to_string();
+        KeptTrack { name: "model".into(), model, strategy: Some(number) }
+    }
+
     fn round(number: u64, done: bool) -> EndedRound {
         EndedRound {
             number,
@@ -134,6 +203,9 @@ mod tests {
             blamed: Vec::new(),
             checkpoint: None,
             charges: Vec::new(),
+            cohorts: Vec::new(),
+            record: None,
+            tracks: vec![track(number)],
         }
     }
 
@@ -146,7 +218,22 @@ mod tests {
             history.commit(round(number, done)).unwrap();
         }
         let history = History::open(folder.path()).unwrap();
-        assert_eq!((history.newest(), history.done(), history.failed_in_a_row()), (3, 1, 2));
+        assert_eq!((history.newest(), history.rounds().len()), (3, 3));
         assert_eq!(history.model(), Some(Hash::of(&1_u64.to_le_bytes())));
+    }
+
+    #[test]
+    fn versions_are_the_different_weights_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        let first = Hash::of(b"first");
+        assert_eq!(history.versions(0, first), [first]);
+        for number in 1..3 {
+            history.commit(round(number, true)).unwrap();
+        }
+        // A round that failed leaves the weights of the one before.
+        history.commit(EndedRound { tracks: vec![track(2)], ..round(3, false) }).unwrap();
+        let hash = |number: u64| Hash::of(&number.to_le_bytes());
+        assert_eq!(history.versions(0, first), [hash(2), hash(1), first]);
     }
 }

@@ -13,6 +13,7 @@ use super::enrolment::{EnrolError, RosterKeeper, TaskIdentity};
 use crate::clock::unix_now;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::os::private_file;
+use crate::participant_role::task_folder::folder_of;
 
 /// The owner's key of a data folder: `fl/owner/node.key`, made on first use.
 ///
@@ -54,7 +55,25 @@ impl TaskFile {
         private_file::replace(&folder.join("task.json"), &serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
     }
 
-    fn identity(&self) -> Option<TaskIdentity> {
+    /// The task's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, EnrolError> {
+        let bytes = fs::read(path).map_err(|source| EnrolError::Io { path: path.to_owned(), source })?;
+        let file: Self = serde_json::from_slice(&bytes).map_err(|_| EnrolError::NoTask { path: path.to_owned() })?;
+        if file.identity().is_some() { Ok(file) } else { Err(EnrolError::NoTask { path: path.to_owned() }) }
+    }
+
+    /// Task, owner and aggregator; none if an id is none.
+    #[must_use]
+    pub fn identity(&self) -> Option<TaskIdentity> {
         let node = |text: &str| {
             let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
             Some(NodeId(bytes.try_into().ok()?))
@@ -66,6 +85,20 @@ impl TaskFile {
             batches: self.batches.max(1),
         })
     }
+}
+
+/// The tasks that lie in a data folder, with their folders, by name.
+#[must_use]
+pub fn aggregated_tasks(data_dir: &DataDir) -> Vec<(PathBuf, TaskFile)> {
+    let entries = fs::read_dir(data_dir.join("fl")).into_iter().flatten();
+    let files = entries.filter_map(|entry| {
+        let folder = entry.ok()?.path();
+        let file: TaskFile = serde_json::from_slice(&fs::read(folder.join("task.json")).ok()?).ok()?;
+        Some((folder, file))
+    });
+    let mut tasks: Vec<_> = files.collect();
+    tasks.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+    tasks
 }
 
 /// A task whose owner uses this data folder.
@@ -84,19 +117,32 @@ impl OwnedTask {
     /// # Errors
     /// When its roster cannot be used.
     pub fn find(data_dir: &DataDir, name: Option<&str>) -> Result<Option<Self>, EnrolError> {
-        let entries = fs::read_dir(data_dir.join("fl")).into_iter().flatten();
-        let files = entries.filter_map(|entry| {
-            let folder = entry.ok()?.path();
-            let file: TaskFile = serde_json::from_slice(&fs::read(folder.join("task.json")).ok()?).ok()?;
-            Some((folder, file))
-        });
-        let mut found: Vec<_> = files.filter(|(_, file)| name.is_none_or(|name| name == file.name)).collect();
+        let mut found = aggregated_tasks(data_dir);
+        found.retain(|(_, file)| name.is_none_or(|name| name == file.name));
         let (Some((folder, file)), true) = (found.pop(), found.is_empty()) else { return Ok(None) };
-        let Some(identity) = file.identity() else { return Ok(None) };
-        let broken = |error: DataDirError| EnrolError::Io { path: folder.clone(), source: io::Error::other(error) };
-        let owner = owner_key(data_dir).map_err(broken)?;
+        Self::open(data_dir, folder, file).map(Some)
+    }
+
+    /// The task of an aggregator on another machine, by its `task.json`: from now on it is one of this data folder.
+    ///
+    /// # Errors
+    /// When the file is none, or this folder's key is not the owner's.
+    pub fn of_file(data_dir: &DataDir, path: &Path) -> Result<Self, EnrolError> {
+        let file = TaskFile::read(path)?;
+        let identity = file.identity().ok_or_else(|| EnrolError::NoTask { path: path.to_owned() })?;
+        let folder = folder_of(data_dir, identity.id()).map_err(broken(path))?;
+        file.save(&folder).map_err(|source| EnrolError::Io { path: folder.clone(), source })?;
+        Self::open(data_dir, folder, file)
+    }
+
+    fn open(data_dir: &DataDir, folder: PathBuf, file: TaskFile) -> Result<Self, EnrolError> {
+        let identity = file.identity().ok_or_else(|| EnrolError::NoTask { path: folder.join("task.json") })?;
+        let owner = owner_key(data_dir).map_err(broken(&folder))?;
+        if identity.owner != owner.node_id() {
+            return Err(EnrolError::OwnerElsewhere { owner: identity.owner, got: owner.node_id() });
+        }
         let roster = RosterKeeper::open(&folder, identity, Some(&owner), unix_now())?;
-        Ok(Some(Self { folder, roster, addresses: file.addresses, owner }))
+        Ok(Self { folder, roster, addresses: file.addresses, owner })
     }
 
     /// The owner's key.
@@ -127,4 +173,8 @@ impl OwnedTask {
         };
         Ok(invitation.sign(&self.owner)?)
     }
+}
+
+fn broken(path: &Path) -> impl FnOnce(DataDirError) -> EnrolError + '_ {
+    move |error| EnrolError::Io { path: path.to_owned(), source: io::Error::other(error) }
 }

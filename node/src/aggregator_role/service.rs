@@ -10,8 +10,9 @@ use neuro_network::federated::{
 };
 use neuro_primitives::{Hash, NodeId};
 use neuro_protocol::federated::{
-    EnrolReply, EnrolRequest, FetchRequest, ParticipantMessage, RoundStatus, RoundStatusRequest, StartRoundReply,
-    StopRoundReply, UploadReply, UploadStart, UploadStateReply, UploadStateRequest,
+    AggregatorMessage, EnrolReply, EnrolRequest, FetchRequest, ParticipantMessage, RoundEnded, RoundStatus,
+    RoundStatusRequest, StartRoundReply, StopRoundReply, UploadReply, UploadStart, UploadStateReply,
+    UploadStateRequest, aggregator_message::Body,
 };
 use neuro_secagg::aggregator::Input;
 use neuro_secagg::roster::Registry;
@@ -102,9 +103,9 @@ impl FederatedService for AggregatorService {
     async fn fetch(&self, _: NodeId, request: FetchRequest) -> Result<ChunkStream, ControlError> {
         let hash = request.hash.try_into().map(Hash);
         let hash = hash.map_err(|_| refused(ControlErrorKind::BadRequest, "a hash has 32 bytes"))?;
-        let path = self.shared.models.path(hash);
-        let unknown = |_| refused(ControlErrorKind::NotFound, format!("nothing here has the hash {hash}"));
-        chunks(Mapped(MappedFile::open(&path).map_err(unknown)?), request.offset)
+        let unknown = || refused(ControlErrorKind::NotFound, format!("nothing here has the hash {hash}"));
+        let path = self.shared.models.find(hash).ok_or_else(unknown)?;
+        chunks(Mapped(MappedFile::open(&path).map_err(|_| unknown())?), request.offset)
     }
 
     async fn round_status(&self, _: NodeId, request: RoundStatusRequest) -> Result<RoundStatus, ControlError> {
@@ -135,7 +136,10 @@ async fn converse(shared: Arc<Shared>, peer: NodeId, session: u64, mut messages:
     }
     while let Some(Ok(message)) = messages.next().await {
         let ParticipantMessage { round, cohort, body } = message;
-        let Some(cohort) = shared.cohort(round, cohort) else { continue };
+        let Some(cohort) = shared.cohort(round, cohort) else {
+            shared.tell_end(peer, round, cohort);
+            continue;
+        };
         let input = if body.is_empty() { Input::Connected(peer) } else { Input::Message { from: peer, bytes: body } };
         cohort.post(input).await;
     }
@@ -148,11 +152,19 @@ async fn converse(shared: Arc<Shared>, peer: NodeId, session: u64, mut messages:
 }
 
 impl Shared {
-    /// The running cohorts that call `peer`'s batch.
+    /// The cohorts that call `peer`'s batch.
     fn cohorts_of(&self, peer: NodeId) -> Vec<Arc<CohortHandle>> {
         let Some(batch) = self.roster.roster().batch_of(peer) else { return Vec::new() };
         let calls = |cohort: &Arc<CohortHandle>| cohort.config.config().batches.contains(&batch);
-        self.cohorts().into_iter().filter(calls).collect()
+        self.answering().into_iter().filter(calls).collect()
+    }
+
+    /// Tells `peer` how a round ended that nobody here answers for any more.
+    fn tell_end(&self, peer: NodeId, round: u64, cohort: u32) {
+        let history = self.history();
+        let Some(ended) = history.rounds().iter().rev().find(|ended| ended.number == round) else { return };
+        let body = Body::Ended(RoundEnded { done: ended.done, reason: ended.outcome.clone() });
+        self.streams.send(peer, AggregatorMessage { round, cohort, body: Some(body) });
     }
 }
 

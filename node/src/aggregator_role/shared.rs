@@ -35,8 +35,12 @@ pub struct Shared {
     pub models: Models,
     /// Requests to begin a round.
     pub starts: mpsc::Sender<StartRequest>,
-    /// The cohorts that run.
+    /// The cohorts of the round that runs.
     pub running: RwLock<Vec<Arc<CohortHandle>>>,
+    /// Those of the last round that ended: who comes back late is told how.
+    pub ended: RwLock<Vec<Arc<CohortHandle>>>,
+    /// Why no further round is called by itself, for people.
+    pub task_end: Mutex<Option<String>>,
     /// The rounds so far.
     pub history: Mutex<History>,
 }
@@ -48,15 +52,34 @@ impl Shared {
         self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The running cohort with these numbers.
+    /// The cohorts that still answer: those that run, or of the last round.
     #[must_use]
-    pub fn cohort(&self, round: u64, cohort: u32) -> Option<Arc<CohortHandle>> {
-        self.cohorts().into_iter().find(|handle| handle.is(round, cohort))
+    pub fn answering(&self) -> Vec<Arc<CohortHandle>> {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.cohorts().into_iter().chain(ended).collect()
     }
 
-    /// Replaces the cohorts that run.
-    pub fn set_cohorts(&self, cohorts: Vec<Arc<CohortHandle>>) {
+    /// The cohort with these numbers, if it still answers.
+    #[must_use]
+    pub fn cohort(&self, round: u64, cohort: u32) -> Option<Arc<CohortHandle>> {
+        self.answering().into_iter().find(|handle| handle.is(round, cohort))
+    }
+
+    /// A round begins with these cohorts.
+    pub fn begin(&self, cohorts: Vec<Arc<CohortHandle>>) {
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).clear();
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = cohorts;
+    }
+
+    /// The round that ran has ended.
+    pub fn end(&self) {
+        let cohorts = std::mem::take(&mut *self.running.write().unwrap_or_else(PoisonError::into_inner));
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = cohorts;
+    }
+
+    /// Why no further round is called by itself.
+    pub fn task_end(&self) -> MutexGuard<'_, Option<String>> {
+        self.task_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rounds so far.

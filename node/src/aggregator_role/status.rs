@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use neuro_protocol::federated::{CohortStatus, RoundFacts, RoundLine, RoundPhase, RoundStatus, TaskStatus};
+use neuro_fl_aggregator::checkpoint::RoundKind;
+use neuro_privacy::Spent;
+use neuro_protocol::federated::{
+    CohortStatus, RoundFacts, RoundLine, RoundPhase, RoundStatus, SpentBudget, TaskStatus,
+};
 use neuro_secagg::aggregator::Phase;
 
 use super::cohort::CohortHandle;
-use super::history::EndedRound;
+use super::history::{EndedCohort, EndedRound};
 use super::reason;
 use super::shared::Shared;
 use crate::clock;
@@ -32,8 +36,10 @@ pub(super) fn read(shared: &Shared, round: u64) -> Option<RoundStatus> {
         lines.push(RoundLine { number, began_unix_ms: cohort.began.0, ..RoundLine::default() });
     }
     let model = history.model().map(|hash| hash.to_string()).unwrap_or_default();
-    let rounds_left = Some(u64::from(shared.plan.rounds).saturating_sub(history.done()));
-    let task = TaskStatus { model, rounds_left, ..task(shared) };
+    let applied = history.checkpoint().map_or(0, |at| at.applied);
+    let rounds_left = Some(u64::from(shared.plan.rounds.saturating_sub(applied)));
+    let (spent, over) = (history.spent().map(budget), shared.task_end().clone());
+    let task = TaskStatus { model, rounds_left, spent, ended: over, ..task(shared) };
     Some(RoundStatus { task: Some(task), round: facts, history: lines })
 }
 
@@ -55,19 +61,37 @@ fn facts(running: &[Arc<CohortHandle>], ended: &[EndedRound], number: u64) -> Op
     let of_round = |cohort: &&Arc<CohortHandle>| cohort.config.config().round == number;
     let live: Vec<CohortStatus> = running.iter().filter(of_round).map(|cohort| live(cohort)).collect();
     if !live.is_empty() {
-        return Some(RoundFacts { number, cohorts: live });
+        return Some(RoundFacts { number, cohorts: live, ..RoundFacts::default() });
     }
     let round = ended.iter().find(|round| round.number == number)?;
-    Some(RoundFacts { number, cohorts: vec![past(round)] })
+    let cohorts = match round.cohorts.is_empty() {
+        true => vec![nobody(round)],
+        false => round.cohorts.iter().map(past).collect(),
+    };
+    let record = round.record.as_ref();
+    let metrics = record.map(|record| record.metrics.clone().into_iter().collect()).unwrap_or_default();
+    let spent = record.and_then(|record| record.spent).map(budget);
+    let kind = record.map_or("", |record| match record.kind {
+        RoundKind::Train => "train",
+        RoundKind::Router => "router",
+        RoundKind::Evaluate => "evaluate",
+    });
+    Some(RoundFacts { number, cohorts, kind: kind.to_owned(), metrics, spent })
+}
+
+fn budget(spent: Spent) -> SpentBudget {
+    SpentBudget { epsilon: spent.epsilon, delta: spent.delta, releases: spent.releases.into() }
 }
 
 fn live(cohort: &CohortHandle) -> CohortStatus {
     let (state, payload_bytes) = (cohort.look(), cohort.uploads.held_bytes());
-    let Some(view) = &state.view else { return CohortStatus { payload_bytes, ..CohortStatus::default() } };
+    let name = cohort.name.clone();
+    let Some(view) = &state.view else { return CohortStatus { name, payload_bytes, ..CohortStatus::default() } };
     let deadline_ms = view.deadline.map(|at| at.since(clock::now()).as_millis() as u64);
     let reported = view.reported.len() as u32;
     CohortStatus {
         number: view.cohort.into(),
+        name,
         phase: phase(view.phase).into(),
         deadline_ms,
         members: view.numbers.map_or(reported, |numbers| numbers.n.into()),
@@ -84,19 +108,28 @@ fn live(cohort: &CohortHandle) -> CohortStatus {
     }
 }
 
-fn past(round: &EndedRound) -> CohortStatus {
+fn past(cohort: &EndedCohort) -> CohortStatus {
     CohortStatus {
+        number: cohort.cohort.into(),
+        name: cohort.name.clone(),
         phase: RoundPhase::Ended.into(),
-        members: round.members,
-        reported: round.survivors,
-        payload_bytes: round.payload_bytes,
-        outcome: Some(round.outcome.clone()),
-        done: round.done,
-        survivors: round.survivors,
-        weight: round.weight,
-        blamed: round.blamed.clone(),
+        members: cohort.members,
+        reported: cohort.survivors,
+        payload_bytes: cohort.payload_bytes,
+        outcome: Some(cohort.outcome.clone()),
+        done: cohort.done,
+        survivors: cohort.survivors,
+        weight: cohort.weight,
+        blamed: cohort.blamed.clone(),
+        epsilon: cohort.epsilon,
         ..CohortStatus::default()
     }
+}
+
+/// A round whose cohorts were not even opened.
+fn nobody(round: &EndedRound) -> CohortStatus {
+    let outcome = Some(round.outcome.clone());
+    CohortStatus { phase: RoundPhase::Ended.into(), outcome, ..CohortStatus::default() }
 }
 
 fn line(round: &EndedRound) -> RoundLine {
@@ -108,7 +141,7 @@ fn line(round: &EndedRound) -> RoundLine {
         done: round.done,
         survivors: round.survivors,
         weight: round.weight,
-        loss: None,
+        loss: round.record.as_ref().and_then(|record| record.metrics.get("loss").copied()),
         model: if round.done { round.model.clone() } else { String::new() },
     }
 }

@@ -8,9 +8,9 @@ use neuro_primitives::NodeId;
 use neuro_protocol::federated::{AggregatorMessage, Dismissed, aggregator_message::Body};
 use tokio::sync::mpsc;
 
-/// Messages that wait for one participant. A cohort sends one per phase; who is behind by this many is cut off, comes
-/// back, and gets the current one.
-const WAITING_MESSAGES: usize = 16;
+/// Messages that wait for one participant. Each cohort that calls it sends one per phase; who is behind by this many is
+/// cut off, comes back, and gets the current ones.
+const WAITING_MESSAGES: usize = 64;
 
 /// What goes down one stream.
 pub type Outgoing = Result<AggregatorMessage, ControlError>;

@@ -36,6 +36,9 @@ pub enum SumError {
     /// The modulus is not known yet.
     #[error("a payload came before the cohort")]
     NoModulus,
+    /// The aggregator's noise cannot be added, so nothing comes out.
+    #[error("the sum is given up: {0}")]
+    Noise(String),
 }
 
 /// One vector, and whose payloads are in it.
@@ -102,14 +105,22 @@ impl Summing {
         &self.holds
     }
 
-    /// Takes the masks off and makes the result durable in `path`. The sum is empty afterwards.
+    /// Takes the masks off, adds the aggregator's noise by `add_noise`, and makes the result durable in `path`. The sum is
+    /// empty afterwards, and what it was before the noise is nowhere.
     ///
     /// # Errors
-    /// When the result cannot be written.
-    pub fn unmask(&mut self, jobs: &[MaskJob], threads: usize, path: &Path) -> Result<Unmasked, SumError> {
+    /// When there is no noise, or the result cannot be written.
+    pub fn unmask(
+        &mut self,
+        jobs: &[MaskJob],
+        threads: usize,
+        add_noise: impl FnOnce(&mut [i64]) -> Result<(), SumError>,
+        path: &Path,
+    ) -> Result<Unmasked, SumError> {
         let (_, mut sum) = self.sum.take().ok_or(SumError::NoModulus)?;
         sum.unmask(jobs, threads);
-        let values = sum.finish();
+        let mut values = sum.finish();
+        add_noise(&mut values)?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         private_file::replace(path, &bytes).map_err(at(path))?;
         Ok(Unmasked { values, hash: Hash::of(&bytes) })
@@ -168,8 +179,12 @@ mod tests {
         sum.subtract(a, &path(a)).unwrap();
         sum.add(a, &path(a)).unwrap();
         let result = folder.path().join("sum");
-        let unmasked = sum.unmask(&[], 1, &result).unwrap();
-        assert_eq!(unmasked.values, [11, -3, 33]);
+        let noise = |values: &mut [i64]| {
+            values[2] += 7;
+            Ok(())
+        };
+        let unmasked = sum.unmask(&[], 1, noise, &result).unwrap();
+        assert_eq!(unmasked.values, [11, -3, 40], "noise is in before anything is written");
         assert_eq!(Summing::finished(3, &result), Some(unmasked));
         assert_eq!(Summing::finished(4, &result), None);
     }

@@ -18,7 +18,7 @@ const MAX_WEIGHTS_BYTES: u64 = (4 << 28) + (1 << 20);
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The aggregator's answer.
-    #[error("the weights cannot be fetched: {0}")]
+    #[error("what the round is about cannot be fetched: {0}")]
     Control(#[from] ControlError),
     /// This machine's disk.
     #[error("cannot write {path}: {source}")]
@@ -37,7 +37,7 @@ pub enum FetchError {
         got: Hash,
     },
     /// It sent too much.
-    #[error("expected at most {limit} bytes of weights, got more")]
+    #[error("expected at most {limit} bytes, got more")]
     TooLarge {
         /// The bound.
         limit: u64,
@@ -92,6 +92,22 @@ async fn append(client: &FederatedClient, hash: Hash, offset: u64, draft: &Path)
         file.write_all(&chunk.data).await.map_err(at)?;
     }
     file.flush().await.map_err(at)
+}
+
+/// Fetches a signed document of at most `limit` bytes by the hash of what was signed. Who reads it checks both.
+///
+/// # Errors
+/// When the connection breaks, or more bytes come.
+pub async fn fetch_document(client: &FederatedClient, hash: Hash, limit: u64) -> Result<Vec<u8>, FetchError> {
+    let mut chunks = client.fetch(FetchRequest { hash: hash.0.to_vec(), offset: 0 }).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        bytes.extend(chunk?.data);
+        if bytes.len() as u64 > limit {
+            return Err(FetchError::TooLarge { limit });
+        }
+    }
+    Ok(bytes)
 }
 
 /// The hash of a file's bytes.

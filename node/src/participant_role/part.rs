@@ -6,22 +6,27 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use neuro_fl_aggregator::{EncodingPlan, SignedSettings, modulus_rule};
 use neuro_network::FederatedClient;
 use neuro_network::federated::ControlError;
 use neuro_primitives::{Hash, NodeKey};
+use neuro_privacy::Event;
 use neuro_protocol::federated::ParticipantMessage;
+use neuro_secagg::config::RoundConfig;
 use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant, Release};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::{AuditLog, Left};
-use super::past::PastFile;
+use super::past::{Foreseen, PastFile};
 use super::payload::{self, Masks, PayloadFailure};
 use super::record_store::RecordStore;
 use super::trainer::TrainerCommand;
-use super::training::{Trained, Training, TrainingError};
+use super::trainer_state::TrainerState;
+use super::training::{Trained, Training, TrainingError, time_limit};
 use super::uploading::upload;
 use crate::clock::unix_now;
 
@@ -60,11 +65,16 @@ enum Progress {
 pub(super) struct Surroundings {
     pub(super) key: NodeKey,
     pub(super) task: String,
+    /// The task's folder.
+    pub(super) folder: PathBuf,
     pub(super) command: TrainerCommand,
     pub(super) memory_bytes: Option<u64>,
     pub(super) audit: AuditLog,
     pub(super) past: PastFile,
     pub(super) work: mpsc::Sender<Work>,
+    /// A participant in several cohorts runs one trainer at a time, and sends one payload at a time.
+    pub(super) training: Arc<Semaphore>,
+    pub(super) uploading: Arc<Semaphore>,
 }
 
 /// The line to the aggregator, while there is one.
@@ -85,10 +95,21 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(core: Participant, store: RecordStore) -> Self {
+    pub(super) fn new(mut core: Participant, store: RecordStore) -> Self {
+        core.check_modulus_by(modulus_rule);
         let stop = CancellationToken::new();
         let _stop_at_the_end = stop.clone().drop_guard();
         Self { core, store, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }
+    }
+
+    /// Whom its round calls.
+    pub(super) fn batches(&self) -> &[u16] {
+        &self.core.config().batches
+    }
+
+    /// What it will have released when it answers; the batches list `rostered` members.
+    pub(super) fn foreseen(&self, rostered: u32) -> Foreseen {
+        Foreseen::of(self.core.config(), rostered)
     }
 
     /// Starts to train, unless it has begun.
@@ -106,9 +127,13 @@ impl Part {
             command: around.command.clone(),
             memory_bytes: around.memory_bytes,
             folder: self.store.trainer_folder()?,
+            task_folder: around.folder.clone(),
+            base: config.base.hash(),
+            time: time_limit(&config),
             config,
             task: around.task.clone(),
             seed: u64::from_le_bytes(seed),
+            turn: Arc::clone(&around.training),
         };
         self.progress = Progress::UnderWay;
         let (work, stop) = (around.work.clone(), self.stop.clone());
@@ -164,12 +189,26 @@ impl Part {
                 notes.extend(self.step(PartInput::Payload { hash, bytes }, around, line).await?);
                 Ok(notes)
             }
-            Outcome::Uploaded(Ok(bytes)) => Ok(vec![Note::Uploaded { bytes }]),
+            Outcome::Uploaded(Ok(bytes)) => {
+                self.keep_state(around)?;
+                Ok(vec![Note::Uploaded { bytes }])
+            }
             Outcome::Uploaded(Err(error)) => {
                 // With the next line it goes on; if the aggregator takes it no more, the end will say so.
                 tracing::warn!(%error, "the upload broke off");
                 Ok(Vec::new())
             }
+        }
+    }
+
+    /// What the trainer left for the next round, now that its update counts. An evaluation leaves nothing.
+    fn keep_state(&self, around: &Surroundings) -> io::Result<()> {
+        let config = self.core.config();
+        let trains = SignedSettings::decode(&config.strategy.settings).is_ok_and(|settings| !settings.is_evaluation());
+        if trains {
+            TrainerState::of(&around.folder, config.layout).keep(&self.store.trainer_folder()?)
+        } else {
+            Ok(())
         }
     }
 
@@ -220,7 +259,10 @@ impl Part {
                     self.mask(around);
                 }
                 PartEffect::Upload { payload } => self.upload(payload, around, line)?,
-                PartEffect::Charge(Release { round, cohort, .. }) => around.past.charge(round, cohort, unix_now())?,
+                PartEffect::Charge(release) => {
+                    let event = event_of(self.core.config(), &release);
+                    around.past.charge(release.round, release.cohort, unix_now(), event)?;
+                }
                 PartEffect::Wipe => {
                     self.stop.cancel();
                     self.store.wipe()?;
@@ -258,15 +300,26 @@ impl Part {
         let bytes = fs::metadata(&path)?.len();
         around.audit.note(unix_now(), round, cohort, Left::Payload, bytes, payload)?;
         let (client, work, stop) = (line.client.clone(), around.work.clone(), self.stop.clone());
+        let turn = Arc::clone(&around.uploading);
         tokio::spawn(async move {
+            let sent = async {
+                let _turn = turn.acquire().await;
+                upload(&client, round, cohort, payload, &path).await
+            };
             let outcome = tokio::select! {
-                outcome = upload(&client, round, cohort, payload, &path) => outcome,
+                outcome = sent => outcome,
                 () = stop.cancelled() => return,
             };
             drop(work.send(Work { round, cohort, outcome: Outcome::Uploaded(outcome) }).await);
         });
         Ok(())
     }
+}
+
+/// What a release costs: none without noise, which is counted as such.
+fn event_of(config: &RoundConfig, release: &Release) -> Option<Event> {
+    let honest_at_least = release.honest_at_least.max(1);
+    EncodingPlan::of(config).ok()?.release(config.most_members, honest_at_least).ok().flatten()
 }
 
 /// What a message is, by the number of its step in the specification.

@@ -5,10 +5,15 @@ use std::fs;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use neuro_fl_aggregator::SignedSettings;
 use neuro_network::FederatedClient;
 use neuro_network::federated::ConnectError;
-use neuro_protocol::federated::{AggregatorMessage, EnrolRequest, ParticipantMessage, aggregator_message::Body};
-use neuro_secagg::config::{RoundConfig, SignedConfig};
+use neuro_network::federated::limits::MAX_ROSTER_BYTES;
+use neuro_primitives::Hash;
+use neuro_protocol::federated::{
+    AggregatorMessage, EnrolRequest, ParticipantMessage, RoundEnded, aggregator_message::Body,
+};
+use neuro_secagg::config::{PrivacyMode, RoundConfig, SignedConfig};
 use neuro_secagg::floors::Floors;
 use neuro_secagg::kdf::RoundSecret;
 use neuro_secagg::parameters;
@@ -17,10 +22,12 @@ use neuro_secagg::roster::{Pin, Registry, Roster, SignedRoster};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::fetching::fetch_document;
 use super::part::{Line, Note, Part, Surroundings, Work};
+use super::past::{Account, Foreseen};
 use super::record_store::RecordStore;
 use super::task_folder::TaskFolder;
-use super::{JoinError, ParticipantEvent, Report, RoundOffer};
+use super::{JoinError, Noise, ParticipantEvent, Report, RoundOffer};
 use crate::clock::unix_now;
 
 /// Messages of ours that wait to be sent.
@@ -167,8 +174,19 @@ impl Session {
             Some(Body::Config(bytes)) => self.offered(&bytes).await,
             Some(Body::Announcement(bytes)) => self.step((round, cohort), PartInput::Message(bytes)).await,
             Some(Body::Dismissed(dismissed)) => Err(JoinError::Dismissed { reason: dismissed.reason }),
-            Some(Body::Ended(_)) | None => Ok(()),
+            Some(Body::Ended(ended)) => self.over((round, cohort), ended).await,
+            None => Ok(()),
         }
+    }
+
+    /// The round ended while this participant was away, and nobody is left there who signs its end.
+    async fn over(&mut self, key: (u64, u16), ended: RoundEnded) -> Result<(), JoinError> {
+        let Some(part) = self.parts.get_mut(&key) else { return Ok(()) };
+        part.step(PartInput::Stop, &mut self.around, self.line.as_ref()).await?;
+        self.parts.remove(&key);
+        self.rounds_left = self.rounds_left.map(|left| left.saturating_sub(1));
+        (self.report)(ParticipantEvent::Ended { round: key.0, done: ended.done, reason: ended.reason });
+        Ok(())
     }
 
     /// A configuration: joined, unless it is joined already or a floor forbids it.
@@ -178,8 +196,9 @@ impl Session {
         if self.parts.contains_key(&key) {
             return Ok(());
         }
-        (self.report)(ParticipantEvent::Offered(offer(&config, &roster)));
-        let past = self.around.past.at(unix_now());
+        let next = Foreseen::of(&config, roster.rostered(&config.batches));
+        let (past, account) = self.around.past.at(unix_now(), &next, &self.pending(&roster));
+        (self.report)(ParticipantEvent::Offered(offer(&config, &roster, account)));
         let secret = RoundSecret::generate().map_err(|error| JoinError::Entropy(error.to_string()))?;
         let untrusted = SignedConfig::decode(bytes)?;
         let joined = Participant::join(untrusted, roster, &self.floors, &past, self.around.key.clone(), secret);
@@ -204,7 +223,13 @@ impl Session {
         Ok(())
     }
 
-    /// The configuration, if it is our aggregator's for our task; a newer roster is fetched for it first.
+    /// What the parts that have not answered yet will release.
+    fn pending(&self, roster: &Roster) -> Vec<Foreseen> {
+        let open = self.parts.iter().filter(|((round, cohort), _)| !self.around.past.is_charged(*round, *cohort));
+        open.map(|(_, part)| part.foreseen(roster.rostered(part.batches()))).collect()
+    }
+
+    /// The configuration, if it is our aggregator's for our task; the roster that it names is fetched for it first.
     async fn judged(&mut self, bytes: &[u8]) -> Result<Option<(RoundConfig, Arc<Roster>, Vec<u8>)>, JoinError> {
         for fetched in [false, true] {
             let Some((roster, encoded)) = self.roster.clone() else { break };
@@ -214,12 +239,26 @@ impl Session {
                     tracing::warn!(%error, "a configuration is not for this participant");
                 }
                 Err(_) => {
-                    let client = self.line.as_ref().map(|line| line.client.clone());
-                    self.enrol(&client.ok_or(JoinError::Gone)?).await?;
+                    // Whose it is will be checked with the roster that it names.
+                    let named =
+                        SignedConfig::decode(bytes)?.verify(|signed| Ok::<_, JoinError>(signed.config().roster_hash));
+                    self.follow_roster(named?).await?;
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Takes the owner's roster with this hash, or if there is none that is newer than what was seen, the newest.
+    async fn follow_roster(&mut self, named: Hash) -> Result<(), JoinError> {
+        let client = self.line.as_ref().map(|line| line.client.clone()).ok_or(JoinError::Gone)?;
+        if let Ok(encoded) = fetch_document(&client, named, MAX_ROSTER_BYTES as u64).await
+            && let Ok(roster) = self.folder.take_roster(&encoded, unix_now())
+        {
+            self.roster = Some((Arc::new(roster), encoded));
+            return Ok(());
+        }
+        self.enrol(&client).await
     }
 
     async fn work(&mut self, work: Work) -> Result<(), JoinError> {
@@ -259,10 +298,13 @@ impl Session {
 }
 
 /// What a round asks for and promises, as it is shown before joining.
-fn offer(config: &RoundConfig, roster: &Roster) -> RoundOffer {
+fn offer(config: &RoundConfig, roster: &Roster, account: Account) -> RoundOffer {
     let rostered = roster.rostered(&config.batches);
     RoundOffer {
         round: config.round,
+        cohort: config.cohort,
+        cohorts: config.cohorts,
+        evaluates: SignedSettings::decode(&config.strategy.settings).is_ok_and(|settings| settings.is_evaluation()),
         rostered,
         least_members: config.least_members,
         most_members: config.most_members,
@@ -271,6 +313,14 @@ fn offer(config: &RoundConfig, roster: &Roster) -> RoundOffer {
         alpha: parameters::alpha(&config.demand(config.least_members, rostered)),
         strategy: config.strategy.name.clone(),
         entries: config.entries,
+        noise: match config.privacy.mode {
+            PrivacyMode::None => Noise::None,
+            PrivacyMode::Distributed => Noise::Participants,
+            PrivacyMode::Central => Noise::Aggregator,
+        },
+        epsilon: account.round,
+        epsilon_after: account.after,
+        delta: account.delta,
     }
 }
 

@@ -3,6 +3,9 @@
 //! It runs in a folder of its own, in a process group of its own, with bounded time, memory and output, and without the
 //! program's own environment variables. What it is told lies in files of that folder; what it answers is a file and the
 //! last line of its standard output. The command is the user's: nothing that comes over the network chooses it.
+//!
+//! It does not outlive the participant, not even one that is killed without a chance to say a word: a watcher in its
+//! process group reads a pipe whose other end the participant holds, and kills the group when that end is closed.
 
 mod output;
 
@@ -79,7 +82,8 @@ pub enum TrainerError {
     Stopped,
 }
 
-/// Runs `command` in `folder` and returns its last line, which nobody has read yet. However this ends, no process of its group is left.
+/// Runs `command` in `folder` and returns its last line, which nobody has read yet. However this ends, no process of its
+/// group is left.
 ///
 /// # Errors
 /// See [`TrainerError`]; all of them end this participant's part and nobody else's.
@@ -92,13 +96,15 @@ pub async fn run(
     let failed = |source| TrainerError::Start { program: command.program.display().to_string(), source };
     let mut child = prepared(command, folder, limits).spawn().map_err(failed)?;
     let group = Group::of(&child);
+    // Held, and never written to: `wait` would close it and have the trainer killed.
+    let lifeline = child.stdin.take();
     let outcome = tokio::select! {
         outcome = timeout(limits.time, watched(&mut child)) => {
             outcome.unwrap_or(Err(TrainerError::Late { limit: limits.time }))
         }
         () = stop.cancelled() => Err(TrainerError::Stopped),
     };
-    drop(group);
+    drop((group, lifeline));
     let _ = child.wait().await;
     outcome
 }
@@ -125,7 +131,7 @@ fn prepared(command: &TrainerCommand, folder: &Path, limits: TrainerLimits) -> C
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
         prepared.env_remove(name);
     }
-    prepared.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    prepared.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     prepared.kill_on_drop(true);
     prepared
 }
@@ -135,17 +141,22 @@ fn is_ours(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("NEURO_")
 }
 
-/// The command behind a shell that lowers its own limits and then becomes the command. Some systems do not bound
-/// address space; there the rest still holds.
+/// A shell that starts the watcher, lowers its own limits and then becomes the command. Standard input, which is the
+/// lifeline, goes to the watcher alone; the watcher is nobody's child, so that a trainer which waits for its children does
+/// not wait for it. Some systems do not bound address space; there the rest still holds.
+#[cfg(unix)]
+const SUPERVISED: &str = r#"exec 3<&0 </dev/null
+( ( read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 & ) || exit 126
+ulimit -c 0; ulimit -t "$1"; [ "$2" = 0 ] || ulimit -v "$2" 2>/dev/null
+shift 2; exec "$@" 3<&-"#;
+
 #[cfg(unix)]
 fn bounded(command: &TrainerCommand, limits: TrainerLimits) -> Command {
-    const LOWER_LIMITS: &str =
-        r#"ulimit -c 0; ulimit -t "$1"; [ "$2" = 0 ] || ulimit -v "$2" 2>/dev/null; shift 2; exec "$@""#;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let cpu_seconds = limits.time.as_secs().saturating_add(1).saturating_mul(cores);
     let memory_kib = limits.memory_bytes.map_or(0, |bytes| (bytes >> 10).max(1));
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", LOWER_LIMITS, "trainer"]);
+    shell.stdin(Stdio::piped()).args(["-c", SUPERVISED, "trainer"]);
     shell.args([cpu_seconds.to_string(), memory_kib.to_string()]);
     shell.arg(absolute(&command.program)).args(&command.arguments).process_group(0);
     shell
@@ -154,7 +165,7 @@ fn bounded(command: &TrainerCommand, limits: TrainerLimits) -> Command {
 #[cfg(not(unix))]
 fn bounded(command: &TrainerCommand, _: TrainerLimits) -> Command {
     let mut plain = Command::new(absolute(&command.program));
-    plain.args(&command.arguments);
+    plain.stdin(Stdio::null()).args(&command.arguments);
     plain
 }
 

@@ -95,7 +95,7 @@ impl JoinPhase {
             return Err(EndReason::TooFewJoined(few));
         }
         let parameters = parameters::find(&round.demand(n)).map_err(|_| EndReason::NoParameters)?;
-        let modulus_bits = (round.modulus)(config, n).ok_or(EndReason::NoParameters)?;
+        let modulus_bits = (round.modulus)(config, n, round.rostered).ok_or(EndReason::NoParameters)?;
         let cohort = Cohort {
             config: round.config_hash,
             attempt: self.attempt,

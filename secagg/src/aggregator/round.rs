@@ -8,17 +8,9 @@ use neuro_primitives::{Hash, NodeId, NodeKey};
 use super::effect::Effect;
 use crate::config::{PrivacyMode, RoundConfig, SignedConfig};
 use crate::messages::{Announcement, End, EndReason, OutCause};
+use crate::modulus_rule::ModulusRule;
 use crate::parameters::Demand;
 use crate::roster::Registry;
-
-/// `B` for a cohort of the given size, none if 64 bits do not suffice (section 10). The overflow bound of private mode is
-/// the matter of whoever adds the noise, so it comes from there.
-pub type ModulusRule = fn(&RoundConfig, u16) -> Option<u8>;
-
-/// The rule of plain mode: b + ⌈log2(n·W)⌉.
-pub(super) fn plain_modulus(config: &RoundConfig, n: u16) -> Option<u8> {
-    Some(config.plain_modulus_bits(n)).filter(|&bits| bits <= 64)
-}
 
 /// The round apart from its phase.
 pub(super) struct Round {

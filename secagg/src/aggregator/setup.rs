@@ -7,11 +7,12 @@ use neuro_primitives::{NodeId, NodeKey};
 
 use super::Aggregator;
 use super::journal::Journal;
-use super::round::{ModulusRule, Round, plain_modulus};
+use super::round::Round;
 use super::stage::{Progress, Stage};
 use super::view::{CohortNumbers, RoundView};
 use crate::config::{ConfigRefused, SignedConfig};
 use crate::messages::OutCause;
+use crate::modulus_rule::{ModulusRule, plain_modulus};
 use crate::parameters;
 use crate::roster::Registry;
 

@@ -10,6 +10,7 @@ use crate::config::SignedConfig;
 use crate::floors::{Floors, Past};
 use crate::kdf::RoundSecret;
 use crate::messages::{Have, Join, JoinStatement, Message, Restart, nonce_commitment};
+use crate::modulus_rule::plain_modulus;
 use crate::roster::Registry;
 
 impl Participant {
@@ -66,6 +67,7 @@ impl Participant {
             seated: None,
             masking: None,
             verifies_on_receipt: false,
+            modulus_rule: plain_modulus,
             ended: false,
         }
     }

@@ -62,6 +62,12 @@ pub enum Refused {
         /// What was announced.
         got: u64,
     },
+    /// No rule for the modulus of such a cohort: 64 bits do not suffice, or the noise of private mode has no rule here.
+    #[error("expected a rule that gives the modulus of {n} members, got none for this configuration")]
+    NoModulus {
+        /// Members of the cohort.
+        n: u16,
+    },
     /// The aggregator signed two things of which there is one.
     #[error("expected {what} {expected} as before, got {got}")]
     TwoOfOne {

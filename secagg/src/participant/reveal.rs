@@ -7,7 +7,6 @@ use neuro_primitives::NodeId;
 
 use super::{Outcome, PartEnd, Participant, Refused, send};
 use crate::assembly::Assembly;
-use crate::config::PrivacyMode;
 use crate::group::Point;
 use crate::messages::{Cohort, Message, Reveal};
 use crate::parameters;
@@ -52,7 +51,7 @@ impl Participant {
         let config = &self.record.config;
         self.record.floors.admit_cohort(config, &*self.registry, &assembly.cohort)?;
         let rostered = self.registry.rostered(&config.batches);
-        self.check_modulus(assembly)?;
+        self.check_modulus(assembly, rostered)?;
         parameters::check(&config.demand(assembly.n(), rostered), &assembly.parameters)?;
         if assembly.cohort.join(assembly.row(own)) != self.own_join() {
             return Err(Refused::NotMyJoin.into());
@@ -74,15 +73,13 @@ impl Participant {
         Ok(())
     }
 
-    /// Section 10: exactly the plain modulus; with noise at least that, and whoever adds the noise checks its margin. Too
-    /// small a modulus costs accuracy, never privacy.
-    fn check_modulus(&self, assembly: &Assembly) -> Result<(), PartEnd> {
-        let config = &self.record.config;
-        let least = u64::from(config.plain_modulus_bits(assembly.n()));
-        let most = if config.privacy.mode == PrivacyMode::Distributed { 64 } else { least };
-        let got = u64::from(assembly.modulus.bits());
-        let holds = (least..=most).contains(&got);
-        if holds { Ok(()) } else { Err(Refused::Count { what: "bits of the modulus", least, most, got }.into()) }
+    /// Section 10: exactly what the rule gives. A smaller modulus wraps, a greater one costs bytes.
+    fn check_modulus(&self, assembly: &Assembly, rostered: u32) -> Result<(), PartEnd> {
+        let n = assembly.n();
+        let expected = (self.modulus_rule)(&self.record.config, n, rostered).ok_or(Refused::NoModulus { n })?;
+        let (expected, got) = (u64::from(expected), u64::from(assembly.modulus.bits()));
+        let other = Refused::Count { what: "bits of the modulus", least: expected, most: expected, got };
+        if expected == got { Ok(()) } else { Err(other.into()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is in a cohort: keys, rosters, parameters, models.
 
 use neuro_primitives::{Hash, NodeId, Untrusted};
-use neuro_secagg::config::SignedConfig;
+use neuro_secagg::config::{RoundConfig, SignedConfig};
 use neuro_secagg::floors::FloorRefused;
 use neuro_secagg::group::{KeyPair, Scalar};
 use neuro_secagg::kdf::{MaskContext, RoundSecret};
@@ -135,6 +135,38 @@ fn each_parameter_below_its_bound_is_refused() {
         let harmless = at == 4;
         assert_eq!(refused.is_err(), !harmless, "change {at}");
     }
+}
+
+/// A margin that depends on who is rostered, as one for n − d − c honest parts of the noise does.
+fn margin(config: &RoundConfig, n: u16, rostered: u32) -> Option<u8> {
+    let absent = rostered.checked_sub(n.into())?;
+    Some(config.plain_modulus_bits(n) + 3 + u8::try_from(absent).ok()?)
+}
+
+#[test]
+fn the_modulus_of_private_mode_is_what_the_participants_own_rule_gives() {
+    let plan = Plan { members: 12, weight_cap: 1, private: Some(margin), ..Plan::default() };
+    let mut world = World::new(&plan);
+    let absent: Vec<NodeId> = world.ids().into_iter().take(2).collect();
+    world.up = silent_from(JOIN, absent.clone());
+    world.crashes = true;
+    world.run();
+    let numbers = world.server.numbers.expect("a cohort");
+    assert_eq!((numbers.n, numbers.modulus_bits), (10, 9 + 4 + 3 + 2), "of twelve rostered");
+    assert_eq!(world.server.result, Some(world.plain_sum(&world.others(&absent))));
+
+    let is_count = |end: &PartEnd| matches!(end, PartEnd::Refused(Refused::Count { least: 16, most: 16, .. }));
+    let plan = Plan { members: 10, ..plan };
+    check_refused(&plan, |_, cohort| cohort.modulus_bits -= 1, is_count);
+    check_refused(&plan, |_, cohort| cohort.modulus_bits += 1, is_count);
+
+    // Who has no rule for the noise takes no modulus for it.
+    let mut world = World::new(&plan);
+    world.people.iter_mut().for_each(|person| person.private = None);
+    world.run();
+    assert_eq!(world.senders(REVEAL), 0);
+    let no_rule = Some(PartEnd::Refused(Refused::NoModulus { n: 10 }));
+    assert!(world.people.iter().all(|person| person.end == no_rule));
 }
 
 fn join(world: &mut World<'_>, config: SignedConfig) -> Result<(), Refused> {

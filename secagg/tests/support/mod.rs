@@ -55,7 +55,7 @@ impl<'a> World<'a> {
         let config = plan.config(&roster).sign(&plan.aggregator_key());
         let people = keys.into_iter().enumerate().map(|(at, key)| Person::new(plan, at, key)).collect();
         Self {
-            server: Server::new(config.clone(), roster.clone(), plan.aggregator_key()),
+            server: Server::new(config.clone(), roster.clone(), plan.aggregator_key(), plan.private),
             roster,
             config,
             people,

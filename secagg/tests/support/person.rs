@@ -9,7 +9,7 @@ use neuro_secagg::floors::{Floors, Past};
 use neuro_secagg::kdf::RoundSecret;
 use neuro_secagg::masks::{self, Lanes, MaskJob};
 use neuro_secagg::packing::{self, Modulus};
-use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant, Record, Release};
+use neuro_secagg::participant::{ModulusRule, PartEffect, PartEnd, PartInput, Participant, Record, Release};
 use neuro_secagg::quantise::{Grid, quantise};
 use neuro_secagg::roster::Roster;
 
@@ -20,6 +20,8 @@ pub struct Person {
     pub key: NodeKey,
     pub floors: Floors,
     pub past: Past,
+    /// The rule that it has for the modulus of private mode.
+    pub private: Option<ModulusRule>,
     pub secret: [u8; 32],
     pub participant: Option<Participant>,
     /// The record as it lies on disk.
@@ -53,6 +55,7 @@ impl Person {
             key,
             floors: plan.floors(),
             past: plan.past(),
+            private: plan.private,
             participant: None,
             record: None,
             vector,
@@ -76,7 +79,7 @@ impl Person {
         let secret = RoundSecret::from_bytes(self.secret);
         match Participant::join(config, registry, &self.floors, &self.past, self.key.clone(), secret) {
             Ok((participant, effects)) => {
-                self.participant = Some(participant);
+                self.seat(participant);
                 self.carry_out(effects)
             }
             Err(refused) => {
@@ -84,6 +87,13 @@ impl Person {
                 Vec::new()
             }
         }
+    }
+
+    fn seat(&mut self, mut participant: Participant) {
+        if let Some(rule) = self.private {
+            participant.check_modulus_by(rule);
+        }
+        self.participant = Some(participant);
     }
 
     pub fn receive(&mut self, bytes: Vec<u8>) -> Vec<Mail> {
@@ -102,7 +112,7 @@ impl Person {
         let record = Record::decode(&bytes).expect("a record");
         assert_eq!(record.encode().to_vec(), bytes, "a record has one form");
         let (participant, effects) = Participant::resume(record, registry, self.key.clone()).expect("its own record");
-        self.participant = Some(participant);
+        self.seat(participant);
         self.carry_out(effects)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use neuro_primitives::{Hash, NodeKey, UnixMillis};
+use neuro_secagg::aggregator::ModulusRule;
 use neuro_secagg::config::{Base, Deadlines, Privacy, PrivacyMode, RoundConfig, Strategy};
 use neuro_secagg::floors::{Floors, Past};
 use neuro_secagg::masks::Generator;
@@ -24,6 +25,8 @@ pub struct Plan {
     pub least_alpha_bps: u16,
     pub round: u64,
     pub base: Hash,
+    /// Private mode with this rule for the modulus.
+    pub private: Option<ModulusRule>,
 }
 
 impl Default for Plan {
@@ -41,6 +44,7 @@ impl Default for Plan {
             least_alpha_bps: 5_000,
             round: 1,
             base: Hash::of(b"global weights"),
+            private: None,
         }
     }
 }
@@ -95,7 +99,7 @@ impl Plan {
             weight_cap: self.weight_cap,
             value_bits: 9,
             scale: 425.0,
-            privacy: Privacy { mode: PrivacyMode::None, settings: Vec::new() },
+            privacy: Privacy { mode: self.privacy(), settings: Vec::new() },
             generator: self.generator,
             corrupt_bps: self.corrupt_bps,
             dropout_bps: self.dropout_bps,
@@ -114,6 +118,10 @@ impl Plan {
             },
             feldman: self.feldman,
         }
+    }
+
+    fn privacy(&self) -> PrivacyMode {
+        if self.private.is_some() { PrivacyMode::Distributed } else { PrivacyMode::None }
     }
 
     /// The shape of a cohort of all members, if it is a complete graph.

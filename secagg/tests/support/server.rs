@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use neuro_primitives::clock::Moment;
 use neuro_primitives::{Hash, NodeId, NodeKey};
-use neuro_secagg::aggregator::{Aggregator, CohortNumbers, Effect, Evidence, Input, MessageRefused, replay};
+use neuro_secagg::aggregator::{
+    Aggregator, CohortNumbers, Effect, Evidence, Input, MessageRefused, ModulusRule, SetupError,
+};
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::masks::MaskJob;
 use neuro_secagg::messages::EndReason;
@@ -20,6 +22,7 @@ pub struct Server {
     pub config: SignedConfig,
     pub roster: Arc<Roster>,
     pub key: NodeKey,
+    pub private: Option<ModulusRule>,
     pub now: Moment,
     pub wake: Option<Moment>,
     /// On disk.
@@ -44,10 +47,11 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(config: SignedConfig, roster: Arc<Roster>, key: NodeKey) -> Self {
-        let core = Aggregator::new(config.clone(), roster.clone(), key.clone()).expect("a round");
+    pub fn new(config: SignedConfig, roster: Arc<Roster>, key: NodeKey, private: Option<ModulusRule>) -> Self {
+        let core = core(&config, &roster, &key, private).expect("a round");
         Self {
             core,
+            private,
             config,
             roster,
             key,
@@ -88,7 +92,8 @@ impl Server {
         let connected = self.roster.fields().members.clone();
         let before = self.core.view();
         let journal = self.journal.clone().into_iter();
-        self.core = replay(self.config.clone(), self.roster.clone(), self.key.clone(), journal).expect("a journal");
+        let core = core(&self.config, &self.roster, &self.key, self.private).expect("a round");
+        self.core = core.replayed(journal).expect("a journal");
         assert_eq!(self.core.journal_entries(), self.journal.len() as u64);
         let after = self.core.view();
         assert_eq!((before.phase, before.attempt), (after.phase, after.attempt));
@@ -165,5 +170,18 @@ impl Server {
         let weight = sum[sum.len() - 1].cast_unsigned();
         self.result = Some(sum);
         self.step(Input::Unmasked { sum: Hash::of(&bytes), weight, epsilon: f64::INFINITY })
+    }
+}
+
+fn core(
+    config: &SignedConfig,
+    roster: &Arc<Roster>,
+    key: &NodeKey,
+    private: Option<ModulusRule>,
+) -> Result<Aggregator, SetupError> {
+    let (config, roster, key) = (config.clone(), roster.clone(), key.clone());
+    match private {
+        Some(rule) => Aggregator::with_modulus(config, roster, key, rule),
+        None => Aggregator::new(config, roster, key),
     }
 }

@@ -1,9 +1,12 @@
 //! `neuro fl invite`: who may take part. Run by the model owner, whose key signs.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use neuro_node::aggregator_role::enrolment::RosterChange;
+use neuro_node::aggregator_role::enrolment::{EnrolError, RosterChange};
 use neuro_node::aggregator_role::invitations::OwnedTask;
 use neuro_node::unix_now;
 use neuro_primitives::{Hash, NodeId};
@@ -21,6 +24,12 @@ pub struct InviteArgs {
     /// The task's name, if there are several
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
+    /// The task.json of an aggregator on another machine; after the first time the task's name is enough
+    #[arg(long, value_name = "FILE")]
+    pub task_file: Option<PathBuf>,
+    /// Write the signed roster here too, for an aggregator on another machine
+    #[arg(long, value_name = "FILE")]
+    pub roster_out: Option<PathBuf>,
     /// List this node (repeatable)
     #[arg(long, value_name = "NODE", value_parser = node)]
     pub node: Vec<NodeId>,
@@ -41,15 +50,17 @@ pub struct InviteArgs {
 /// When there is no such task here, or its roster cannot be changed.
 pub fn run(global: &GlobalArgs, args: &InviteArgs, output: Output) -> CommandResult {
     let data_dir = runtime::data_dir(global)?;
-    let missing = || {
-        Failure::message(Outcome::Usage, "no such task in this data folder, or several")
-            .hint("start it once with: neuro fl serve --config round.toml, and name it with --task")
+    let task = match &args.task_file {
+        Some(file) => OwnedTask::of_file(&data_dir, file).map_err(failure)?,
+        None => OwnedTask::find(&data_dir, args.task.as_deref()).map_err(failure)?.ok_or_else(missing)?,
     };
-    let task = OwnedTask::find(&data_dir, args.task.as_deref())?.ok_or_else(missing)?;
     let listed = args.node.iter().copied().map(RosterChange::List);
     let changes: Vec<RosterChange> = listed.chain(args.revoke.iter().copied().map(RosterChange::Revoke)).collect();
     if !changes.is_empty() {
         task.roster.change(task.owner(), &changes, unix_now())?;
+    }
+    if let Some(path) = &args.roster_out {
+        fs::write(path, task.roster.encoded()).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let roster = task.roster.roster();
     let (members, version) = (roster.fields().members.len(), roster.fields().version);
@@ -62,6 +73,23 @@ pub fn run(global: &GlobalArgs, args: &InviteArgs, output: Output) -> CommandRes
     output.line(format!("roster version {version}: {members} members"))?;
     let command = format!("neuro fl join {invitation} --trainer ./train.py");
     output.line(format!("join  {}", output.paint(Style::Copy, &command)))
+}
+
+fn missing() -> Failure {
+    Failure::message(Outcome::Usage, "no such task in this data folder, or several").hint(
+        "start it once with: neuro fl serve --config round.toml, and name it with --task; if the aggregator is another \
+         machine, show its task.json with --task-file",
+    )
+}
+
+fn failure(error: EnrolError) -> Failure {
+    match &error {
+        EnrolError::OwnerElsewhere { .. } => {
+            Failure::new(Outcome::Refused, error).hint("run this on the machine that has the owner's key")
+        }
+        EnrolError::NoTask { .. } => Failure::new(Outcome::Usage, error),
+        _ => error.into(),
+    }
 }
 
 /// A node id: 64 hexadecimal digits.

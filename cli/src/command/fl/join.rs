@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use neuro_node::participant_role::trainer::TrainerCommand;
-use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, RoundOffer, join_task};
+use neuro_node::participant_role::{JoinError, JoinOptions, Noise, ParticipantEvent, RoundOffer, join_task};
 use serde_json::json;
 
+use super::built_in;
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
@@ -22,11 +23,14 @@ pub struct JoinArgs {
     #[arg(value_name = "INVITATION")]
     pub task: String,
     /// The command that trains, on this machine, with its arguments after `--`
-    #[arg(long, value_name = "CMD")]
-    pub trainer: PathBuf,
+    #[arg(long, value_name = "CMD", required_unless_present = "model", conflicts_with = "model")]
+    pub trainer: Option<PathBuf>,
     /// Arguments of the trainer
-    #[arg(last = true, value_name = "ARGS")]
+    #[arg(last = true, value_name = "ARGS", requires = "trainer")]
     pub trainer_arguments: Vec<OsString>,
+    /// Your examples and the model that the built-in trainer trains with them
+    #[command(flatten)]
+    pub built_in: built_in::BuiltInArgs,
     /// Address space that the trainer may use, in MiB; without it, no bound
     #[arg(long, value_name = "MIB")]
     pub trainer_memory: Option<u64>,
@@ -53,7 +57,7 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         data_dir: runtime::data_dir(global)?,
         task: args.task.clone(),
         name: args.name.clone(),
-        trainer: TrainerCommand { program: args.trainer.clone(), arguments: args.trainer_arguments.clone() },
+        trainer: args.trainer()?,
         trainer_memory_bytes: args.trainer_memory.map(|mebibytes| mebibytes << 20),
         floors: args.floors.clone(),
         rounds: args.rounds,
@@ -63,6 +67,16 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         let stop = runtime::stop_token(args.stop_with_parent)?;
         join_task(options, report, stop).await.map_err(failure)
     })
+}
+
+impl JoinArgs {
+    /// The command that was typed, or this program as a trainer.
+    fn trainer(&self) -> Result<TrainerCommand, Failure> {
+        match &self.trainer {
+            Some(program) => Ok(TrainerCommand { program: program.clone(), arguments: self.trainer_arguments.clone() }),
+            None => self.built_in.trainer(),
+        }
+    }
 }
 
 fn failure(error: JoinError) -> Failure {
@@ -118,7 +132,7 @@ fn show(event: &ParticipantEvent, output: Output) -> CommandResult {
 fn show_offer(offer: &RoundOffer, output: Output) -> CommandResult {
     output.line(format!(
         "round {}: {} of {} to {} members; up to {:.0} % may be corrupt and {:.0} % drop out; the aggregator learns only \
-         sums over at least {:.0} % of those who take part; no noise is added",
+         sums over at least {:.0} % of those who take part; {}",
         offer.round,
         offer.strategy,
         offer.least_members,
@@ -126,7 +140,19 @@ fn show_offer(offer: &RoundOffer, output: Output) -> CommandResult {
         100.0 * offer.corrupt,
         100.0 * offer.dropout,
         100.0 * offer.alpha,
+        promise(offer),
     ))
+}
+
+/// What the noise promises, and what it costs.
+fn promise(offer: &RoundOffer) -> String {
+    let by = match offer.noise {
+        Noise::None => return "no noise is added".into(),
+        Noise::Participants => "every participant adds noise",
+        Noise::Aggregator => "the aggregator, who is trusted, adds noise",
+    };
+    let (epsilon, after) = (offer.epsilon, offer.epsilon_after);
+    format!("{by}: this round costs ε {epsilon:.3} at δ {:.0e}, {after:.3} over the task", offer.delta)
 }
 
 fn said(output: Output, round: u64, what: &str, reason: &str) -> CommandResult {
@@ -140,6 +166,8 @@ fn as_json(event: &ParticipantEvent) -> serde_json::Value {
             "event": "offered", "round": offer.round, "rostered": offer.rostered,
             "least_members": offer.least_members, "most_members": offer.most_members, "corrupt": offer.corrupt,
             "dropout": offer.dropout, "alpha": offer.alpha, "strategy": offer.strategy, "entries": offer.entries,
+            "cohort": offer.cohort, "cohorts": offer.cohorts, "evaluates": offer.evaluates, "delta": offer.delta,
+            "epsilon": offer.epsilon, "epsilon_after": offer.epsilon_after,
         }),
         ParticipantEvent::Refused { round, reason } => json!({"event": "refused", "round": round, "reason": reason}),
         ParticipantEvent::Joined { round } => json!({"event": "joined", "round": round}),

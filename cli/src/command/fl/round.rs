@@ -7,7 +7,8 @@ use serde_json::json;
 use super::connection::{own_aggregator, refused, snapshot};
 use super::status;
 use crate::args::GlobalArgs;
-use crate::failure::CommandResult;
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
 use crate::output::Output;
 use crate::runtime;
 
@@ -45,7 +46,8 @@ pub fn run(global: &GlobalArgs, command: &RoundCommand, output: Output) -> Comma
             }
             RoundCommand::Stop => {
                 let round = own_aggregator(global).await?.stop_round().await.map_err(refused)?.round;
-                said(output, "stopped", round)
+                let none = || Failure::message(Outcome::Failed, "no round is running").hint("neuro fl round start");
+                if round == 0 { Err(none()) } else { said(output, "stopped", round) }
             }
             RoundCommand::List => list(&snapshot(global, 0).await?.history, output),
             RoundCommand::Show(args) => status::show(&snapshot(global, args.round).await?, output),
@@ -54,11 +56,10 @@ pub fn run(global: &GlobalArgs, command: &RoundCommand, output: Output) -> Comma
 }
 
 fn said(output: Output, what: &str, round: u64) -> CommandResult {
-    match (output.json, round) {
-        (true, _) => output.object(&json!({ "round": round, "outcome": what })),
-        (false, 0) => output.line("no round is running"),
-        (false, _) => output.line(format!("round {round} {what}")),
+    if output.json {
+        return output.object(&json!({ "round": round, "outcome": what }));
     }
+    output.line(format!("round {round} {what}"))
 }
 
 fn list(rounds: &[RoundLine], output: Output) -> CommandResult {

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
+use neuro_node::aggregator_role::enrolment::EnrolError;
 use neuro_node::aggregator_role::history::EndedRound;
-use neuro_node::aggregator_role::{AggregatorEvent, AggregatorOptions, serve_aggregator};
+use neuro_node::aggregator_role::{AggregatorError, AggregatorEvent, AggregatorOptions, serve_aggregator};
 use neuro_primitives::NodeId;
 use serde_json::json;
 
 use crate::args::GlobalArgs;
-use crate::failure::CommandResult;
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, Style, bytes};
 use crate::runtime;
 
@@ -57,8 +59,23 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
     let report = Arc::new(move |event: AggregatorEvent| drop(show(&event, output)));
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(args.stop_with_parent)?;
-        Ok(serve_aggregator(options, report, stop).await?)
+        serve_aggregator(options, report, stop).await.map_err(failure)
     })
+}
+
+/// A roster has to come from the owner's machine first.
+fn failure(error: AggregatorError) -> Failure {
+    match &error {
+        AggregatorError::Roster(EnrolError::NoRoster { task_file }) => {
+            let hint = format!(
+                "send {} to the owner, who runs: neuro fl invite --task-file task.json --roster-out roster; bring the \
+                 roster back and run: neuro fl roster take roster",
+                task_file.display()
+            );
+            Failure::new(Outcome::Failed, error).hint(hint)
+        }
+        _ => error.into(),
+    }
 }
 
 fn show(event: &AggregatorEvent, output: Output) -> CommandResult {
@@ -77,6 +94,7 @@ fn show(event: &AggregatorEvent, output: Output) -> CommandResult {
         }
         AggregatorEvent::Resumed { round } => output.line(format!("round {round} goes on where it was")),
         AggregatorEvent::Ended(round) => show_end(round, output),
+        AggregatorEvent::TaskEnded { reason } => output.line(format!("no further round by itself: {reason}")),
     }
 }
 
@@ -101,5 +119,6 @@ fn as_json(event: &AggregatorEvent) -> serde_json::Value {
         AggregatorEvent::Began { round, rostered } => json!({"event": "began", "round": round, "rostered": rostered}),
         AggregatorEvent::Resumed { round } => json!({"event": "resumed", "round": round}),
         AggregatorEvent::Ended(round) => json!({"event": "ended", "round": round}),
+        AggregatorEvent::TaskEnded { reason } => json!({"event": "task_ended", "reason": reason}),
     }
 }

@@ -26,7 +26,8 @@ pub fn run(global: &GlobalArgs, args: &ShowArgs, output: Output) -> CommandResul
     runtime::tokio()?.block_on(async {
         let newest = snapshot(global, 0).await?;
         let ended = |line: &&RoundLine| line.outcome.is_some() && args.round.is_none_or(|round| round == line.number);
-        let missing = || Failure::message(Outcome::Failed, "no such round has ended").hint("neuro fl round list");
+        let text = args.round.map_or_else(|| "no round has ended yet".into(), |n| format!("no round {n} has ended"));
+        let missing = || Failure::message(Outcome::Failed, text).hint("neuro fl round list");
         let line = newest.history.iter().rev().find(ended).ok_or_else(missing)?;
         let status = snapshot(global, line.number).await?;
         if output.json { output.object(&status.round) } else { explain(&status, line, output) }

@@ -63,7 +63,13 @@ fn show_task(task: &TaskStatus, output: Output) -> CommandResult {
     let name = output.paint(Style::Strong, &task.name);
     let (attending, rostered) = (task.attending, task.rostered);
     output.line(format!("task     {name} ({}), {attending} of {rostered} members attend", task.strategy))?;
-    output.line("privacy  no noise is added: no ε is promised")
+    output.line(match &task.spent {
+        Some(spent) => format!(
+            "privacy  ε {:.3} at δ {:.0e} spent so far, {} releases",
+            spent.epsilon, spent.delta, spent.releases
+        ),
+        None => "privacy  no noise is added: no ε is promised".to_owned(),
+    })
 }
 
 fn show_cohort(number: u64, cohort: &CohortStatus, output: Output) -> CommandResult {

@@ -90,7 +90,7 @@ impl Run {
 impl Noise {
     fn settings(self, rotation: Hash) -> PrivateSettings {
         let variance = (self.multiplier * self.scale * self.clip).powi(2);
-        let Self { clip, scale, .. } = self;
-        PrivateSettings { noise: NoiseBy::Participants, clip, scale, variance, bit_variance: None, rotation }
+        let Self { clip, scale, delta, .. } = self;
+        PrivateSettings { noise: NoiseBy::Participants, clip, scale, variance, bit_variance: None, delta, rotation }
     }
 }

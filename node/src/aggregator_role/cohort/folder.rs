@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neuro_primitives::{NodeId, UnixMillis};
+use neuro_primitives::{Hash, NodeId};
+use serde::{Deserialize, Serialize};
 
 use crate::os::private_file;
 
@@ -14,15 +15,19 @@ pub struct CohortFolder {
     path: PathBuf,
 }
 
-/// What a round began with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptConfig {
-    /// When.
-    pub began: UnixMillis,
-    /// The random bytes that the task's server was given.
-    pub random: [u8; 32],
-    /// The signed configuration.
-    pub config: Vec<u8>,
+/// Who was asked for the shares that open the sum.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// n.
+    pub n: u16,
+    /// S, ascending: whose vectors are in the sum.
+    pub survivors: Vec<NodeId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AskedFile {
+    n: u16,
+    survivors: Vec<String>,
 }
 
 impl CohortFolder {
@@ -48,66 +53,45 @@ impl CohortFolder {
         self.path.join("journal")
     }
 
-    /// The sum without masks.
+    /// The sum without masks; in central mode with the aggregator's noise.
     #[must_use]
     pub fn sum(&self) -> PathBuf {
         self.path.join("sum")
     }
 
-    /// The signed roster that the round goes by, durably.
+    /// Keeps the signed configuration, durably.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn keep_roster(&self, roster: &[u8]) -> io::Result<()> {
-        private_file::replace(&self.roster(), roster)
-    }
-
-    /// The signed roster that the round goes by.
-    #[must_use]
-    pub fn roster(&self) -> PathBuf {
-        self.path.join("roster")
-    }
-
-    /// When the round began, its random bytes and the signed configuration, durably: before anybody hears of it.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn keep_config(&self, began: UnixMillis, random: [u8; 32], config: &[u8]) -> io::Result<()> {
-        private_file::replace(&self.path.join("config"), &[&began.0.to_le_bytes()[..], &random, config].concat())?;
+    pub fn keep_config(&self, config: &[u8]) -> io::Result<()> {
+        private_file::replace(&self.path.join("config"), config)?;
         File::open(&self.path)?.sync_all()
     }
 
-    /// When the round began, its random bytes and its signed configuration; `None` before there is one.
+    /// The signed configuration.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn config(&self) -> io::Result<Option<KeptConfig>> {
-        match fs::read(self.path.join("config")) {
-            Ok(bytes) => {
-                let (began, config) = bytes.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-                let (random, config) = config.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-                let began = UnixMillis(u64::from_le_bytes(*began));
-                Ok(Some(KeptConfig { began, random: *random, config: config.to_vec() }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub fn config(&self) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join("config"))
     }
 
-    /// Keeps whose vectors are in the sum: before the sum itself.
+    /// Keeps who is asked for shares: before anybody is. From then on the sum counts as released.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn keep_survivors(&self, survivors: &[NodeId]) -> io::Result<()> {
-        let bytes: Vec<u8> = survivors.iter().flat_map(|node| node.0).collect();
-        private_file::replace(&self.path.join("survivors"), &bytes)
+    pub fn keep_asked(&self, asked: &Asked) -> io::Result<()> {
+        let survivors = asked.survivors.iter().map(ToString::to_string).collect();
+        let text = serde_json::to_vec(&AskedFile { n: asked.n, survivors }).map_err(io::Error::other)?;
+        private_file::replace(&self.path.join("asked"), &text)
     }
 
-    /// Whose vectors are in the sum; nobody's before it was unmasked.
+    /// Who was asked for shares; nobody before the certificate.
     #[must_use]
-    pub fn survivors(&self) -> Vec<NodeId> {
-        let bytes = fs::read(self.path.join("survivors")).unwrap_or_default();
-        bytes.as_chunks::<32>().0.iter().copied().map(NodeId).collect()
+    pub fn asked(&self) -> Option<Asked> {
+        let file: AskedFile = serde_json::from_slice(&fs::read(self.path.join("asked")).ok()?).ok()?;
+        let nodes = file.survivors.iter().map(|node| node.parse::<Hash>().map(|hash| NodeId(hash.0)));
+        Some(Asked { n: file.n, survivors: nodes.collect::<Result<_, _>>().ok()? })
     }
 
     /// Keeps what proves a member's fault.
@@ -126,13 +110,6 @@ impl CohortFolder {
         private_file::replace(&self.path.join("result.json"), result.to_string().as_bytes())
     }
 
-    /// How it ended; `None` while it runs.
-    #[must_use]
-    pub fn result(&self) -> Option<serde_json::Value> {
-        let text = fs::read(self.path.join("result.json")).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-
     /// Deletes what is not needed once the result is used: the journal and the sum.
     ///
     /// # Errors
@@ -145,5 +122,20 @@ impl CohortFolder {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_asked_for_shares_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let cohort = CohortFolder::open(folder.path(), 3, 1).unwrap();
+        assert_eq!(cohort.asked(), None);
+        let asked = Asked { n: 9, survivors: vec![NodeId([1; 32]), NodeId([2; 32])] };
+        cohort.keep_asked(&asked).unwrap();
+        assert_eq!(CohortFolder::open(folder.path(), 3, 1).unwrap().asked(), Some(asked));
     }
 }

@@ -35,6 +35,8 @@ pub struct CohortState {
 pub struct CohortHandle {
     /// Its configuration.
     pub config: SignedConfig,
+    /// What it is about.
+    pub name: String,
     /// When it began.
     pub began: UnixMillis,
     /// Its payloads.
@@ -46,9 +48,14 @@ pub struct CohortHandle {
 impl CohortHandle {
     /// A handle, and where its posts arrive.
     #[must_use]
-    pub fn new(config: SignedConfig, began: UnixMillis, uploads: Arc<Uploads>) -> (Self, Receiver<Posted>) {
+    pub fn new(
+        config: SignedConfig,
+        name: String,
+        began: UnixMillis,
+        uploads: Arc<Uploads>,
+    ) -> (Self, Receiver<Posted>) {
         let (posts, receiver) = channel();
-        (Self { config, began, uploads, posts, state: Arc::default() }, receiver)
+        (Self { config, name, began, uploads, posts, state: Arc::default() }, receiver)
     }
 
     /// What the cohort publishes its view in.

@@ -28,7 +28,10 @@ pub enum EnrolError {
     Roster(#[from] RosterRefused),
     /// There is no roster, and no owner's key to make one.
     #[error("there is no roster; its owner has to make one")]
-    NoRoster,
+    NoRoster {
+        /// What the owner needs for it.
+        task_file: PathBuf,
+    },
     /// The invitation.
     #[error(transparent)]
     Invitation(#[from] InvitationError),
@@ -47,6 +50,20 @@ pub enum EnrolError {
     /// The owner's key is not here.
     #[error("the owner has to list node {0} first")]
     OwnerAway(NodeId),
+    /// The key in this data folder is not the owner's.
+    #[error("expected the key of the task's owner {owner}, got that of {got}")]
+    OwnerElsewhere {
+        /// The task's owner.
+        owner: NodeId,
+        /// Whose key is here.
+        got: NodeId,
+    },
+    /// `task.json` of the aggregator holds something else.
+    #[error("{path} is no task of an aggregator")]
+    NoTask {
+        /// The file.
+        path: PathBuf,
+    },
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),

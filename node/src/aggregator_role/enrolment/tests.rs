@@ -94,7 +94,7 @@ fn only_the_owner_changes_the_roster_and_others_see_it() {
 #[test]
 fn without_the_owners_key_there_is_no_first_roster() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(RosterKeeper::open(folder.path(), identity(), None, NOW), Err(EnrolError::NoRoster)));
+    assert!(matches!(RosterKeeper::open(folder.path(), identity(), None, NOW), Err(EnrolError::NoRoster { .. })));
     fs::write(folder.path().join("roster"), b"rubbish").unwrap();
     assert!(RosterKeeper::open(folder.path(), identity(), None, NOW).is_err());
 }

@@ -47,6 +47,13 @@ async fn what_hangs_is_killed_with_all_its_children() {
 }
 
 #[tokio::test]
+async fn a_trainer_does_not_see_what_watches_over_it() {
+    let (_folder, line) = outcome("cat; ls /proc/self/fd | tr '\\n' ' '", PATIENCE).await;
+    // Standard input is empty, and no file is open but these three and the folder that `ls` looks into.
+    assert_eq!(line.unwrap(), "0 1 2 3");
+}
+
+#[tokio::test]
 async fn endless_output_ends_the_run() {
     let (_folder, outcome) = outcome("exec yes", PATIENCE).await;
     assert!(matches!(outcome, Err(TrainerError::Babbled { .. })));

@@ -1,0 +1,13 @@
+//! Federated tasks over real sockets on the loopback: the real aggregator, real participants, real trainer processes.
+//!
+//! One binary with a module per concern. Twins that break the protocol speak it by hand (`twin.rs`).
+
+// Clippy knows test functions; these are the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cohorts;
+mod federation;
+mod local_rules;
+mod measuring;
+mod noise;
+mod roster;
