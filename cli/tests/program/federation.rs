@@ -35,6 +35,11 @@ impl<'a> Federation<'a> {
             "task = \"digits\"\n[model]\nweights = \"global.safetensors\"\n[rounds]\ncount = 1\n[update]\nvalue_bits = \
              16\nrange = 7.999755859375\nweight_cap = 100\n[cohort]\n{cohort}\n"
         );
+        Self::with_plan(stage, &plan, options)
+    }
+
+    /// An aggregator with this plan, and an invitation for all who come.
+    pub fn with_plan(stage: &'a Stage, plan: &str, options: &[&str]) -> Self {
         fs::write(stage.path("round.toml"), plan).unwrap();
         // A port that was free a moment ago: a restarted aggregator has to be found again.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

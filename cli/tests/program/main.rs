@@ -13,6 +13,8 @@ mod chat;
 mod dashboard;
 mod federation;
 mod fl;
+mod fl_cohorts;
+mod fl_private;
 mod help;
 mod losing_a_worker;
 mod model;
