@@ -161,17 +161,17 @@ impl Setting {
         Ok(taught)
     }
 
-    fn trainer(&self, run: &Run, subject: &Subject, (name, phase, called): Part) -> anyhow::Result<Either> {
+    fn trainer(&self, run: &Run, subject: &Subject, (name, phase, called): Part) -> anyhow::Result<Rounds> {
         let Subject { model, choice, .. } = subject;
         if matches!(run, Run::Federated(_)) {
             let cohort = Cohort::open(name, model.clone(), choice, (phase, called), self.texts.clone())?;
-            return Ok(Either::Cohort(cohort));
+            return Ok(Rounds::Apart(Box::new(cohort)));
         }
         let attending = move |round| phase.attending(called, round);
         let examples = plan::examples(self.texts.clone(), phase, 0, attending);
         let trainer = MoeTrainer::new(model.clone(), choice, examples, phase.central(0))?;
         let global = Flat(trainer.parts().read(model.weights())?);
-        Ok(Either::Central(Box::new(trainer), global))
+        Ok(Rounds::Together(Box::new(trainer), global))
     }
 
     /// A point of the phase's curves: its own skill's, or those of some skills where everyone takes part.
@@ -235,24 +235,24 @@ impl Subject {
 }
 
 /// Who makes the rounds of a phase.
-enum Either {
-    Cohort(Cohort),
-    Central(Box<MoeTrainer>, Flat),
+enum Rounds {
+    Apart(Box<Cohort>),
+    Together(Box<MoeTrainer>, Flat),
 }
 
-impl Either {
+impl Rounds {
     fn global(&self) -> &Flat {
         match self {
-            Self::Cohort(cohort) => &cohort.global,
-            Self::Central(_, global) => global,
+            Self::Apart(cohort) => &cohort.global,
+            Self::Together(_, global) => global,
         }
     }
 
     /// One round, or the central trainer's steps of that number. Returns the mean loss.
     fn round(&mut self, phase: &Phase, round: u32) -> anyhow::Result<f32> {
         match self {
-            Self::Cohort(cohort) => Ok(cohort.round(round)?.loss),
-            Self::Central(trainer, global) => {
+            Self::Apart(cohort) => Ok(cohort.round(round)?.loss),
+            Self::Together(trainer, global) => {
                 trainer.set_plan(phase.central(round));
                 let trained = trainer.train(global, &LocalRule::Plain, DEADLINE)?;
                 global.0.iter_mut().zip(&trained.update.0).for_each(|(value, step)| *value += step);
