@@ -87,7 +87,16 @@ fn one_key_in_two_places_is_out_of_the_round_and_named() {
     federation.command(&["round", "start"]);
     let joined = || federation.command(&["status"])["round"]["cohorts"][0]["reported"].clone();
     eventually("eight have joined", || joined() == 8);
-    let _twin = federation.join(20, &trainer(20));
+    // While the first process attends, nobody else does with its key.
+    let folder = federation.folder(20).display().to_string();
+    let join =
+        ["fl", "join", "digits", "--trainer", "true", "--json-lines", "--stop-with-parent", "--data-dir", &folder];
+    let twin = stage.start(&join);
+    let lost = twin.event("lost");
+    assert!(lost["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{lost}");
+    // Afterwards the other one's join contradicts the first.
+    participants[0].kill();
+    twin.event("attending");
     eventually("their key is out", || joined() == 7);
     participants[8] = federation.join(8, &trainer(8));
     let round = federation.ended();
