@@ -25,7 +25,7 @@ mod state;
 
 pub use crate::error::StrategyError;
 use crate::layout::Flat;
-pub use adaptive::{Adaptive, AdaptiveRule};
+pub use adaptive::{Adaptive, AdaptiveRule, AdaptiveSettings};
 pub use ditto::Ditto;
 pub use fed_avg::FedAvg;
 pub use fed_buff::FedBuff;

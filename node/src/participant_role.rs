@@ -10,8 +10,10 @@
 //! again takes them up from their records.
 
 pub mod audit;
+pub mod buffer;
 pub mod fetching;
 pub mod floors_file;
+pub mod offer;
 mod part;
 pub mod past;
 pub mod payload;
@@ -37,7 +39,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{DataDir, DataDirError};
 use audit::AuditLog;
+use buffer::Buffers;
 use floors_file::FloorsError;
+pub use offer::{Noise, RoundOffer};
 use part::Surroundings;
 use past::PastFile;
 use session::{Ended, Session};
@@ -73,54 +77,6 @@ pub struct JoinOptions {
     pub floors: Option<PathBuf>,
     /// After how many rounds it leaves; none: it stays.
     pub rounds: Option<u64>,
-}
-
-/// What a round asks for and promises.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RoundOffer {
-    /// Its number.
-    pub round: u64,
-    /// Which of its cohorts this is about.
-    pub cohort: u16,
-    /// How many it has.
-    pub cohorts: u16,
-    /// Whether the model is measured instead of trained.
-    pub evaluates: bool,
-    /// Members that are called.
-    pub rostered: u32,
-    /// The smallest cohort.
-    pub least_members: u16,
-    /// The largest.
-    pub most_members: u16,
-    /// γ.
-    pub corrupt: f64,
-    /// δ.
-    pub dropout: f64,
-    /// The least part of the cohort that a sum can be of.
-    pub alpha: f64,
-    /// The strategy's name.
-    pub strategy: String,
-    /// Model values in the vector, or metrics.
-    pub entries: u32,
-    /// Who adds noise.
-    pub noise: Noise,
-    /// ε that it costs by itself; infinite without noise.
-    pub epsilon: f64,
-    /// ε over the task after it, by this participant's own account.
-    pub epsilon_after: f64,
-    /// δ of both; 0 without noise.
-    pub delta: f64,
-}
-
-/// Who hides a participant's part in the sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noise {
-    /// Nobody: nothing is promised but that only sums are seen.
-    None,
-    /// Every participant: the aggregator is not trusted.
-    Participants,
-    /// The aggregator, who is trusted with the sum as it was before.
-    Aggregator,
 }
 
 /// What happens while a participant runs.
@@ -259,6 +215,7 @@ pub async fn join_task(options: JoinOptions, report: Report, stop: CancellationT
         work,
         training: Arc::new(Semaphore::new(1)),
         uploading: Arc::new(Semaphore::new(1)),
+        buffers: Arc::new(Buffers::new(folder.path())),
     };
     let mut session = Session::new(folder, floors, options.name, around, finished, report, options.rounds);
     session.resume().await?;

@@ -80,6 +80,15 @@ impl Aggregator {
         effects
     }
 
+    /// The announcement of the current phase that is for `node` alone, as [`Effect::AnnounceEach`] asks for it: its inbox, or
+    /// the survivors with its neighbours' statements. The same bytes each time; none where the phase has none for it, which
+    /// a phase that is over does not either.
+    pub fn announcement_for(&mut self, node: NodeId) -> Option<Vec<u8>> {
+        let bytes = self.stage.announcement_for(&self.round, node)?;
+        self.round.bytes_out += bytes.len() as u64;
+        Some(bytes)
+    }
+
     /// Takes an input without regard to the time: a tick is a deadline. Returns whether the round changed.
     fn apply(&mut self, input: &Input, out: &mut Vec<Effect>) -> bool {
         match input {

@@ -18,7 +18,7 @@ use crate::share_tree::Dealing;
 /// An announced cohort with what follows from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Assembly {
-    pub(crate) cohort: Cohort,
+    pub(crate) cohort: Arc<Cohort>,
     /// `R`.
     pub(crate) hash: Hash,
     pub(crate) shape: Shape,
@@ -28,7 +28,7 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     /// Takes a cohort as it is announced; whether it may be used is for the caller to check.
-    pub(crate) fn new(cohort: Cohort, config: &RoundConfig, rostered: u32) -> Result<Self, ModulusError> {
+    pub(crate) fn new(cohort: Arc<Cohort>, config: &RoundConfig, rostered: u32) -> Result<Self, ModulusError> {
         let demand = config.demand(cohort.n(), rostered);
         let parameters =
             Parameters { k: cohort.k, t: cohort.t, q: cohort.q, corrupt: demand.corrupt(), dropout: demand.dropout() };
@@ -87,7 +87,7 @@ impl Assembly {
 pub(crate) struct Seated {
     pub(crate) assembly: Arc<Assembly>,
     pub(crate) seed: Hash,
-    pub(crate) graph: Graph,
+    pub(crate) graph: Arc<Graph>,
 }
 
 impl Deref for Seated {
@@ -101,7 +101,7 @@ impl Deref for Seated {
 impl Seated {
     /// The graph that `seed` draws (section 6).
     pub(crate) fn new(assembly: Arc<Assembly>, seed: Hash) -> Self {
-        let graph = Graph::new(assembly.n(), assembly.shape.k, &seed);
+        let graph = Arc::new(Graph::new(assembly.n(), assembly.shape.k, &seed));
         Self { assembly, seed, graph }
     }
 

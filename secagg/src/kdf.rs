@@ -102,8 +102,8 @@ impl AttemptSecret {
 
     /// `b`, the seed of the self-mask.
     #[must_use]
-    pub fn self_mask(&self) -> Scalar {
-        self.scalar("self-mask", 0)
+    pub fn self_mask(&self) -> Zeroizing<Scalar> {
+        Zeroizing::new(self.scalar("self-mask", 0))
     }
 
     /// The nonce that goes into the graph's seed.

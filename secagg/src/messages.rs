@@ -27,6 +27,7 @@ mod upload;
 mod vote;
 
 pub use answer::{Answer, Share};
+pub(crate) use cohort::COHORT_KIND;
 pub use cohort::{Cohort, Row};
 pub use end::{End, EndReason, OutCause, Shortfall};
 pub use inbox::{Dealing, Inbox};
@@ -161,15 +162,24 @@ impl Announcement {
     /// there is one.
     ///
     /// # Errors
-    /// When the signature is not the aggregator's; when the bytes are malformed although it is; or when they need a
+    /// When it is too long; when the signature is not the aggregator's; when the bytes are malformed although it is; or when they need a
     /// cohort and there is none.
     pub fn open(bytes: &[u8], aggregator: NodeId, cohort: Option<&Shape>) -> Result<Self, AnnouncementRefused> {
+        let unsigned = Self::authentic(bytes, aggregator)?;
+        Self::read(unsigned, cohort).map_err(|source| AnnouncementRefused::Malformed { aggregator, source })
+    }
+
+    /// The unsigned part of `bytes`, if `aggregator` signed it and it is not longer than any announcement.
+    pub(crate) fn authentic(bytes: &[u8], aggregator: NodeId) -> Result<&[u8], AnnouncementRefused> {
+        if bytes.len() > MOST_ANNOUNCEMENT_BYTES {
+            return Err(AnnouncementRefused::TooLong { most: MOST_ANNOUNCEMENT_BYTES, got: bytes.len() });
+        }
         let signed = bytes.split_last_chunk::<SIGNATURE_BYTES>();
         let (unsigned, signature) = signed.ok_or(AnnouncementRefused::Signature { aggregator })?;
         if !aggregator.verifies(tags::ANNOUNCEMENT, unsigned, &Signature(*signature)) {
             return Err(AnnouncementRefused::Signature { aggregator });
         }
-        Self::read(unsigned, cohort).map_err(|source| AnnouncementRefused::Malformed { aggregator, source })
+        Ok(unsigned)
     }
 
     /// The number of the step.
@@ -213,7 +223,7 @@ impl Announcement {
         Self::read(unsigned, cohort).map(Untrusted::new)
     }
 
-    fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
+    pub(crate) fn read(unsigned: &[u8], cohort: Option<&Shape>) -> Result<Self, DocumentError> {
         let mut reader = Reader::new(unsigned);
         let need = |kind| cohort.ok_or(DocumentError::NoCohort { kind });
         let announcement = match reader.u8()? {
@@ -241,6 +251,14 @@ pub enum AnnouncementRefused {
         /// The aggregator that the roster names.
         aggregator: NodeId,
     },
+    /// Longer than any announcement: nobody looks at it.
+    #[error("expected an announcement of at most {most} bytes, got {got}")]
+    TooLong {
+        /// The bound.
+        most: usize,
+        /// Its length.
+        got: usize,
+    },
     /// The aggregator signed bytes that are no announcement.
     #[error("aggregator {aggregator} signed an announcement that cannot be read: {source}")]
     Malformed {
@@ -256,7 +274,7 @@ impl AnnouncementRefused {
     #[must_use]
     pub const fn blames(&self) -> Option<NodeId> {
         match self {
-            Self::Signature { .. } => None,
+            Self::Signature { .. } | Self::TooLong { .. } => None,
             Self::Malformed { aggregator, .. } => Some(*aggregator),
         }
     }

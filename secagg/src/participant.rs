@@ -20,6 +20,7 @@ mod mask;
 mod record;
 mod refused;
 mod reveal;
+mod shared;
 mod shares;
 mod vote;
 
@@ -31,14 +32,16 @@ pub use effect::{PartEffect, PartEnd, Release};
 pub use input::PartInput;
 pub use record::{Record, RecordError};
 pub use refused::{OutOfRound, Refused};
+pub use shared::Shared;
 
 pub use crate::modulus_rule::ModulusRule;
 
 use crate::assembly::{Assembly, Seated};
 use crate::config::RoundConfig;
+use crate::error::DocumentError;
 use crate::identity::Member;
 use crate::kdf::AttemptSecret;
-use crate::messages::{Announcement, End, EndReason, Message};
+use crate::messages::{Announcement, COHORT_KIND, Cohort, End, EndReason, Message};
 use crate::packing::ModulusError;
 use crate::roster::Registry;
 use mask::Masking;
@@ -57,6 +60,7 @@ pub struct Participant {
     masking: Option<Masking>,
     verifies_on_receipt: bool,
     modulus_rule: ModulusRule,
+    shared: Option<Arc<Shared>>,
     ended: bool,
 }
 
@@ -90,6 +94,11 @@ impl Participant {
         self.modulus_rule = rule;
     }
 
+    /// Goes by what other participants of this process have worked out from the same public bytes.
+    pub fn share(&mut self, shared: Arc<Shared>) {
+        self.shared = Some(shared);
+    }
+
     /// The configuration of the round.
     #[must_use]
     pub const fn config(&self) -> &RoundConfig {
@@ -104,11 +113,14 @@ impl Participant {
 
     /// An announcement that its aggregator did not sign, or that belongs to another shape of cohort, does nothing.
     fn announced(&mut self, bytes: &[u8]) -> Outcome {
+        let Ok(unsigned) = Announcement::authentic(bytes, self.registry.aggregator()) else { return Ok(Vec::new()) };
+        if unsigned.first() == Some(&COHORT_KIND) {
+            return self.read_cohort(unsigned).map_or_else(|_| Ok(Vec::new()), |cohort| self.cohort(cohort));
+        }
         let shape = self.assembly.as_ref().map(|assembly| assembly.shape);
-        let opened = Announcement::open(bytes, self.registry.aggregator(), shape.as_ref());
-        let Ok(announcement) = opened else { return Ok(Vec::new()) };
+        let Ok(announcement) = Announcement::read(unsigned, shape.as_ref()) else { return Ok(Vec::new()) };
         match announcement {
-            Announcement::Cohort(cohort) => self.cohort(cohort),
+            Announcement::Cohort(cohort) => self.cohort(Arc::new(cohort)),
             Announcement::Restart(restart) => self.restart(&restart),
             Announcement::Nonces(nonces) => self.nonces(&nonces),
             Announcement::Inbox(inbox) => self.inbox(&inbox),
@@ -157,9 +169,27 @@ impl Participant {
         assembly.cohort.member(self.node()).ok_or(PartEnd::OutOfRound(OutOfRound::NotInCohort))
     }
 
-    fn assemble(&self, cohort: crate::messages::Cohort) -> Result<Assembly, ModulusError> {
+    fn read_cohort(&self, unsigned: &[u8]) -> Result<Arc<Cohort>, DocumentError> {
+        match &self.shared {
+            Some(shared) => shared.cohort(unsigned),
+            None => shared::read_cohort(unsigned).map(Arc::new),
+        }
+    }
+
+    fn assemble(&self, cohort: Arc<Cohort>) -> Result<Arc<Assembly>, ModulusError> {
         let rostered = self.registry.rostered(&self.record.config.batches);
-        Assembly::new(cohort, &self.record.config, rostered)
+        Assembly::new(cohort, &self.record.config, rostered).map(Arc::new)
+    }
+
+    /// The cohort with the graph that `seed` draws.
+    fn seat(&self, assembly: Arc<Assembly>, seed: Hash) -> Arc<Seated> {
+        Arc::new(match &self.shared {
+            Some(shared) => {
+                let graph = shared.graph(assembly.n(), assembly.shape.k, seed);
+                Seated { assembly, seed, graph }
+            }
+            None => Seated::new(assembly, seed),
+        })
     }
 }
 

@@ -132,6 +132,12 @@ impl ShareTree {
         &self.leaves
     }
 
+    /// The leaves alone, from which the tree can be made again. `[pairs, 2]`
+    #[must_use]
+    pub fn into_leaves(self) -> Vec<[Hash; 2]> {
+        self.leaves
+    }
+
     /// The siblings from the pair node of holder number `pair` up. Levels where it has none are left out.
     ///
     /// # Errors

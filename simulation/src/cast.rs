@@ -9,7 +9,7 @@ use neuro_secagg::floors::Floors;
 use neuro_secagg::kdf::RoundSecret;
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 
-use crate::{Commitments, PlanError, SimulationPlan};
+use crate::{Commitments, PlanError, PrivateUpdates, SimulationPlan, Updates};
 
 /// When everything happens, as far as documents say so.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -68,10 +68,11 @@ impl Cast {
     }
 
     /// The configuration of cohort `number`.
-    pub(crate) fn config(&self, plan: &SimulationPlan, number: u16) -> RoundConfig {
+    pub(crate) fn config(&self, plan: &SimulationPlan, number: u16, updates: &dyn Updates) -> RoundConfig {
         let (roster_version, roster_hash) = self.registry.version();
         // At most 4,096: the plan was checked.
         let most_members = plan.members_of(number).len() as u16;
+        let private = updates.private();
         RoundConfig {
             task: self.registry.task(),
             round: 1,
@@ -85,11 +86,14 @@ impl Cast {
             layout: derived(self.seed, "layout", 0),
             entries: plan.entries,
             vector_entries: plan.entries + 1,
-            strategy: Strategy { name: "fedavg".to_owned(), settings: Vec::new() },
+            strategy: Strategy {
+                name: "fedavg".to_owned(),
+                settings: private.map(PrivateUpdates::strategy_settings).unwrap_or_default(),
+            },
             weight_cap: plan.weights.1,
             value_bits: plan.value_bits,
             scale: plan.scale,
-            privacy: Privacy { mode: PrivacyMode::None, settings: Vec::new() },
+            privacy: privacy(private),
             generator: plan.generator,
             corrupt_bps: plan.corrupt_bps,
             dropout_bps: plan.dropout_bps,
@@ -100,6 +104,13 @@ impl Cast {
             deadlines: DEADLINES,
             feldman: plan.commitments != Commitments::None,
         }
+    }
+}
+
+fn privacy(private: Option<&dyn PrivateUpdates>) -> Privacy {
+    match private {
+        Some(private) => Privacy { mode: PrivacyMode::Distributed, settings: private.settings() },
+        None => Privacy { mode: PrivacyMode::None, settings: Vec::new() },
     }
 }
 
@@ -134,7 +145,7 @@ fn derived(seed: u64, label: &str, index: u32) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Losses;
+    use crate::{Losses, NormalUpdates};
 
     #[test]
     fn losses_are_drawn_from_the_seed_and_none_twice() {
@@ -152,7 +163,7 @@ mod tests {
         let plan = SimulationPlan { cohorts: 4, ..SimulationPlan::new(50, 10) };
         let cast = Cast::new(&plan, 3).unwrap();
         for number in 0..4 {
-            cast.config(&plan, number).check().unwrap();
+            cast.config(&plan, number, &NormalUpdates::new(&plan, 3)).check().unwrap();
         }
     }
 }

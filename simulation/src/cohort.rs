@@ -1,5 +1,7 @@
 //! One cohort's round: announcements go out, messages come back at once, and time passes when nothing else does.
 
+use std::sync::Arc;
+
 use neuro_secagg::messages::EndReason;
 
 use crate::cast::Cast;
@@ -15,7 +17,8 @@ pub(crate) fn run(
     number: u16,
     updates: &dyn Updates,
 ) -> Result<CohortReport, SimulationError> {
-    let scene = Scene { plan, cast, updates, config: cast.config(plan, number) };
+    let config = cast.config(plan, number, updates);
+    let scene = Scene { plan, cast, updates, config, shared: Arc::default() };
     let mut seats = seats(&scene, number);
     let mut server = Server::new(&scene)?;
     server.start(&mut seats)?;
@@ -36,9 +39,14 @@ pub(crate) fn run(
 fn seats(scene: &Scene<'_>, number: u16) -> Seats {
     let lost = scene.cast.lost(scene.plan, number);
     let members = scene.plan.members_of(number);
+    let mut alone = scene.plan.alone.unwrap_or(u16::MAX);
     let seat = |participant| {
         let node = scene.cast.key(participant).node_id();
-        (node, Seat::new(participant, lost.get(&node).copied()))
+        let lost = lost.get(&node).copied();
+        let is_alone = alone > 0;
+        // Who is lost shows nothing of what a round costs.
+        alone -= u16::from(is_alone && lost.is_none());
+        (node, Seat::new(participant, lost, is_alone))
     };
     members.map(seat).collect()
 }
@@ -47,12 +55,17 @@ fn seats(scene: &Scene<'_>, number: u16) -> Seats {
 fn report(scene: &Scene<'_>, number: u16, server: Server<'_>, seats: &Seats) -> Result<CohortReport, SimulationError> {
     let survivors = server.survivors(seats);
     let max_abs_error = match &server.result {
+        Some(sum) if scene.updates.private().is_some() => {
+            let modulus = server.modulus()?;
+            verify::check_private(scene, &survivors, modulus, scene.honest_at_least(server.n()), sum)?;
+            None
+        }
         Some(sum) => Some(verify::check(scene.plan, scene.updates, &survivors, sum)?),
         None => None,
     };
     let end = server.end.as_ref();
     let weight = end.and_then(|end| if let EndReason::Done { weight, .. } = end { Some(*weight) } else { None });
-    let stayed: Vec<&Seat> = seats.values().filter(|seat| !seat.is_lost()).collect();
+    let stayed: Vec<&Seat> = seats.values().filter(|seat| seat.counts()).collect();
     let numbers = server.numbers;
     let number_of = |figure: fn(&neuro_secagg::aggregator::CohortNumbers) -> u16| numbers.as_ref().map_or(0, figure);
     Ok(CohortReport {
@@ -68,6 +81,7 @@ fn report(scene: &Scene<'_>, number: u16, server: Server<'_>, seats: &Seats) -> 
         end: end.map_or_else(String::new, name_of),
         weight,
         max_abs_error,
+        epsilon: seats.values().find_map(|seat| seat.told_epsilon),
         expansions: server.expansions,
         participant: ParticipantCost {
             protocol_s: median(stayed.iter().map(|seat| seat.cost.protocol_s)),

@@ -88,6 +88,14 @@ pub enum SimulationError {
         /// What is wrong with the update.
         source: QuantiseError,
     },
+    /// An update that cannot be given its noise.
+    #[error("participant {participant}: {why}")]
+    Encode {
+        /// The participant's number.
+        participant: u32,
+        /// What the updates say.
+        why: String,
+    },
     /// A modulus that there is not.
     #[error(transparent)]
     Modulus(#[from] ModulusError),

@@ -19,8 +19,11 @@ mod cast;
 mod cohort;
 pub mod cpu;
 mod error;
+mod letters;
 mod memory;
+mod names;
 mod parking;
+mod payload;
 mod plan;
 mod report;
 mod seat;
@@ -31,7 +34,7 @@ mod verify;
 pub use error::{PlanError, SimulationError};
 pub use plan::{Commitments, Losses, Restarts, SimulationPlan};
 pub use report::{Bytes, CohortReport, ParticipantCost, PhaseReport, ServerCost, SimulationReport};
-pub use updates::{NormalUpdates, Updates};
+pub use updates::{NormalUpdates, PrivateUpdates, Updates};
 
 use cast::Cast;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neuro_secagg::participant::{Record, RecordError};
+use neuro_secagg::participant::{Record, RecordError, Shared};
 
 /// A stored record.
 pub(crate) enum Parked {
@@ -24,12 +24,14 @@ impl Parked {
         Ok(Self::File(path))
     }
 
-    /// The record.
-    pub(crate) fn load(&self) -> Result<Record, crate::SimulationError> {
-        let read: Result<Record, RecordError> = match self {
-            Self::Bytes(bytes) => Record::decode(bytes),
-            Self::File(path) => Record::decode(&fs::read(path)?),
+    /// The record; its cohort is read once for all that share.
+    pub(crate) fn load(&self, shared: Option<&Shared>) -> Result<Record, crate::SimulationError> {
+        let decode = |bytes: &[u8]| -> Result<Record, RecordError> {
+            shared.map_or_else(|| Record::decode(bytes), |shared| Record::decode_shared(bytes, shared))
         };
-        Ok(read?)
+        Ok(match self {
+            Self::Bytes(bytes) => decode(bytes)?,
+            Self::File(path) => decode(&fs::read(path)?)?,
+        })
     }
 }

@@ -37,6 +37,10 @@ pub struct SimulationPlan {
     pub restarts: Restarts,
     /// Threads that remove masks.
     pub threads: usize,
+    /// How many of each cohort's participants work everything out by themselves, as real ones do; all, if none is said. The
+    /// others go by what one of them has worked out from the same public bytes ([`neuro_secagg::participant::Shared`]). The
+    /// reported cost of a participant is that of those who do not.
+    pub alone: Option<u16>,
     /// A folder for the records of participants, which then keep nothing in memory between two messages: what this
     /// process holds is the aggregator's. Only for measuring; it costs a restart for each message.
     pub park: Option<PathBuf>,
@@ -98,6 +102,7 @@ impl SimulationPlan {
             losses: Losses { reveal: 0, shares: 0, received: 0, upload: 0, vote: 0, answer: 0 },
             restarts: Restarts { participants: false, aggregator: false },
             threads: 1,
+            alone: None,
             park: None,
         }
     }
@@ -125,6 +130,7 @@ impl SimulationPlan {
         within("entries", self.entries.into(), 1, MOST_ENTRIES.into())?;
         within("the greatest weight", self.weights.1.into(), 1, MOST_WEIGHT.into())?;
         within("the least weight", self.weights.0.into(), 1, self.weights.1.into())?;
+        within("participants that work alone", self.alone.unwrap_or(1).into(), 1, u16::MAX.into())?;
         within("lost members of a cohort", self.losses.total().into(), 0, self.members_of(0).len() as u64 - 1)
     }
 }

@@ -45,6 +45,8 @@ pub struct CohortReport {
     /// The greatest distance of the decoded weighted mean from that of the real updates, if there is a sum. The sum itself
     /// is the plain sum to the bit, or there is no report.
     pub max_abs_error: Option<f64>,
+    /// ε of the release as the participants were told, if there is a sum; infinite without noise, which JSON has as null.
+    pub epsilon: Option<f64>,
     /// Masks that the aggregator removed.
     pub expansions: usize,
     /// What the round cost the aggregator.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use neuro_primitives::{Hash, NodeId, NodeKey};
 use neuro_secagg::config::{RoundConfig, SignedConfig};
 use neuro_secagg::floors::Past;
-use neuro_secagg::masks::{self, Lanes, MaskJob};
-use neuro_secagg::messages::OutCause;
-use neuro_secagg::packing::{self, Modulus};
-use neuro_secagg::participant::{OutOfRound, PartEffect, PartEnd, PartInput, Participant, Record};
-use neuro_secagg::quantise::{Grid, quantise};
+use neuro_secagg::messages::{EndReason, OutCause};
+use neuro_secagg::participant::{OutOfRound, PartEffect, PartEnd, PartInput, Participant, Record, Shared};
+use neuro_secagg::roster::Registry;
 
 use crate::cast::{Cast, NOW, floors};
 use crate::cpu::timed;
+use crate::letters::Post;
+use crate::names::{HAVE, UPLOAD, announcement_name, message_name};
 use crate::parking::Parked;
+use crate::payload::Masks;
 use crate::report::{Bytes, ParticipantCost};
 use crate::{Commitments, SimulationError, SimulationPlan, Updates};
 
@@ -23,29 +24,15 @@ pub(crate) struct Scene<'a> {
     pub(crate) cast: &'a Cast,
     pub(crate) updates: &'a dyn Updates,
     pub(crate) config: RoundConfig,
+    /// For those who do not work alone.
+    pub(crate) shared: Arc<Shared>,
 }
 
-/// What reaches a participant.
-pub(crate) enum Post {
-    /// The signed configuration.
-    Config(Arc<[u8]>),
-    /// Any later announcement.
-    Announcement(Arc<[u8]>),
-}
-
-impl Post {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Config(bytes) | Self::Announcement(bytes) => bytes,
-        }
-    }
-
-    /// Bytes that this letter alone keeps in memory: none if others share them.
-    pub(crate) fn held_bytes(&self) -> u64 {
-        match self {
-            Self::Announcement(bytes) if is_for_one(bytes) => bytes.len() as u64,
-            _ => 0,
-        }
+impl Scene<'_> {
+    /// n − d − c of a cohort of `n`.
+    pub(crate) fn honest_at_least(&self, n: u16) -> u16 {
+        let rostered = self.cast.registry.rostered(&self.config.batches);
+        self.config.demand(n, rostered).honest_at_least()
     }
 }
 
@@ -54,15 +41,19 @@ pub(crate) struct Seat {
     pub(crate) number: u32,
     /// From which message on it sends nothing.
     lost_from: Option<u8>,
+    /// Works everything out by itself.
+    is_alone: bool,
     state: State,
     /// The newest stored record, if it is to be gone on from.
     record: Option<Box<Record>>,
-    /// Masks and modulus of the payload, which make it again.
-    masks: Option<(Vec<MaskJob>, Modulus)>,
+    /// What the payload is made again from.
+    masks: Option<Masks>,
     /// The payload until it is uploaded.
     fresh: Option<Vec<u8>>,
     /// The payload's hash.
     pub(crate) stated: Option<Hash>,
+    /// ε, as the aggregator said in the end.
+    pub(crate) told_epsilon: Option<f64>,
     pub(crate) cost: ParticipantCost,
     pub(crate) bytes: Bytes,
 }
@@ -77,15 +68,17 @@ enum State {
 }
 
 impl Seat {
-    pub(crate) fn new(number: u32, lost_from: Option<u8>) -> Self {
+    pub(crate) fn new(number: u32, lost_from: Option<u8>, is_alone: bool) -> Self {
         Self {
             number,
             lost_from,
+            is_alone,
             state: State::Away,
             record: None,
             masks: None,
             fresh: None,
             stated: None,
+            told_epsilon: None,
             cost: ParticipantCost::default(),
             bytes: Bytes::default(),
         }
@@ -116,18 +109,15 @@ impl Seat {
         let missing = SimulationError::NoPayload { participant: self.number, expected };
         let payload = match (self.fresh.take(), &self.masks) {
             (Some(payload), _) => payload,
-            (None, Some((jobs, modulus))) => {
-                let mut unmeasured = 0.0;
-                masked(scene, self.number, jobs, *modulus, &mut unmeasured)?
-            }
+            (None, Some(masks)) => masks.payload(scene, self.number, &mut 0.0)?,
             (None, None) => return Err(missing),
         };
         if Hash::of(&payload) == expected { Ok(payload) } else { Err(missing) }
     }
 
-    /// Whether the plan loses it somewhere.
-    pub(crate) const fn is_lost(&self) -> bool {
-        self.lost_from.is_some()
+    /// Whether its cost is that of a real participant of the whole round.
+    pub(crate) const fn counts(&self) -> bool {
+        self.lost_from.is_none() && self.is_alone
     }
 
     fn join(&mut self, scene: &Scene<'_>, bytes: &[u8], sent: &mut Vec<Vec<u8>>) -> Result<(), SimulationError> {
@@ -138,17 +128,24 @@ impl Seat {
         let joined = timed(&mut self.cost.protocol_s, || {
             Participant::join(config, registry, &floors(), &Past::none(NOW), key, secret)
         });
-        let (participant, effects) = joined.map_err(|why| SimulationError::DidNotJoin { participant: number, why })?;
+        let (mut participant, effects) =
+            joined.map_err(|why| SimulationError::DidNotJoin { participant: number, why })?;
+        if !self.is_alone {
+            participant.share(scene.shared.clone());
+        }
         self.go_on(scene, Box::new(participant), effects, sent)
     }
 
+    /// Goes on from the record; what it sent last arrived.
     fn resume(&self, scene: &Scene<'_>, parked: &Parked) -> Result<Box<Participant>, SimulationError> {
         let key: NodeKey = scene.cast.key(self.number).clone();
-        let resumed = Participant::resume(parked.load()?, scene.cast.registry.clone(), key);
-        // What it sent last arrived.
-        let (participant, _sent_again) =
-            resumed.map_err(|why| SimulationError::Resume { participant: self.number, why })?;
-        Ok(Box::new(participant))
+        let registry = scene.cast.registry.clone();
+        let resumed = if self.is_alone {
+            Participant::resume(parked.load(None)?, registry, key).map(|(participant, _sent_again)| participant)
+        } else {
+            Participant::from_record(parked.load(Some(&scene.shared))?, registry, key, Some(scene.shared.clone()))
+        };
+        Ok(Box::new(resumed.map_err(|why| SimulationError::Resume { participant: self.number, why })?))
     }
 
     fn announced(
@@ -160,6 +157,9 @@ impl Seat {
     ) -> Result<(), SimulationError> {
         self.bytes.down(announcement_name(bytes), bytes.len());
         participant.verify_on_receipt(scene.plan.commitments == Commitments::Verified);
+        if let Some(private) = scene.updates.private() {
+            participant.check_modulus_by(private.modulus_rule());
+        }
         let input = PartInput::Message(bytes.to_vec());
         let effects = timed(&mut self.cost.protocol_s, || participant.step(input));
         self.go_on(scene, participant, effects, sent)
@@ -183,8 +183,8 @@ impl Seat {
                     sent.push(bytes);
                 }
                 PartEffect::Mask { .. } if self.is_lost_at(Some(&UPLOAD)) => return Ok(()),
-                PartEffect::Mask { jobs, modulus, .. } => {
-                    let input = self.mask(scene, jobs, modulus)?;
+                PartEffect::Mask { jobs, modulus, honest_at_least } => {
+                    let input = self.mask(scene, Masks { jobs, modulus, honest_at_least })?;
                     left.extend(timed(&mut self.cost.protocol_s, || participant.step(input)));
                 }
                 PartEffect::End(end) => return self.ended(end),
@@ -199,14 +199,14 @@ impl Seat {
     }
 
     /// The masked payload; what the core is told of it.
-    fn mask(&mut self, scene: &Scene<'_>, jobs: Vec<MaskJob>, modulus: Modulus) -> Result<PartInput, SimulationError> {
-        let payload = masked(scene, self.number, &jobs, modulus, &mut self.cost.masking_s)?;
+    fn mask(&mut self, scene: &Scene<'_>, masks: Masks) -> Result<PartInput, SimulationError> {
+        let payload = masks.payload(scene, self.number, &mut self.cost.masking_s)?;
         let hash = timed(&mut self.cost.masking_s, || Hash::of(&payload));
         let bytes = payload.len() as u64;
         self.bytes.up("payload", payload.len());
         self.fresh = Some(payload);
         self.stated = Some(hash);
-        self.masks = Some((jobs, modulus));
+        self.masks = Some(masks);
         Ok(PartInput::Payload { hash, bytes })
     }
 
@@ -214,8 +214,12 @@ impl Seat {
         self.lost_from.is_some_and(|lost| kind.is_some_and(|kind| *kind >= lost && *kind < HAVE))
     }
 
-    fn ended(&self, end: PartEnd) -> Result<(), SimulationError> {
+    fn ended(&mut self, end: PartEnd) -> Result<(), SimulationError> {
         match end {
+            PartEnd::Round(EndReason::Done { epsilon, .. }) => {
+                self.told_epsilon = Some(epsilon);
+                Ok(())
+            }
             PartEnd::Round(_) => Ok(()),
             // Its neighbours were lost.
             PartEnd::OutOfRound(OutOfRound::LeftOut(OutCause::FewNeighbours)) => Ok(()),
@@ -224,75 +228,9 @@ impl Seat {
     }
 }
 
-/// The number of an upload statement.
-const UPLOAD: u8 = 5;
-/// The number of the message that says what a participant has.
-const HAVE: u8 = 8;
-
 /// Whether participants go on from their records.
 fn is_parked(plan: &SimulationPlan) -> bool {
     plan.restarts.participants || plan.park.is_some()
-}
-
-/// The participant's update as a payload. Making the update is training and is not counted.
-fn masked(
-    scene: &Scene<'_>,
-    participant: u32,
-    jobs: &[MaskJob],
-    modulus: Modulus,
-    seconds: &mut f64,
-) -> Result<Vec<u8>, SimulationError> {
-    let (plan, weight) = (scene.plan, scene.updates.weight(participant));
-    let mut values = vec![0.0; plan.entries as usize];
-    scene.updates.fill(participant, 0, &mut values);
-    let grid = Grid::new(plan.value_bits, plan.scale);
-    let payload = grid.and_then(|grid| {
-        timed(seconds, || {
-            if modulus.is_narrow() {
-                let mut words = vec![0_u32; values.len() + 1];
-                words[values.len()] = weight;
-                packed(Lanes::Narrow(&mut words), &values, weight, grid, jobs, modulus)
-            } else {
-                let mut words = vec![0_u64; values.len() + 1];
-                words[values.len()] = weight.into();
-                packed(Lanes::Wide(&mut words), &values, weight, grid, jobs, modulus)
-            }
-        })
-    });
-    payload.map_err(|source| SimulationError::Quantise { participant, source })
-}
-
-/// Quantised, masked, packed. `lanes`: the values' entries, then the weight.
-fn packed(
-    mut lanes: Lanes<'_>,
-    values: &[f32],
-    weight: u32,
-    grid: Grid,
-    jobs: &[MaskJob],
-    modulus: Modulus,
-) -> Result<Vec<u8>, neuro_secagg::quantise::QuantiseError> {
-    quantise(values, weight, grid, lanes.part(0..values.len()))?;
-    masks::apply(lanes.reborrow(), 0, jobs);
-    let mut payload = Vec::new();
-    packing::pack(lanes, modulus, &mut payload);
-    Ok(payload)
-}
-
-/// The name of a participant's message, by its number.
-pub(crate) fn message_name(bytes: &[u8]) -> &'static str {
-    const NAMES: [&str; 9] = ["", "join", "reveal", "shares", "received", "upload", "vote", "answer", "have"];
-    bytes.first().and_then(|kind| NAMES.get(usize::from(*kind))).copied().unwrap_or_default()
-}
-
-/// Whether an announcement is for one member: an inbox, or the survivors with its neighbours' statements.
-fn is_for_one(bytes: &[u8]) -> bool {
-    matches!(announcement_name(bytes), "inbox" | "survivors")
-}
-
-/// The name of an announcement, by its number.
-fn announcement_name(bytes: &[u8]) -> &'static str {
-    const NAMES: [&str; 9] = ["", "cohort", "nonces", "inbox", "sharers", "survivors", "certificate", "end", "restart"];
-    bytes.first().and_then(|kind| NAMES.get(usize::from(*kind))).copied().unwrap_or_default()
 }
 
 /// Where everybody sits.

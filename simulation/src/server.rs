@@ -1,11 +1,10 @@
 //! The aggregator: its core, its one vector, its journal, and the announcements that are under way.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use neuro_primitives::clock::Moment;
 use neuro_primitives::{Hash, NodeId};
-use neuro_secagg::aggregator::{Aggregator, CohortNumbers, Effect, Input, MessageRefused, Phase, replay};
+use neuro_secagg::aggregator::{Aggregator, CohortNumbers, Effect, Input, MessageRefused, Phase, SetupError};
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::masks::MaskJob;
 use neuro_secagg::messages::EndReason;
@@ -14,9 +13,10 @@ use neuro_secagg::sum::Accumulator;
 
 use crate::SimulationError;
 use crate::cpu::timed;
+use crate::letters::{Letter, Letters, Post};
 use crate::memory::PeakMemory;
 use crate::report::{PhaseReport, ServerCost};
-use crate::seat::{Post, Scene, Seats};
+use crate::seat::{Scene, Seats};
 use crate::verify::hash_of_sum;
 
 /// The aggregator of one cohort.
@@ -32,8 +32,7 @@ pub(crate) struct Server<'a> {
     sum: Option<Accumulator>,
     added: BTreeSet<NodeId>,
     /// Announcements that nobody has taken yet.
-    letters: VecDeque<(NodeId, Post)>,
-    letter_bytes: u64,
+    letters: Letters,
     taken_bytes: u64,
     memory: PeakMemory,
     cost: ServerCost,
@@ -48,9 +47,8 @@ pub(crate) struct Server<'a> {
 
 impl<'a> Server<'a> {
     pub(crate) fn new(scene: &'a Scene<'a>) -> Result<Self, SimulationError> {
-        let key = scene.cast.aggregator.clone();
-        let signed = scene.config.sign(&key);
-        let core = Aggregator::new(signed.clone(), scene.cast.registry.clone(), key)?;
+        let signed = scene.config.sign(&scene.cast.aggregator);
+        let core = core(scene, &signed)?;
         Ok(Self {
             scene,
             signed,
@@ -61,8 +59,7 @@ impl<'a> Server<'a> {
             restarting: false,
             sum: None,
             added: BTreeSet::new(),
-            letters: VecDeque::new(),
-            letter_bytes: 0,
+            letters: Letters::default(),
             taken_bytes: 0,
             memory: PeakMemory::new(scene.plan.park.is_some()),
             cost: ServerCost::default(),
@@ -95,10 +92,27 @@ impl<'a> Server<'a> {
 
     /// The next announcement that is under way.
     pub(crate) fn next_letter(&mut self) -> Option<(NodeId, Post)> {
-        let (to, post) = self.letters.pop_front()?;
-        self.transcript.update(&to.0).update(post.bytes());
-        self.letter_bytes = self.letter_bytes.saturating_sub(post.held_bytes());
-        Some((to, post))
+        loop {
+            let (to, letter) = self.letters.next()?;
+            let post = match letter {
+                Letter::Ready(post) => Some(post),
+                Letter::Own => self.announcement_for(to),
+            };
+            if let Some(post) = post {
+                self.transcript.update(&to.0).update(post.bytes());
+                self.cost.message_bytes = self.cost.message_bytes.max(self.taken_bytes + post.bytes().len() as u64);
+                return Some((to, post));
+            }
+        }
+    }
+
+    /// What the core has for `node` alone, unless the phase is over.
+    fn announcement_for(&mut self, node: NodeId) -> Option<Post> {
+        let mut seconds = 0.0;
+        let core = &mut self.core;
+        let bytes = self.memory.watch(|| timed(&mut seconds, || core.announcement_for(node)));
+        self.spent(seconds);
+        bytes.map(|bytes| Post::Announcement(bytes.into()))
     }
 
     /// Nothing is under way: time passes until the phase's deadline.
@@ -134,10 +148,7 @@ impl<'a> Server<'a> {
         let mut seconds = 0.0;
         let (core, now) = (&mut self.core, self.now);
         let effects = self.memory.watch(|| timed(&mut seconds, || core.step(now, input)));
-        self.cost.protocol_s += seconds;
-        if let Some(phase) = self.phases.last_mut() {
-            phase.server_s += seconds;
-        }
+        self.spent(seconds);
         let begins = effects.iter().any(|effect| matches!(effect, Effect::WakeAt(_) | Effect::Unmask { .. }));
         if begins {
             self.note_phase();
@@ -154,9 +165,10 @@ impl<'a> Server<'a> {
     fn carry_out(&mut self, effect: Effect, seats: &mut Seats) -> Result<(), SimulationError> {
         match effect {
             Effect::Journal(entry) if self.scene.plan.restarts.aggregator => self.journal.push(entry),
-            Effect::Configure { to, config } => self.post(to, &config, Post::Config),
-            Effect::Announce { to, bytes } => self.post(to, &bytes, Post::Announcement),
-            Effect::Tell { to, bytes } => self.post(vec![to], &bytes.into(), Post::Announcement),
+            Effect::Configure { to, config } => self.letters.post(to, &config, Post::Config),
+            Effect::Announce { to, bytes } => self.letters.post(to, &bytes, Post::Announcement),
+            Effect::AnnounceEach { to } => self.letters.post_own(to),
+            Effect::Tell { to, bytes } => self.letters.post(vec![to], &bytes.into(), Post::Announcement),
             Effect::OpenUpload { of, payload, bytes } => self.receive_payload(of, payload, bytes, seats)?,
             Effect::Subtract(node) if self.added.remove(&node) => self.subtract(node, seats)?,
             Effect::Unmask { jobs } if self.end.is_none() => self.unmask(&jobs, seats)?,
@@ -172,13 +184,12 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn post(&mut self, to: Vec<NodeId>, bytes: &Arc<[u8]>, post: fn(Arc<[u8]>) -> Post) {
-        for node in to {
-            let letter = post(bytes.clone());
-            self.letter_bytes += letter.held_bytes();
-            self.letters.push_back((node, letter));
+    /// CPU seconds in the core.
+    fn spent(&mut self, seconds: f64) {
+        self.cost.protocol_s += seconds;
+        if let Some(phase) = self.phases.last_mut() {
+            phase.server_s += seconds;
         }
-        self.cost.message_bytes = self.cost.message_bytes.max(self.letter_bytes + self.taken_bytes);
     }
 
     /// A whole payload at once. The core says [`Effect::Add`] when it counts, which it always does here: the payload is
@@ -239,7 +250,16 @@ impl<'a> Server<'a> {
         let seconds = &mut self.cost.finishing_s;
         let sum = self.memory.watch(|| timed(seconds, || hash_of_sum(result)));
         let weight = result.last().map_or(0, |weight| weight.unsigned_abs());
-        self.step(Input::Unmasked { sum, weight, epsilon: f64::INFINITY }, seats)
+        let epsilon = self.epsilon();
+        self.step(Input::Unmasked { sum, weight, epsilon }, seats)
+    }
+
+    /// What the release costs; infinite without noise.
+    fn epsilon(&self) -> f64 {
+        let (Some(private), Some(numbers)) = (self.scene.updates.private(), &self.numbers) else {
+            return f64::INFINITY;
+        };
+        private.epsilon(&self.scene.config, numbers.n, self.scene.honest_at_least(numbers.n))
     }
 
     /// A message may come too late; anything else is not to happen among honest parties.
@@ -253,9 +273,7 @@ impl<'a> Server<'a> {
 
     /// The process dies; what it journalled goes through a new core, which goes on.
     fn restart(&mut self, seats: &mut Seats) -> Result<(), SimulationError> {
-        let cast = self.scene.cast;
-        let entries = self.journal.clone().into_iter();
-        self.core = replay(self.signed.clone(), cast.registry.clone(), cast.aggregator.clone(), entries)?;
+        self.core = core(self.scene, &self.signed)?.replayed(self.journal.clone().into_iter())?;
         self.restarting = true;
         self.step(Input::Start, seats)?;
         self.restarting = false;
@@ -279,7 +297,12 @@ impl<'a> Server<'a> {
         self.cost.vector_bytes = self.cost.vector_bytes.max(sum + beside as u64);
     }
 
-    fn modulus(&self) -> Result<Modulus, SimulationError> {
+    /// Members of the announced cohort.
+    pub(crate) fn n(&self) -> u16 {
+        self.numbers.map_or(0, |numbers| numbers.n)
+    }
+
+    pub(crate) fn modulus(&self) -> Result<Modulus, SimulationError> {
         Ok(Modulus::new(self.numbers.map_or(0, |numbers| numbers.modulus_bits))?)
     }
 
@@ -292,6 +315,15 @@ impl<'a> Server<'a> {
 
     fn no_payload(&self, of: NodeId, expected: Hash, seats: &Seats) -> SimulationError {
         SimulationError::NoPayload { participant: number(of, seats), expected }
+    }
+}
+
+/// A new core.
+fn core(scene: &Scene<'_>, signed: &SignedConfig) -> Result<Aggregator, SetupError> {
+    let (signed, registry, key) = (signed.clone(), scene.cast.registry.clone(), scene.cast.aggregator.clone());
+    match scene.updates.private() {
+        Some(private) => Aggregator::with_modulus(signed, registry, key, private.modulus_rule()),
+        None => Aggregator::new(signed, registry, key),
     }
 }
 

@@ -1,5 +1,9 @@
 //! What participants bring: updates that can be made a second time, for the check of the sum.
 
+use neuro_secagg::aggregator::ModulusRule;
+use neuro_secagg::config::RoundConfig;
+use neuro_secagg::packing::Modulus;
+
 use crate::SimulationPlan;
 
 /// The participants' updates. The same call always gives the same values.
@@ -9,6 +13,39 @@ pub trait Updates {
 
     /// Writes the entries from `first` on into `out` (f32, `[entries of this part]`).
     fn fill(&self, participant: u32, first: usize, out: &mut [f32]);
+
+    /// Private mode (section 10): every participant adds noise, so vectors are not quantised here but given whole.
+    fn private(&self) -> Option<&dyn PrivateUpdates> {
+        None
+    }
+}
+
+/// Updates that carry noise. Weights are 1.
+pub trait PrivateUpdates {
+    /// Field 13's settings of the configuration, canonical.
+    fn settings(&self) -> Vec<u8>;
+
+    /// The strategy's settings in the configuration, canonical.
+    fn strategy_settings(&self) -> Vec<u8>;
+
+    /// `B`, for both sides.
+    fn modulus_rule(&self) -> ModulusRule;
+
+    /// Clipped, rotated, rounded, and with the noise of one of `honest_at_least`; the last entry is the weight. The same
+    /// call always gives the same vector. `[vector_entries]`, units.
+    ///
+    /// # Errors
+    /// In words, when there is no such vector.
+    fn vector(
+        &self,
+        config: &RoundConfig,
+        participant: u32,
+        modulus: Modulus,
+        honest_at_least: u16,
+    ) -> Result<Vec<i64>, String>;
+
+    /// What the release costs when the sum of `members` holds at least `honest_at_least` honest parts of the noise.
+    fn epsilon(&self, config: &RoundConfig, members: u16, honest_at_least: u16) -> f64;
 }
 
 /// Values of mean 0 and deviation 0.1 whose distribution is that of a sum of twelve uniform ones: nearly normal, and

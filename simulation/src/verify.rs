@@ -2,8 +2,11 @@
 
 use neuro_primitives::Hash;
 use neuro_secagg::masks::Lanes;
+use neuro_secagg::packing::Modulus;
 use neuro_secagg::quantise::{Grid, quantise};
 
+use crate::payload::noised;
+use crate::seat::Scene;
 use crate::{SimulationError, SimulationPlan, Updates};
 
 /// Entries that are checked at once: no whole vector is made.
@@ -37,6 +40,30 @@ pub(crate) fn check(
         greatest = errors.fold(greatest, f64::max);
     }
     Ok(greatest / weight.max(1) as f64)
+}
+
+/// Whether `sum` is the sum of the `survivors`' vectors as their noise left them, modulo 2^B in two's complement.
+/// `sum`: `[vector_entries]`.
+///
+/// # Errors
+/// The first entry that differs.
+pub(crate) fn check_private(
+    scene: &Scene<'_>,
+    survivors: &[u32],
+    modulus: Modulus,
+    honest_at_least: u16,
+    sum: &[i64],
+) -> Result<(), SimulationError> {
+    let mut plain = vec![0_u64; sum.len()];
+    for &participant in survivors {
+        let vector = noised(scene, participant, modulus, honest_at_least)?;
+        plain.iter_mut().zip(&vector).for_each(|(sum, value)| *sum = sum.wrapping_add(value.cast_unsigned()));
+    }
+    let plain = plain.into_iter().map(|word| modulus.signed(word));
+    match plain.zip(sum).enumerate().find(|(_, (plain, sum))| plain != *sum) {
+        Some((entry, (expected, &got))) => Err(SimulationError::SumDiffers { entry, expected, got }),
+        None => Ok(()),
+    }
 }
 
 /// Sums of quantised and of real weighted values of one part. `[entries of the part]`

@@ -52,8 +52,8 @@ impl Engine for NativeEngine {
 
     fn expert(&self, weights: &ExpertWeights<'_>) -> Result<Box<dyn Expert>, EngineError> {
         weights.check()?;
-        let [gate, up, down] = [&weights.gate, &weights.up, &weights.down].map(Panels::new);
-        Ok(Box::new(NativeExpert::new(self.set, weights, [gate?, up?, down?])))
+        let panels = Panels::together([&weights.gate, &weights.up, &weights.down])?;
+        Ok(Box::new(NativeExpert::new(self.set, weights, panels)))
     }
 
     fn check(&self, weights: &ExpertWeights<'_>) -> Result<(), EngineError> {

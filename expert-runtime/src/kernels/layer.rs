@@ -73,14 +73,31 @@ pub(crate) struct Gated<'a> {
     pub(crate) operands: [&'a Operand; 2],
 }
 
-/// Outputs that are computed together, of gate and of up each: a block of the down projection's activations.
+/// Outputs of a block of the down projection's activations.
 const STRIP: usize = ACTIVATION_BLOCK;
 
 /// Panels of a strip.
 const PER_STRIP: usize = STRIP / LANES;
 
-/// A strip's values for the rows of a tile.
-type Strip = [[f32; STRIP]; MAX_TILE];
+/// Strips that are computed together when there is one tile of rows: gate's panels in one long read, then up's, then the
+/// activation of all. With more tiles a strip's panels stay in the cache from the first tile to the last.
+const TOGETHER: usize = 8;
+
+/// Where the outputs of some strips lie between their products and their activation: row after row of the tile.
+struct Outputs {
+    /// Values of a row: those of its strips.
+    width: usize,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    sums: TileOutput,
+}
+
+impl Outputs {
+    fn of(strips: usize) -> Self {
+        let (width, room) = (strips * STRIP, vec![0.0; MAX_TILE * strips * STRIP]);
+        Self { width, gate: room.clone(), up: room, sums: TileOutput::default() }
+    }
+}
 
 impl Gated<'_> {
     /// `activation(gate(x) + b, up(x) + b)` as the down projection takes it: in blocks, or as floats.
@@ -92,57 +109,62 @@ impl Gated<'_> {
         let empty = if in_blocks { Operand::empty_blocks } else { Operand::empty_floats };
         let mut output = empty(count, width);
         let places = Places::new(&mut output);
+        let together = if tiles(self.set, count).count() == 1 { TOGETHER } else { 1 };
         let bytes = (self.gate.panel_bytes() + self.up.panel_bytes()) * self.gate.count() * count;
-        share_out(width.div_ceil(STRIP), bytes, &|run| {
-            let mut scratch = [Scratch::default(), Scratch::default()];
-            for strip in run {
+        share_out(width.div_ceil(STRIP), bytes, &|mut run| {
+            let (mut outputs, mut scratch) = (Outputs::of(together), [Scratch::default(), Scratch::default()]);
+            while !run.is_empty() {
+                let strips = run.start..run.end.min(run.start + together);
+                run.start = strips.end;
                 let [gate, up] = &mut scratch;
-                let panels = strip * PER_STRIP..self.gate.count().min((strip + 1) * PER_STRIP);
+                let panels = strips.start * PER_STRIP..self.gate.count().min(strips.end * PER_STRIP);
                 let opened = [self.gate.open(panels.clone(), gate), self.up.open(panels, up)];
-                tiles(self.set, count).for_each(|tile| self.strip(strip, &opened, tile, in_blocks, &places));
+                for tile in tiles(self.set, count) {
+                    self.strips(strips.clone(), &opened, tile, &mut outputs);
+                    self.put(strips.clone(), tile, in_blocks, &outputs, &places);
+                }
             }
         });
         places.finish().map(|()| output)
     }
 
-    fn strip(&self, strip: usize, [gate, up]: &[Opened<'_>; 2], tile: Tile, in_blocks: bool, places: &Places<'_>) {
-        let columns = strip * STRIP..self.gate.rows().min((strip + 1) * STRIP);
+    /// The activations of `strips` for the rows of `tile`, in `outputs.gate`; zeros past the last output.
+    fn strips(&self, strips: Range<usize>, [gate, up]: &[Opened<'_>; 2], tile: Tile, outputs: &mut Outputs) {
+        let columns = strips.start * STRIP..self.gate.rows().min(strips.end * STRIP);
         let bias = |number: usize| self.biases.map(|biases| &biases[number][columns.clone()]);
-        let mut gate = self.projection(gate, self.operands[0], columns.len(), tile, bias(0));
-        let up = self.projection(up, self.operands[1], columns.len(), tile, bias(1));
-        let (values, up) = (gate[..tile.rows].as_flattened_mut(), up[..tile.rows].as_flattened());
-        functions::gate_into(self.set, self.activation, values, up);
-        for (row, values) in gate[..tile.rows].iter().enumerate() {
-            // SAFETY: only this item has this strip.
-            unsafe {
-                if in_blocks {
-                    places.quantise(self.set, tile, row, strip, values);
-                } else {
-                    places.put_floats(tile, row, columns.start, &values[..columns.len()]);
+        let Outputs { width, gate: gates, up: ups, sums } = outputs;
+        let panels = columns.len().div_ceil(LANES);
+        for (opened, operand, values, bias) in
+            [(gate, self.operands[0], &mut *gates, bias(0)), (up, self.operands[1], &mut *ups, bias(1))]
+        {
+            for index in 0..panels {
+                panel(self.set, opened.panel(index), operand, tile, sums);
+                for (values, sums) in values.chunks_exact_mut(*width).zip(&sums[..tile.rows]) {
+                    values[index * LANES..(index + 1) * LANES].copy_from_slice(sums);
+                }
+            }
+            for values in values.chunks_exact_mut(*width).take(tile.rows) {
+                values[panels * LANES..].fill(0.0);
+                values.iter_mut().zip(bias.unwrap_or_default()).for_each(|(value, bias)| *value += bias);
+            }
+        }
+        functions::gate_into(self.set, self.activation, &mut gates[..tile.rows * *width], &ups[..tile.rows * *width]);
+    }
+
+    /// Hands `outputs`, those of `strips` for the rows of `tile`, to the down projection.
+    fn put(&self, strips: Range<usize>, tile: Tile, in_blocks: bool, outputs: &Outputs, places: &Places<'_>) {
+        for (row, values) in outputs.gate.chunks_exact(outputs.width).take(tile.rows).enumerate() {
+            for (strip, values) in strips.clone().zip(values.as_chunks::<STRIP>().0) {
+                let columns = strip * STRIP..self.gate.rows().min((strip + 1) * STRIP);
+                // SAFETY: only this item has this strip.
+                unsafe {
+                    if in_blocks {
+                        places.quantise(self.set, tile, row, strip, values);
+                    } else {
+                        places.put_floats(tile, row, columns.start, &values[..columns.len()]);
+                    }
                 }
             }
         }
-    }
-
-    /// One projection's outputs of a strip; zeros past the last.
-    fn projection(
-        &self,
-        opened: &Opened<'_>,
-        operand: &Operand,
-        width: usize,
-        tile: Tile,
-        bias: Option<&[f32]>,
-    ) -> Strip {
-        let (mut values, mut sums) = (Strip::default(), TileOutput::default());
-        for index in 0..width.div_ceil(LANES) {
-            panel(self.set, opened.panel(index), operand, tile, &mut sums);
-            for (values, sums) in values.iter_mut().zip(&sums[..tile.rows]) {
-                values[index * LANES..(index + 1) * LANES].copy_from_slice(sums);
-            }
-        }
-        for values in &mut values[..tile.rows] {
-            values.iter_mut().zip(bias.unwrap_or_default()).for_each(|(value, bias)| *value += bias);
-        }
-        values
     }
 }

@@ -39,12 +39,13 @@ impl Memory {
         if length < LARGE_PAGE {
             return None;
         }
-        // What is never touched takes no memory, so there is room to begin at a large page's address.
-        let map = MmapMut::map_anon(length + LARGE_PAGE).ok()?;
+        // What is never touched takes no memory, so there is room to begin at a large page's address and to fill up the
+        // last one.
+        let map = MmapMut::map_anon(length + 2 * LARGE_PAGE).ok()?;
         let start = map.as_ptr().align_offset(LARGE_PAGE).min(LARGE_PAGE);
         // A wish: without it everything works, more slowly.
         #[cfg(target_os = "linux")]
-        let _ = map.advise_range(memmap2::Advice::HugePage, start, length / LARGE_PAGE * LARGE_PAGE);
+        let _ = map.advise_range(memmap2::Advice::HugePage, start, (length + LARGE_PAGE / 8) / LARGE_PAGE * LARGE_PAGE);
         Some(Self { source: Source::Mapped(map), start, length })
     }
 

@@ -11,7 +11,7 @@ mod finite;
 mod repack;
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use neuro_primitives::TensorType;
 
@@ -49,8 +49,8 @@ pub(crate) struct Panels<'a> {
 
 /// Where a weight's panels come from.
 enum Place<'a> {
-    /// All of them, one after the other.
-    Repacked(Memory),
+    /// All of them, one after the other, from this byte of the memory on.
+    Repacked(Arc<Memory>, usize),
     /// The weight as it is stored.
     Stored(&'a [u8]),
 }
@@ -114,16 +114,33 @@ impl Panels<'static> {
     /// # Errors
     /// When the weight is empty or misshapen, or a float or scale in it is not finite; the first such is named.
     pub(crate) fn new(weight: &Weight<'_>) -> Result<Self, EngineError> {
-        weight.check()?;
-        let layout = Layout::of(weight.tensor_type, weight.columns);
-        let count = weight.rows.div_ceil(LANES);
-        let mut memory = Memory::zeroed(count * layout.stride);
-        let filled = fill(memory.bytes_mut(), layout, weight);
-        if let Some(found) = filled {
-            return Err(not_finite(weight, found));
+        Self::together([weight]).map(|[panels]| panels)
+    }
+
+    /// Repacks weights that are read together into one memory, which so has as many large pages as it can.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn together<const N: usize>(weights: [&Weight<'_>; N]) -> Result<[Self; N], EngineError> {
+        weights.into_iter().try_for_each(Weight::check)?;
+        let layouts = weights.map(|weight| Layout::of(weight.tensor_type, weight.columns));
+        let sizes: [usize; N] =
+            std::array::from_fn(|index| weights[index].rows.div_ceil(LANES) * layouts[index].stride);
+        let mut memory = Memory::zeroed(sizes.iter().sum());
+        let mut rest = memory.bytes_mut();
+        for ((weight, layout), size) in weights.into_iter().zip(layouts).zip(sizes) {
+            let (own, behind) = rest.split_at_mut(size);
+            if let Some(found) = fill(own, layout, weight) {
+                return Err(not_finite(weight, found));
+            }
+            rest = behind;
         }
-        let (tensor_type, rows, columns) = (weight.tensor_type, weight.rows, weight.columns);
-        Ok(Self { tensor_type, rows, columns, layout, place: Place::Repacked(memory) })
+        let memory = Arc::new(memory);
+        Ok(std::array::from_fn(|index| {
+            let Weight { tensor_type, rows, columns, .. } = *weights[index];
+            let place = Place::Repacked(Arc::clone(&memory), sizes[..index].iter().sum());
+            Self { tensor_type, rows, columns, layout: layouts[index], place }
+        }))
     }
 }
 
@@ -197,7 +214,7 @@ impl<'a> Panels<'a> {
     pub(super) fn open<'s>(&'s self, range: Range<usize>, scratch: &'s mut Scratch) -> Opened<'s> {
         let stride = self.layout.stride;
         let bytes = match &self.place {
-            Place::Repacked(memory) => &memory.bytes()[range.start * stride..range.end * stride],
+            Place::Repacked(memory, from) => &memory.bytes()[from + range.start * stride..from + range.end * stride],
             Place::Stored(bytes) => {
                 let panels = scratch.panels(range.len() * stride);
                 let stored = (self.tensor_type, *bytes, bytes.len() / self.rows);
@@ -217,7 +234,7 @@ impl<'a> Panels<'a> {
     /// The memory they take.
     pub(crate) const fn resident_bytes(&self) -> u64 {
         match self.place {
-            Place::Repacked(_) => (self.count() * self.layout.stride) as u64,
+            Place::Repacked(..) => (self.count() * self.layout.stride) as u64,
             Place::Stored(_) => 0,
         }
     }
@@ -271,8 +288,18 @@ fn fill_panel(
 ) -> Option<repack::Found> {
     let first = index * LANES * row_bytes;
     let rows = &bytes[first..bytes.len().min(first + LANES * row_bytes)];
+    fetch(rows);
     let ([row, column], value) = repack::panel(tensor_type, rows, row_bytes, panel)?;
     Some(([index * LANES + row, column], value))
+}
+
+/// Bytes that memory gives at a time.
+const CACHE_LINE: usize = 64;
+
+/// Brings `rows` into the cache. Repacking takes from 16 rows in turn, an order in which the processor fetches nothing ahead.
+fn fetch(rows: &[u8]) {
+    let touched = rows.iter().step_by(CACHE_LINE).fold(0, |touched, byte| touched ^ byte);
+    std::hint::black_box(touched);
 }
 
 /// The place of an element in the whole weight.

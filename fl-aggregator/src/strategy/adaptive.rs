@@ -75,6 +75,16 @@ impl Adaptive {
         Ok(Self { rule, settings, first: Vec::new(), second: Vec::new() })
     }
 
+    /// η from the next step on, for schedules over rounds; the moments stay.
+    ///
+    /// # Errors
+    /// A rate that is not above 0 and finite. The old one then holds.
+    pub fn set_rate(&mut self, rate: f64) -> Result<(), StrategyError> {
+        check_positive("rate", rate)?;
+        self.settings.rate = rate;
+        Ok(())
+    }
+
     /// Restores whichever of the three the state is of.
     pub(super) fn restore_as(rule: AdaptiveRule, bytes: &[u8]) -> Result<Self, StrategyError> {
         let mut from = state::open(bytes, rule.kind())?;

@@ -1,6 +1,5 @@
 //! Every strategy's step by hand on three numbers, and what of it survives being kept.
 
-use super::adaptive::AdaptiveSettings;
 use super::*;
 
 /// Three participants of weights 1, 1 and 2 whose updates have this weighted sum: the mean is a quarter of it.
@@ -76,6 +75,18 @@ fn the_second_adaptive_step_remembers_the_first() {
         &after(&mut adaptive(AdaptiveRule::Adagrad), &[sum(&[4.0, 0.0, 0.0]), sum(&[4.0, 0.0, 0.0])]),
         [expected, 2.0, 3.0],
     );
+}
+
+#[test]
+fn another_rate_keeps_the_moments() {
+    let mut strategy = adaptive(AdaptiveRule::Adagrad);
+    let mut model = global();
+    strategy.apply(&mut model, &sum(&[4.0, 0.0, 0.0])).unwrap();
+    assert!(strategy.set_rate(0.0).is_err() && strategy.set_rate(f64::NAN).is_err());
+    strategy.set_rate(0.01).unwrap();
+    strategy.apply(&mut model, &sum(&[4.0, 0.0, 0.0])).unwrap();
+    // As in the test above, with a second step a tenth as long.
+    near(&model, [1.0 + 0.05 / (1.25_f64.sqrt() + 0.5) + 0.0075 / (2.25_f64.sqrt() + 0.5), 2.0, 3.0]);
 }
 
 #[test]

@@ -4,9 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use neuro_expert_runtime::ExpertPool;
 use neuro_expert_runtime::threads::with_threads;
+
+/// A prompt that waits for the model has the machine's memory to itself for so long: enough for its first token, since
+/// clearing fresh memory slows everything else down.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 /// A thread that warms a pool. Ends when it is through or when this is dropped.
 pub(super) struct Warming {
@@ -31,6 +36,7 @@ impl Warming {
 
 /// Leaves the compute threads to those who wait for an answer, and takes turns at none of their jobs.
 fn warm(pool: &ExpertPool, stop: &AtomicBool) {
+    std::thread::park_timeout(HEAD_START);
     let mut go_on = |_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     // An expert that passed the check and cannot be loaded now was changed meanwhile: the call that needs it says so.
     let _ = with_threads(1, || pool.warm(&pool.held(), &mut go_on));
@@ -41,6 +47,7 @@ impl Drop for Warming {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // It cannot panic but by a bug, which the calls of the pool would meet too.
             let _ = thread.join();
         }

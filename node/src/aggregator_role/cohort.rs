@@ -193,6 +193,12 @@ impl Cohort {
             Effect::Announce { to, bytes } => {
                 to.into_iter().for_each(|node| self.send(node, Body::Announcement(bytes.to_vec())));
             }
+            Effect::AnnounceEach { to } => {
+                for node in to {
+                    let bytes = self.core.announcement_for(node);
+                    bytes.into_iter().for_each(|bytes| self.send(node, Body::Announcement(bytes)));
+                }
+            }
             Effect::Tell { to, bytes } => self.send(to, Body::Announcement(bytes)),
             Effect::OpenUpload { of, payload, bytes } => self.uploads.await_payload(of, payload, bytes),
             Effect::Add(node) => self.summing.add(node, &self.uploads.path(node))?,

@@ -10,6 +10,7 @@
 //! can be done again: a cohort replays its journal, a sum that is on disk is not made again, and using the sums of the
 //! same beginning gives the same weights.
 
+mod called;
 mod ended;
 mod error;
 mod folder;
@@ -21,9 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use neuro_fl_aggregator::TaskInput;
 use neuro_fl_aggregator::server::TaskEnd;
-use neuro_fl_aggregator::{BatchInfo, TaskInput};
-use neuro_primitives::NodeId;
 use neuro_secagg::config::SignedConfig;
 use neuro_secagg::roster::{Pin, Registry, Roster, SignedRoster};
 use tokio::sync::mpsc;
@@ -36,6 +36,7 @@ use super::shared::{Shared, StartRequest};
 use super::tracks::Tracks;
 use super::{AggregatorEvent, Report};
 use crate::clock::unix_now;
+use called::{batches, rostered};
 pub use error::RoundError;
 use folder::{Beginning, RoundFolder};
 use open_round::OpenRound;
@@ -115,10 +116,11 @@ impl Rounds {
                 _ = look.tick() => {
                     self.shared.roster.refresh(unix_now()).inspect_err(|error| tracing::warn!(%error, "the roster")).ok();
                     self.look_at(running.as_mut());
-                    if running.is_none() && Instant::now() >= not_before && self.is_due()
-                        && let Begun::Round(round) = self.begin()?
-                    {
-                        running = Some(*round);
+                    if running.is_none() && Instant::now() >= not_before && self.is_due() {
+                        match self.begin()? {
+                            Begun::Round(round) => running = Some(*round),
+                            Begun::Nothing(_) => not_before = Instant::now() + PAUSE_AFTER_FAILURE,
+                        }
                     }
                 }
             }
@@ -280,31 +282,4 @@ async fn next_end(running: &mut Option<OpenRound>) -> Result<bool, RoundError> {
         Some(round) => round.next_end().await,
         None => std::future::pending().await,
     }
-}
-
-/// The roster's batches, ascending, with how many of their members attend.
-fn batches(roster: &Roster, attending: &[NodeId]) -> Vec<BatchInfo> {
-    let mut members: Vec<(u16, bool)> = roster
-        .fields()
-        .members
-        .iter()
-        .map(|member| (member.batch, attending.binary_search(&member.node).is_ok()))
-        .collect();
-    members.sort_unstable();
-    let groups = members.chunk_by(|a, b| a.0 == b.0);
-    let batch = |group: &[(u16, bool)]| BatchInfo {
-        batch: group[0].0,
-        members: group.len() as u32,
-        present: group.iter().filter(|(_, present)| *present).count() as u32,
-        capability: 0,
-    };
-    groups.map(batch).collect()
-}
-
-/// How many members the batches of a round list together.
-fn rostered(configs: &[SignedConfig], roster: &Roster) -> u32 {
-    let mut batches: Vec<u16> = configs.iter().flat_map(|config| config.config().batches.clone()).collect();
-    batches.sort_unstable();
-    batches.dedup();
-    roster.rostered(&batches)
 }

@@ -35,6 +35,23 @@ pub enum Left {
     Message,
 }
 
+impl Left {
+    /// What a message is, by the number of its step in the specification.
+    #[must_use]
+    pub fn of(message: &[u8]) -> Self {
+        match message.first() {
+            Some(1) => Self::Join,
+            Some(2) => Self::Reveal,
+            Some(3) => Self::Shares,
+            Some(4) => Self::Received,
+            Some(5) => Self::Statement,
+            Some(6) => Self::Vote,
+            Some(7) => Self::Answer,
+            _ => Self::Message,
+        }
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLine {

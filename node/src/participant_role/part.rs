@@ -3,55 +3,30 @@
 //! Effects are carried out in their order. A record is on disk before what follows it, a line of the audit log before
 //! the bytes that it speaks of. Training and uploading run beside; what comes of them arrives as a [`Work`].
 
+mod surroundings;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use neuro_fl_aggregator::{EncodingPlan, SignedSettings, modulus_rule};
-use neuro_network::FederatedClient;
-use neuro_network::federated::ControlError;
-use neuro_primitives::{Hash, NodeKey};
-use neuro_privacy::Event;
+use neuro_fl_aggregator::{SignedSettings, StrategySettings, modulus_rule};
+use neuro_primitives::Hash;
 use neuro_protocol::federated::ParticipantMessage;
-use neuro_secagg::config::RoundConfig;
-use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant, Release};
-use tokio::sync::{Semaphore, mpsc};
+use neuro_secagg::config::Base;
+use neuro_secagg::participant::{PartEffect, PartInput, Participant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::audit::{AuditLog, Left};
-use super::past::{Foreseen, PastFile};
-use super::payload::{self, Masks, PayloadFailure};
+use super::audit::Left;
+use super::buffer::buffered;
+use super::past::{Foreseen, event_of};
+use super::payload::{self, Masks};
 use super::record_store::RecordStore;
-use super::trainer::TrainerCommand;
 use super::trainer_state::TrainerState;
-use super::training::{Trained, Training, TrainingError, time_limit};
+use super::training::{Trained, Training, time_limit};
 use super::uploading::upload;
 use crate::clock::unix_now;
-
-/// What came of work beside a part.
-pub(super) struct Work {
-    pub(super) round: u64,
-    pub(super) cohort: u16,
-    pub(super) outcome: Outcome,
-}
-
-pub(super) enum Outcome {
-    Trained(Result<Trained, TrainingError>),
-    Masked(Result<(Hash, u64), PayloadFailure>),
-    Uploaded(Result<u64, ControlError>),
-}
-
-/// What a part tells its session.
-#[derive(Debug)]
-pub(super) enum Note {
-    Trained { loss: Option<f64>, weight: u32 },
-    Masked { bytes: u64 },
-    Uploaded { bytes: u64 },
-    GaveUp { reason: String },
-    Ended(PartEnd),
-}
+pub(super) use surroundings::{Line, Note, Outcome, Surroundings, Work, told_end};
 
 /// How far the training is.
 enum Progress {
@@ -59,29 +34,6 @@ enum Progress {
     UnderWay,
     Done(Arc<Trained>),
     Failed,
-}
-
-/// What all parts of a participant share.
-pub(super) struct Surroundings {
-    pub(super) key: NodeKey,
-    pub(super) task: String,
-    /// The task's folder.
-    pub(super) folder: PathBuf,
-    pub(super) command: TrainerCommand,
-    pub(super) memory_bytes: Option<u64>,
-    pub(super) audit: AuditLog,
-    pub(super) past: PastFile,
-    pub(super) work: mpsc::Sender<Work>,
-    /// A participant in several cohorts runs one trainer at a time, and sends one payload at a time.
-    pub(super) training: Arc<Semaphore>,
-    pub(super) uploading: Arc<Semaphore>,
-}
-
-/// The line to the aggregator, while there is one.
-#[derive(Clone)]
-pub(super) struct Line {
-    pub(super) client: FederatedClient,
-    pub(super) messages: mpsc::Sender<ParticipantMessage>,
 }
 
 /// One part.
@@ -112,41 +64,57 @@ impl Part {
         Foreseen::of(self.core.config(), rostered)
     }
 
-    /// Starts to train, unless it has begun.
+    /// Starts to train, unless it has begun. In a buffered round that may be to wait for a trainer that runs already.
     pub(super) fn train(&mut self, around: &Surroundings, line: &Line) -> io::Result<()> {
         if !matches!(self.progress, Progress::NotBegun) || self.store.payload().exists() {
             return Ok(());
         }
+        let training = self.training(around, line)?;
+        self.progress = Progress::UnderWay;
+        let (work, stop, buffers) = (around.work.clone(), self.stop.clone(), Arc::clone(&around.buffers));
+        tokio::spawn(async move {
+            let (round, cohort) = (training.config.round, training.config.cohort);
+            let folder = training.folder.clone();
+            let outcome = match training.config.base {
+                Base::Weights(_) => training.run(stop.clone()).await,
+                Base::Versions(list) => tokio::select! {
+                    outcome = buffered(&buffers, list, training) => outcome,
+                    () = stop.cancelled() => return,
+                },
+            };
+            if stop.is_cancelled() {
+                // The part is over and its files were wiped while the trainer still wrote.
+                drop(fs::remove_dir_all(folder));
+            }
+            drop(work.send(Work { round, cohort, outcome: Outcome::Trained(outcome) }).await);
+        });
+        Ok(())
+    }
+
+    /// What the trainer is to be given. In a buffered round it may take as long as its version is admitted.
+    fn training(&self, around: &Surroundings, line: &Line) -> io::Result<Training> {
         let config = self.core.config().clone();
-        let (round, cohort) = (config.round, config.cohort);
         let draw = Hash::of(&[config.hash().0, around.key.node_id().0].concat()).0;
         let mut seed = [0; 8];
         seed.copy_from_slice(&draw[..8]);
-        let training = Training {
+        let settings = SignedSettings::decode(&config.strategy.settings).map(|settings| settings.strategy);
+        let rounds = match settings {
+            Ok(StrategySettings::FedBuff { most_staleness, .. }) => most_staleness + 1,
+            _ => 1,
+        };
+        Ok(Training {
             client: line.client.clone(),
             command: around.command.clone(),
             memory_bytes: around.memory_bytes,
             folder: self.store.trainer_folder()?,
             task_folder: around.folder.clone(),
             base: config.base.hash(),
-            time: time_limit(&config),
+            time: time_limit(&config).saturating_mul(rounds),
             config,
             task: around.task.clone(),
             seed: u64::from_le_bytes(seed),
             turn: Arc::clone(&around.training),
-        };
-        self.progress = Progress::UnderWay;
-        let (work, stop) = (around.work.clone(), self.stop.clone());
-        tokio::spawn(async move {
-            let folder = training.folder.clone();
-            let outcome = Outcome::Trained(training.run(stop.clone()).await);
-            if stop.is_cancelled() {
-                // The part is over and its files were wiped while the trainer still wrote.
-                drop(fs::remove_dir_all(folder));
-            }
-            drop(work.send(Work { round, cohort, outcome }).await);
-        });
-        Ok(())
+        })
     }
 
     /// One input, and all that follows from it.
@@ -185,6 +153,9 @@ impl Part {
             }
             Outcome::Masked(Err(error)) => self.give_up(error.to_string(), around, line).await,
             Outcome::Masked(Ok((hash, bytes))) => {
+                if matches!(self.core.config().base, Base::Versions(_)) {
+                    around.buffers.used(self.core.config().layout)?;
+                }
                 let mut notes = vec![Note::Masked { bytes }];
                 notes.extend(self.step(PartInput::Payload { hash, bytes }, around, line).await?);
                 Ok(notes)
@@ -289,7 +260,7 @@ impl Part {
     async fn send(&self, bytes: Vec<u8>, around: &Surroundings, line: Option<&Line>) -> io::Result<()> {
         let Some(line) = line else { return Ok(()) };
         let (round, cohort) = (self.core.config().round, self.core.config().cohort);
-        around.audit.note(unix_now(), round, cohort, kind(&bytes), bytes.len() as u64, Hash::of(&bytes))?;
+        around.audit.note(unix_now(), round, cohort, Left::of(&bytes), bytes.len() as u64, Hash::of(&bytes))?;
         drop(line.messages.send(ParticipantMessage { round, cohort: cohort.into(), body: bytes }).await);
         Ok(())
     }
@@ -313,25 +284,5 @@ impl Part {
             drop(work.send(Work { round, cohort, outcome: Outcome::Uploaded(outcome) }).await);
         });
         Ok(())
-    }
-}
-
-/// What a release costs: none without noise, which is counted as such.
-fn event_of(config: &RoundConfig, release: &Release) -> Option<Event> {
-    let honest_at_least = release.honest_at_least.max(1);
-    EncodingPlan::of(config).ok()?.release(config.most_members, honest_at_least).ok().flatten()
-}
-
-/// What a message is, by the number of its step in the specification.
-fn kind(message: &[u8]) -> Left {
-    match message.first() {
-        Some(1) => Left::Join,
-        Some(2) => Left::Reveal,
-        Some(3) => Left::Shares,
-        Some(4) => Left::Received,
-        Some(5) => Left::Statement,
-        Some(6) => Left::Vote,
-        Some(7) => Left::Answer,
-        _ => Left::Message,
     }
 }

@@ -15,6 +15,7 @@ use neuro_primitives::UnixMillis;
 use neuro_privacy::Event;
 use neuro_secagg::config::RoundConfig;
 use neuro_secagg::floors::Past;
+use neuro_secagg::participant::Release;
 use serde::{Deserialize, Serialize};
 
 use crate::os::private_file;
@@ -159,6 +160,12 @@ impl PastFile {
     fn save(&self) -> io::Result<()> {
         private_file::replace(&self.path, &serde_json::to_vec(&self.content).map_err(io::Error::other)?)
     }
+}
+
+/// What a release costs: none without noise, which is counted as such.
+pub(super) fn event_of(config: &RoundConfig, release: &Release) -> Option<Event> {
+    let honest_at_least = release.honest_at_least.max(1);
+    EncodingPlan::of(config).ok()?.release(config.most_members, honest_at_least).ok().flatten()
 }
 
 /// Equal events counted together: a task's rounds are mostly alike.

@@ -5,7 +5,6 @@ use std::fs;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use neuro_fl_aggregator::SignedSettings;
 use neuro_network::FederatedClient;
 use neuro_network::federated::ConnectError;
 use neuro_network::federated::limits::MAX_ROSTER_BYTES;
@@ -13,21 +12,22 @@ use neuro_primitives::Hash;
 use neuro_protocol::federated::{
     AggregatorMessage, EnrolRequest, ParticipantMessage, RoundEnded, aggregator_message::Body,
 };
-use neuro_secagg::config::{PrivacyMode, RoundConfig, SignedConfig};
+use neuro_secagg::config::{RoundConfig, SignedConfig};
 use neuro_secagg::floors::Floors;
 use neuro_secagg::kdf::RoundSecret;
-use neuro_secagg::parameters;
+use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{PartEnd, PartInput, Participant, Record};
 use neuro_secagg::roster::{Pin, Registry, Roster, SignedRoster};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::fetching::fetch_document;
-use super::part::{Line, Note, Part, Surroundings, Work};
-use super::past::{Account, Foreseen};
+use super::offer::offer;
+use super::part::{Line, Note, Part, Surroundings, Work, told_end};
+use super::past::Foreseen;
 use super::record_store::RecordStore;
 use super::task_folder::TaskFolder;
-use super::{JoinError, Noise, ParticipantEvent, Report, RoundOffer};
+use super::{JoinError, ParticipantEvent, Report};
 use crate::clock::unix_now;
 
 /// Messages of ours that wait to be sent.
@@ -287,50 +287,14 @@ impl Session {
                 Note::GaveUp { reason } => ParticipantEvent::GaveUp { round, reason },
                 Note::Ended(end) => {
                     self.parts.remove(&key);
-                    self.rounds_left = self.rounds_left.map(|left| left.saturating_sub(1));
+                    // A round that the operator ends, or calls again, is none.
+                    let counts = !matches!(end, PartEnd::Round(EndReason::Stopped));
+                    self.rounds_left = self.rounds_left.map(|left| left.saturating_sub(counts.into()));
                     let (done, reason) = told_end(&end);
                     ParticipantEvent::Ended { round, done, reason }
                 }
             };
             (self.report)(event);
         }
-    }
-}
-
-/// What a round asks for and promises, as it is shown before joining.
-fn offer(config: &RoundConfig, roster: &Roster, account: Account) -> RoundOffer {
-    let rostered = roster.rostered(&config.batches);
-    RoundOffer {
-        round: config.round,
-        cohort: config.cohort,
-        cohorts: config.cohorts,
-        evaluates: SignedSettings::decode(&config.strategy.settings).is_ok_and(|settings| settings.is_evaluation()),
-        rostered,
-        least_members: config.least_members,
-        most_members: config.most_members,
-        corrupt: f64::from(config.corrupt_bps) / 10_000.0,
-        dropout: f64::from(config.dropout_bps) / 10_000.0,
-        alpha: parameters::alpha(&config.demand(config.least_members, rostered)),
-        strategy: config.strategy.name.clone(),
-        entries: config.entries,
-        noise: match config.privacy.mode {
-            PrivacyMode::None => Noise::None,
-            PrivacyMode::Distributed => Noise::Participants,
-            PrivacyMode::Central => Noise::Aggregator,
-        },
-        epsilon: account.round,
-        epsilon_after: account.after,
-        delta: account.delta,
-    }
-}
-
-fn told_end(end: &PartEnd) -> (bool, String) {
-    use neuro_secagg::messages::EndReason;
-    match end {
-        PartEnd::Round(reason @ EndReason::Done { .. }) => (true, crate::aggregator_role::reason::words(reason)),
-        PartEnd::Round(reason) => (false, crate::aggregator_role::reason::words(reason)),
-        PartEnd::Refused(refused) => (false, format!("refused: {refused}")),
-        PartEnd::OutOfRound(out) => (false, out.to_string()),
-        PartEnd::Stopped => (false, "given up here".into()),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use neuro_fl_aggregator::evaluation::metrics_vector;
 use neuro_fl_aggregator::signed_settings::{SettingsError, metrics_layout};
+use neuro_fl_aggregator::staleness::VersionRefused;
 use neuro_fl_aggregator::trainer_contract::{
     Action, CONTRACT_VERSION, CONTROL_FILE, CONTROL_UPDATE_FILE, ContractError, GLOBAL_FILE, TASK_FILE, TaskFile,
     UPDATE_FILE, read_result, read_update, tensor_entries,
@@ -66,13 +67,26 @@ pub enum TrainingError {
     /// What it measured.
     #[error("the trainer's figures are not used: {0}")]
     Metrics(#[from] EncodeError),
+    /// The list of versions of a buffered round.
+    #[error("the round's list of versions is refused: {0}")]
+    Versions(#[from] VersionRefused),
+    /// The training that a buffered round waited for.
+    #[error(transparent)]
+    Buffered(Arc<TrainingError>),
+    /// The training that a buffered round waited for ended without a word.
+    #[error("the training was lost: {0}")]
+    Lost(String),
 }
 
 impl TrainingError {
     /// Whether a new connection may help.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Fetch(FetchError::Control(error)) if error.is_retryable())
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Fetch(FetchError::Control(error)) => error.is_retryable(),
+            Self::Buffered(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 }
 
@@ -90,6 +104,7 @@ pub struct Trained {
 }
 
 /// One round's training.
+#[derive(Clone)]
 pub struct Training {
     /// Where the weights come from.
     pub client: FederatedClient,

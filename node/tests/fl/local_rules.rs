@@ -52,3 +52,26 @@ async fn personal_models_stay_and_rules_reach_the_trainer() {
     let kept: Vec<_> = states.map(|entry| fs::read_to_string(entry.unwrap().path().join("model")).unwrap()).collect();
     assert_eq!(kept, ["mine\nmine\n"], "one layout, two rounds");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_trains_longer_than_a_round_is_in_the_next_buffer() {
+    let plan =
+        format!("{COHORT}[cohort.deadlines]\nupload_ms = 6000\n[strategy]\nname = \"fed_buff\"\nmost_staleness = 3\n");
+    let mut federation = Federation::start(&plan, &[("w", &[2])], Some(9), 1).await;
+    let gate = federation.path("gate");
+    let nothing = federation.trainer(0, &[("w", &[2], &[1e-4, 0.0])], 1);
+    let slow = federation.trainer(8, &[("w", &[2], &[0.0, 6.0])], 1);
+    let waits = format!("while [ ! -e {} ]; do sleep 0.05; done; {slow}", gate.display());
+    let _fast = federation.join_all(8, |_| nothing.clone()).await;
+    let _slow = federation.join(8, &waits).await;
+    let first = federation.ended().await;
+    assert!(first.done, "{}", first.outcome);
+    assert_eq!(first.survivors, 8);
+    fs::write(&gate, "").unwrap();
+    let second = federation.ended().await;
+    assert_eq!((second.done, second.survivors), (true, 9), "{}", second.outcome);
+    let weights = federation.weights(&second.model);
+    // One step old: 6/√2 over nine.
+    let expected = 6.0 / 2.0_f32.sqrt() / 9.0;
+    assert!((weights[1] - expected).abs() < 1e-2, "{weights:?} against {expected}");
+}

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cohorts;
+#[allow(dead_code, reason = "shared with fl_floors.rs")]
 mod federation;
 mod local_rules;
 mod measuring;

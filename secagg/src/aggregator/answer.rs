@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use neuro_primitives::NodeId;
+use neuro_primitives::{Hash, NodeId};
+use zeroize::Zeroizing;
 
 use super::effect::Effect;
 use super::evidence::Evidence;
@@ -15,7 +16,7 @@ use super::vote::VotePhase;
 use crate::group::{Scalar, decode_scalar};
 use crate::identity::{Bitmap, Member};
 use crate::messages::{Answer, EndReason, Message, OutCause, Share, Shortfall};
-use crate::share_tree::ShareKind;
+use crate::share_tree::{ShareKind, ShareTree};
 
 /// The set is certified; its members answer.
 pub(super) struct AnswerPhase {
@@ -23,7 +24,7 @@ pub(super) struct AnswerPhase {
     announcement: Arc<[u8]>,
     answered: Bitmap,
     /// For each sharer the good shares of the one secret that is asked for, by holder.
-    pub(super) shares: BTreeMap<Member, BTreeMap<Member, Scalar>>,
+    pub(super) shares: BTreeMap<Member, BTreeMap<Member, Zeroizing<Scalar>>>,
 }
 
 impl AnswerPhase {
@@ -64,7 +65,7 @@ impl AnswerPhase {
         }
         self.answered.insert(member);
         for (dealer, scalar) in good {
-            self.shares.entry(dealer).or_default().insert(member, scalar);
+            self.shares.entry(dealer).or_default().insert(member, Zeroizing::new(scalar));
         }
         Ok(Taken::last_if(self.shortfall().is_none()))
     }
@@ -74,7 +75,7 @@ impl AnswerPhase {
         let seated = &self.vote.upload.shared.seated;
         let scalar = decode_scalar(share).ok()?;
         let kind = self.kind(dealer);
-        let leaves = self.vote.upload.shared.dealt.get(&dealer)?.tree.leaves();
+        let leaves = &self.vote.upload.shared.kept.get(&dealer)?.leaves;
         let expected = leaves.get(seated.place(dealer, holder)?)?[usize::from(kind.byte())];
         let got = seated.dealing(dealer).leaf(seated.node(holder), kind, &scalar);
         (got == expected).then_some(scalar)
@@ -96,15 +97,16 @@ impl AnswerPhase {
     ) -> Taken {
         let shared = &self.vote.upload.shared;
         let place = shared.seated.place(dealer, member).unwrap_or_default();
-        if let Some(dealt) = shared.dealt.get(&dealer) {
+        if let Some(kept) = shared.kept.get(&dealer) {
+            let tree = ShareTree::new(kept.leaves.clone());
             out.push(Effect::Blame(Evidence::WrongShare {
                 responder: shared.seated.node(member),
                 answer: Message::Answer(answer.clone()).encode(),
                 dealer: shared.seated.node(dealer),
-                statement: Box::new(dealt.statement.clone()),
+                statement: Box::new(kept.statement.clone()),
                 kind: self.kind(dealer),
-                leaves: dealt.tree.leaves().get(place).copied().unwrap_or([neuro_primitives::Hash([0; 32]); 2]),
-                path: dealt.tree.path(place).unwrap_or_default(),
+                leaves: kept.leaves.get(place).copied().unwrap_or([Hash([0; 32]); 2]),
+                path: tree.and_then(|tree| tree.path(place)).unwrap_or_default(),
             }));
         }
         round.leave_out(shared.seated.node(member), OutCause::Contradiction, out);
@@ -140,10 +142,6 @@ impl AnswerPhase {
 
     pub(super) fn announcement(&self) -> Arc<[u8]> {
         self.announcement.clone()
-    }
-
-    pub(super) fn survivors_for(&self, round: &Round, node: NodeId) -> Option<Vec<u8>> {
-        self.vote.announcement_for(round, node)
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -32,6 +32,12 @@ pub enum Effect {
         /// The announcement, signed.
         bytes: Arc<[u8]>,
     },
+    /// Send each of these members its own announcement, which [`super::Aggregator::announcement_for`] makes. Made one at a
+    /// time, inboxes never lie in memory together: in a complete graph all of them are n² boxes.
+    AnnounceEach {
+        /// The members, ascending.
+        to: Vec<NodeId>,
+    },
     /// Send one member what is only for it.
     Tell {
         /// The member.

@@ -1,6 +1,6 @@
 //! Joins, and the cohort that they make (section 5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use neuro_primitives::NodeId;
@@ -24,11 +24,13 @@ pub(super) struct JoinPhase {
     /// Who was silent in the attempts before, ascending.
     pub(super) silent: Vec<NodeId>,
     pub(super) joins: BTreeMap<NodeId, Join>,
+    /// Whose each point is.
+    points: HashMap<Point, NodeId>,
 }
 
 impl JoinPhase {
-    pub(super) const fn new(attempt: u8, silent: Vec<NodeId>) -> Self {
-        Self { attempt, silent, joins: BTreeMap::new() }
+    pub(super) fn new(attempt: u8, silent: Vec<NodeId>) -> Self {
+        Self { attempt, silent, joins: BTreeMap::new(), points: HashMap::new() }
     }
 
     /// Section 5, *Join*: signed by its sender, for this configuration and attempt, with points of its own.
@@ -57,13 +59,16 @@ impl JoinPhase {
         }
         self.check_points(&join)?;
         round.joined.insert(from);
+        self.points.extend(points(&join).map(|point| (point, from)));
         self.joins.insert(from, join);
         Ok(Taken::last_if(self.is_complete(round)))
     }
 
     /// A second, different join is evidence and excludes its member.
     fn exclude(&mut self, round: &mut Round, from: NodeId, evidence: Evidence, out: &mut Vec<Effect>) -> Taken {
-        self.joins.remove(&from);
+        if let Some(first) = self.joins.remove(&from) {
+            self.points.retain(|_, of| *of != first.statement.member);
+        }
         out.push(Effect::Blame(evidence));
         round.leave_out(from, OutCause::Contradiction, out);
         Taken::last_if(self.is_complete(round))
@@ -75,8 +80,8 @@ impl JoinPhase {
         if own[0] == own[1] {
             return Err(MessageRefused::SharedPoint { other: join.statement.member });
         }
-        let other = self.joins.values().find(|other| points(other).iter().any(|point| own.contains(point)));
-        other.map_or(Ok(()), |other| Err(MessageRefused::SharedPoint { other: other.statement.member }))
+        let other = own.iter().find_map(|point| self.points.get(point));
+        other.map_or(Ok(()), |&other| Err(MessageRefused::SharedPoint { other }))
     }
 
     /// Whether the cohort is as large as it may be, or nobody is left who could join.
@@ -96,7 +101,7 @@ impl JoinPhase {
         }
         let parameters = parameters::find(&round.demand(n)).map_err(|_| EndReason::NoParameters)?;
         let modulus_bits = (round.modulus)(config, n, round.rostered).ok_or(EndReason::NoParameters)?;
-        let cohort = Cohort {
+        let cohort = Arc::new(Cohort {
             config: round.config_hash,
             attempt: self.attempt,
             k: parameters.k,
@@ -104,8 +109,8 @@ impl JoinPhase {
             q: parameters.q,
             modulus_bits,
             rows: self.joins.values().map(Row::from).collect(),
-        };
-        let announcement = round.sign(&Announcement::Cohort(cohort.clone()));
+        });
+        let announcement = round.sign(&Announcement::Cohort(Cohort::clone(&cohort)));
         let assembly = Assembly::new(cohort, config, round.rostered).map_err(|_| EndReason::NoParameters)?;
         if assembly.shape.inbox_bytes() > MOST_ANNOUNCEMENT_BYTES {
             return Err(EndReason::NoParameters);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use neuro_primitives::NodeId;
+use neuro_primitives::{Hash, NodeId};
 
 use super::complaints::{judge, most_complaints};
 use super::effect::Effect;
@@ -13,8 +13,9 @@ use super::shares::{Dealt, check_sharers};
 use super::stage::{Progress, Taken, same};
 use super::upload::UploadPhase;
 use crate::assembly::Seated;
+use crate::fields::Signed;
 use crate::identity::{Bitmap, Member};
-use crate::messages::{Announcement, Dealing, EndReason, Inbox, Received, Sharers};
+use crate::messages::{Announcement, Dealing, EndReason, Inbox, Received, ShareStatement, Sharers};
 
 /// Dealers wait for what their neighbours say of their boxes.
 pub(super) struct ReceivedPhase {
@@ -23,14 +24,21 @@ pub(super) struct ReceivedPhase {
     received: BTreeMap<Member, Bitmap>,
 }
 
+/// What is left to know of a sharer's shares once their boxes are with the holders: what answers are checked against.
+pub(super) struct Kept {
+    pub(super) statement: Signed<ShareStatement>,
+    /// `[k, 2]`, in the order of the dealer's neighbours.
+    pub(super) leaves: Vec<[Hash; 2]>,
+}
+
 /// What all later phases rest on: the shares of the sharers.
 pub(super) struct Shared {
     pub(super) seated: Arc<Seated>,
-    pub(super) dealt: BTreeMap<Member, Dealt>,
+    pub(super) kept: BTreeMap<Member, Kept>,
     /// `U`.
     pub(super) sharers: Bitmap,
     /// `V`.
-    pub(super) hash: neuro_primitives::Hash,
+    pub(super) hash: Hash,
 }
 
 impl ReceivedPhase {
@@ -61,20 +69,18 @@ impl ReceivedPhase {
         let verdict = judge(&self.seated.graph, t, most_complaints(k, t), &self.received);
         check_sharers(&self.seated, &verdict.staying)?;
         check_sharers(&self.seated, &verdict.sharers)?;
-        let mut dealt = self.dealt;
-        for &member in dealt.keys() {
+        for &member in self.dealt.keys() {
             if let Some(cause) = verdict.cause(member) {
                 round.leave_out(self.seated.node(member), cause, out);
             }
         }
         let sharers = verdict.sharers;
-        dealt.retain(|member, _| sharers.get(*member));
-        // Boxes are with their holders now.
-        dealt.values_mut().for_each(|dealt| (dealt.boxes, dealt.feldman) = (Vec::new(), Vec::new()));
+        let staying = self.dealt.into_iter().filter(|(member, _)| sharers.get(*member));
+        let kept = staying.map(|(member, dealt)| (member, dealt.into_kept())).collect();
         let announced = Sharers { cohort: self.seated.hash, sharers: sharers.clone() };
         let hash = announced.hash(&self.seated.seed);
         let announcement = round.sign(&Announcement::Sharers(announced));
-        let shared = Shared { seated: self.seated, dealt, sharers, hash };
+        let shared = Shared { seated: self.seated, kept, sharers, hash };
         Ok(UploadPhase::new(shared, announcement.into()))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use neuro_primitives::NodeId;
 
 use super::effect::Effect;
-use super::received::ReceivedPhase;
+use super::received::{Kept, ReceivedPhase};
 use super::refused::MessageRefused;
 use super::round::Round;
 use super::stage::{Progress, Taken, same};
@@ -32,6 +32,13 @@ pub(super) struct Dealt {
     pub(super) boxes: Vec<[u8; BOX_BYTES]>,
     /// Points as they were sent; `[2t − 1]` or none.
     pub(super) feldman: Vec<[u8; 32]>,
+}
+
+impl Dealt {
+    /// Less the boxes and what paths are taken from.
+    pub(super) fn into_kept(self) -> Kept {
+        Kept { statement: self.statement, leaves: self.tree.into_leaves() }
+    }
 }
 
 impl SharesPhase {

@@ -93,13 +93,23 @@ impl Stage {
             Self::Join(phase) => phase.announce(round, out),
             Self::Reveal(phase) => broadcast(phase.audience(), phase.announcement(), out),
             Self::Shares(phase) => broadcast(phase.audience(), phase.announcement(), out),
-            Self::Received(phase) => each(phase.audience(), |node| phase.announcement_for(round, node), out),
+            Self::Received(phase) => each(phase.audience(), out),
             Self::Upload(phase) => broadcast(phase.audience(round), phase.announcement(), out),
-            Self::Vote(phase) => each(phase.audience(), |node| phase.announcement_for(round, node), out),
+            Self::Vote(phase) => each(phase.audience(), out),
             Self::Answer(phase) => broadcast(phase.audience(), phase.announcement(), out),
             Self::Unmask(phase) => phase.announce(out),
             Self::Ended(reason) => broadcast(round.audience(), round.end(reason.clone()).into(), out),
             Self::Idle => {}
+        }
+    }
+
+    /// What is for one member alone: its inbox, and from the vote on the survivors with its neighbours' statements.
+    pub(super) fn announcement_for(&self, round: &Round, node: NodeId) -> Option<Vec<u8>> {
+        match self {
+            Self::Received(phase) => phase.announcement_for(round, node),
+            Self::Vote(phase) => phase.announcement_for(round, node),
+            Self::Answer(phase) => phase.vote.announcement_for(round, node),
+            _ => None,
         }
     }
 
@@ -110,12 +120,11 @@ impl Stage {
             Self::Join(phase) => return phase.announce_to(round, node, out),
             Self::Reveal(phase) => shared(phase.announcement()),
             Self::Shares(phase) => shared(phase.announcement()),
-            Self::Received(phase) => phase.announcement_for(round, node),
+            Self::Received(_) | Self::Vote(_) => self.announcement_for(round, node),
             Self::Upload(phase) => shared(phase.announcement()),
-            Self::Vote(phase) => phase.announcement_for(round, node),
             Self::Answer(phase) => {
                 // Who was away during the vote votes late and then answers.
-                tell(node, phase.survivors_for(round, node), out);
+                tell(node, self.announcement_for(round, node), out);
                 shared(phase.announcement())
             }
             Self::Ended(reason) => Some(round.end(reason.clone())),
@@ -252,8 +261,10 @@ fn broadcast(to: Vec<NodeId>, bytes: Arc<[u8]>, out: &mut Vec<Effect>) {
     }
 }
 
-fn each(to: Vec<NodeId>, announcement: impl Fn(NodeId) -> Option<Vec<u8>>, out: &mut Vec<Effect>) {
-    to.into_iter().for_each(|node| tell(node, announcement(node), out));
+fn each(to: Vec<NodeId>, out: &mut Vec<Effect>) {
+    if !to.is_empty() {
+        out.push(Effect::AnnounceEach { to });
+    }
 }
 
 fn tell(to: NodeId, bytes: Option<Vec<u8>>, out: &mut Vec<Effect>) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use neuro_primitives::{Hash, NodeId};
+use zeroize::Zeroizing;
 
 use super::answer::AnswerPhase;
 use super::effect::Effect;
@@ -68,22 +69,26 @@ pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>
                 let seed = context.own(&secret, shared.seated.node(dealer));
                 jobs.push(MaskJob { seed, sign: Sign::Minus });
             }
-            ShareKind::MaskKey => pair_jobs(answered, dealer, &KeyPair::new(secret), &context, &mut jobs),
+            ShareKind::MaskKey => pair_jobs(answered, dealer, &KeyPair::new(*secret), &context, &mut jobs),
         }
     }
     Ok(jobs)
 }
 
 /// The first t good shares of `dealer` give the secret that it signed for, or prove that they do not.
-fn rebuild(answered: &AnswerPhase, dealer: Member, cache: &mut LagrangeCache) -> Result<Scalar, Box<Evidence>> {
+fn rebuild(
+    answered: &AnswerPhase,
+    dealer: Member,
+    cache: &mut LagrangeCache,
+) -> Result<Zeroizing<Scalar>, Box<Evidence>> {
     let shared = &answered.vote.upload.shared;
     let seated = &shared.seated;
     let t = usize::from(seated.shape.t);
     let held = answered.shares.get(&dealer).into_iter().flatten();
-    let shares: Vec<(Member, Scalar)> = held.take(t).map(|(&holder, &share)| (holder, share)).collect();
-    let statement = shared.dealt.get(&dealer).map(|dealt| &dealt.statement);
-    let secret = cache.rebuild(&shares).ok().filter(|secret| match answered.kind(dealer) {
-        ShareKind::MaskKey => KeyPair::new(*secret).public() == seated.row(dealer).mask_key,
+    let shares: Vec<(Member, Scalar)> = held.take(t).map(|(&holder, share)| (holder, **share)).collect();
+    let statement = shared.kept.get(&dealer).map(|kept| &kept.statement);
+    let secret = cache.rebuild(&shares).ok().map(Zeroizing::new).filter(|secret| match answered.kind(dealer) {
+        ShareKind::MaskKey => KeyPair::new(**secret).public() == seated.row(dealer).mask_key,
         ShareKind::SelfMask => {
             let commitment = seated.dealing(dealer).self_mask_commitment(secret);
             statement.is_some_and(|signed| signed.statement.self_mask_commitment == commitment)

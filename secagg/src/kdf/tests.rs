@@ -35,7 +35,7 @@ fn a_secret_gives_the_same_values_again_and_others_for_each_label_attempt_and_co
     let (secret, config) = (RoundSecret::from_bytes([3; 32]), Hash([4; 32]));
     let values = |secret: &RoundSecret, config: &Hash, attempt| {
         let attempt = secret.attempt(config, attempt);
-        let mut all = vec![*attempt.mask_key().secret(), *attempt.seal_key().secret(), attempt.self_mask()];
+        let mut all = vec![*attempt.mask_key().secret(), *attempt.seal_key().secret(), *attempt.self_mask()];
         all.push(Scalar::from_bytes_mod_order(attempt.nonce()));
         all.extend(attempt.mask_coefficients(4).iter());
         all.extend(attempt.self_coefficients(4).iter());

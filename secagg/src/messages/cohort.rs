@@ -12,6 +12,8 @@ use crate::group::Point;
 use crate::identity::Member;
 use crate::tags;
 
+/// The kind of cohort announcements.
+pub(crate) const COHORT_KIND: u8 = 1;
 /// The format of cohort announcements.
 const COHORT_FORMAT: u8 = 1;
 /// Bytes of a row.
@@ -68,7 +70,7 @@ impl Cohort {
     /// The cohort hash `R` = `H(neuro/fl/cohort/1; BLAKE3(the body))`.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(128 + ROW_BYTES * self.rows.len());
         self.write(&mut writer);
         tags::COHORT_HASH.hash(&[&Hash::of(&writer.finish()).0])
     }
@@ -98,6 +100,14 @@ impl Cohort {
             nonce_commitment: row.nonce_commitment,
         };
         Join { statement, signature: row.signature }
+    }
+
+    /// `kind ‖ body` of its announcement.
+    pub(crate) fn unsigned(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(128 + ROW_BYTES * self.rows.len());
+        writer.u8(COHORT_KIND);
+        self.write(&mut writer);
+        writer.finish()
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {

@@ -5,7 +5,7 @@ use neuro_primitives::{Hash, NodeId, NodeKey, Signature};
 
 use super::shape::Shape;
 use crate::error::{DocumentError, ascending, within};
-use crate::fields::{self, SignatureRefused};
+use crate::fields::{self, EachTime, SignatureRefused, Verifier};
 use crate::identity::Member;
 use crate::tags;
 
@@ -30,7 +30,11 @@ impl Vote {
     /// # Errors
     /// When the signature is not the voter's over `Z`.
     pub fn verify(&self, voter: NodeId) -> Result<(), SignatureRefused> {
-        if voter.verifies(tags::VOTE, &self.survivors.0, &self.signature) {
+        self.verify_by(&EachTime, voter)
+    }
+
+    pub(crate) fn verify_by(&self, verifier: &impl Verifier, voter: NodeId) -> Result<(), SignatureRefused> {
+        if verifier.verifies(voter, tags::VOTE, &self.survivors.0, &self.signature) {
             Ok(())
         } else {
             Err(SignatureRefused { what: "a vote", signer: voter })

@@ -1,5 +1,7 @@
 //! The one answer (section 9.2).
 
+use zeroize::Zeroizing;
+
 use super::record::Held;
 use super::{Outcome, PartEffect, PartEnd, Participant, Refused, Release};
 use crate::assembly::Seated;
@@ -19,12 +21,12 @@ impl Participant {
         else {
             return Ok(Vec::new());
         };
-        check_votes(&seated, certificate, survivors)?;
+        self.check_votes(&seated, certificate, survivors)?;
         let own = self.own(&seated)?;
         let asked = seated.graph.neighbours_in(own, &upload.sharers);
         let shares = asked.map(|dealer| share(held, dealer, survivors)).collect();
         let answer = Answer::sign(certificate.survivors, shares, &self.key);
-        self.record.answer = Some(Message::Answer(answer).encode());
+        self.record.answer = Some(Zeroizing::new(Message::Answer(answer).encode()));
         Ok(self.stored(self.answer_again()?))
     }
 
@@ -43,7 +45,22 @@ impl Participant {
             survivors,
             honest_at_least: seated.honest_at_least(),
         };
-        Ok(vec![PartEffect::Charge(release), PartEffect::Send(answer.clone())])
+        Ok(vec![PartEffect::Charge(release), PartEffect::Send(answer.to_vec())])
+    }
+
+    /// Exactly q votes by different members of `S`; that they ascend was checked when they were read.
+    fn check_votes(&self, seated: &Seated, certificate: &Certificate, survivors: &Bitmap) -> Result<(), PartEnd> {
+        let (q, got) = (u64::from(seated.shape.q), certificate.votes.len() as u64);
+        if q != got {
+            return Err(Refused::Count { what: "votes", least: q, most: q, got }.into());
+        }
+        for (voter, vote) in certificate.votes() {
+            if !survivors.get(voter) {
+                return Err(Refused::Stranger { node: seated.node(voter) }.into());
+            }
+            vote.verify_by(&self.shared, seated.node(voter))?;
+        }
+        Ok(())
     }
 }
 
@@ -51,19 +68,4 @@ impl Participant {
 fn share(held: &Held, dealer: crate::identity::Member, survivors: &Bitmap) -> Option<Share> {
     let pair = held.share(dealer)?;
     Some(if survivors.get(dealer) { pair.self_mask.to_bytes() } else { pair.mask_key.to_bytes() })
-}
-
-/// Exactly q votes by different members of `S`; that they ascend was checked when they were read.
-fn check_votes(seated: &Seated, certificate: &Certificate, survivors: &Bitmap) -> Result<(), PartEnd> {
-    let (q, got) = (u64::from(seated.shape.q), certificate.votes.len() as u64);
-    if q != got {
-        return Err(Refused::Count { what: "votes", least: q, most: q, got }.into());
-    }
-    for (voter, vote) in certificate.votes() {
-        if !survivors.get(voter) {
-            return Err(Refused::Stranger { node: seated.node(voter) }.into());
-        }
-        vote.verify(seated.node(voter))?;
-    }
-    Ok(())
 }

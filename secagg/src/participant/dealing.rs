@@ -1,7 +1,7 @@
 //! What a participant deals to its neighbours (sections 7.1 to 7.4). Made from the round secret alone, so it comes out
 //! the same every time.
 
-use std::sync::Arc;
+use zeroize::Zeroizing;
 
 use super::{Outcome, Participant, send};
 use crate::assembly::{Seated, feldman_hash};
@@ -25,7 +25,7 @@ impl Participant {
         }
         let seed = nonces.seed(&assembly.cohort, &assembly.hash)?;
         self.record.seed = Some(seed);
-        self.seated = Some(Arc::new(Seated::new(assembly, seed)));
+        self.seated = Some(self.seat(assembly, seed));
         Ok(self.stored(self.shares_again()?))
     }
 
@@ -71,9 +71,10 @@ impl Participant {
 
 /// Section 7.1: both secrets, split among the `holders`.
 fn share_pairs(secrets: &AttemptSecret, t: u16, holders: &[Member]) -> Vec<SharePair> {
-    let mask_key = split(secrets.mask_key().secret(), &secrets.mask_coefficients(t), holders);
-    let self_mask = split(&secrets.self_mask(), &secrets.self_coefficients(t), holders);
-    mask_key.into_iter().zip(self_mask).map(|(mask_key, self_mask)| SharePair { mask_key, self_mask }).collect()
+    let mask_key = Zeroizing::new(split(secrets.mask_key().secret(), &secrets.mask_coefficients(t), holders));
+    let self_mask = Zeroizing::new(split(&secrets.self_mask(), &secrets.self_coefficients(t), holders));
+    let pair = |(&mask_key, &self_mask)| SharePair { mask_key, self_mask };
+    mask_key.iter().zip(self_mask.iter()).map(pair).collect()
 }
 
 /// Section 7.4: commitments to both polynomials, as they are sent. `[2t − 1]`

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use neuro_primitives::{NodeKey, Untrusted};
 
-use super::{OutOfRound, Outcome, PartEffect, PartEnd, Participant, Record, Refused, send};
-use crate::assembly::Seated;
+use super::{OutOfRound, Outcome, PartEffect, PartEnd, Participant, Record, Refused, Shared, send};
 use crate::config::SignedConfig;
 use crate::floors::{Floors, Past};
 use crate::kdf::RoundSecret;
@@ -47,14 +46,30 @@ impl Participant {
         registry: Arc<dyn Registry + Send + Sync>,
         key: NodeKey,
     ) -> Result<(Self, Vec<PartEffect>), OutOfRound> {
+        let participant = Self::from_record(record, registry, key, None)?;
+        let effects = participant.again();
+        Ok((participant, effects))
+    }
+
+    /// [`Self::resume`] without sending anything again, for who knows that the last message arrived; with what other
+    /// participants of this process have worked out, if there are any.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn from_record(
+        record: Record,
+        registry: Arc<dyn Registry + Send + Sync>,
+        key: NodeKey,
+        shared: Option<Arc<Shared>>,
+    ) -> Result<Self, OutOfRound> {
         let version = (record.config.roster_version, record.config.roster_hash);
         if record.member != key.node_id() || version != registry.version() {
             return Err(OutOfRound::OtherRecord);
         }
         let mut participant = Self::of(record, registry, key);
+        participant.shared = shared;
         participant.derive().map_err(|_| OutOfRound::OtherRecord)?;
-        let effects = participant.again();
-        Ok((participant, effects))
+        Ok(participant)
     }
 
     fn of(record: Record, registry: Arc<dyn Registry + Send + Sync>, key: NodeKey) -> Self {
@@ -68,6 +83,7 @@ impl Participant {
             masking: None,
             verifies_on_receipt: false,
             modulus_rule: plain_modulus,
+            shared: None,
             ended: false,
         }
     }
@@ -75,8 +91,8 @@ impl Participant {
     /// What the stored cohort and seed come to.
     fn derive(&mut self) -> Result<(), crate::packing::ModulusError> {
         if let Some(cohort) = self.record.cohort.clone() {
-            let assembly = Arc::new(self.assemble(cohort)?);
-            self.seated = self.record.seed.map(|seed| Arc::new(Seated::new(assembly.clone(), seed)));
+            let assembly = self.assemble(cohort)?;
+            self.seated = self.record.seed.map(|seed| self.seat(assembly.clone(), seed));
             self.assembly = Some(assembly);
         }
         Ok(())

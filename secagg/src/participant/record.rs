@@ -1,7 +1,10 @@
 //! What a participant keeps on disk of a round (section 13). It is the whole state: a participant is made from it.
 
+use std::fmt;
+use std::sync::Arc;
+
 use neuro_primitives::{Hash, NodeId};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::config::RoundConfig;
 use crate::floors::Floors;
@@ -15,7 +18,7 @@ mod canonical;
 pub use canonical::RecordError;
 
 /// One record per task, round and cohort, replaced atomically. It holds secrets: readable by its owner alone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Record {
     /// Whose record it is.
     pub(super) member: NodeId,
@@ -26,7 +29,7 @@ pub struct Record {
     pub(super) floors: Floors,
     pub(super) attempt: u8,
     /// The cohort whose `R` the participant goes on with. Before reveal.
-    pub(super) cohort: Option<Cohort>,
+    pub(super) cohort: Option<Arc<Cohort>>,
     /// The graph's seed. Before shares.
     pub(super) seed: Option<Hash>,
     /// What was dealt to it. Before received.
@@ -36,7 +39,7 @@ pub struct Record {
     /// `S`: "signed". Before the vote.
     pub(super) vote: Option<Bitmap>,
     /// The answer's bytes: "answered". Before the answer.
-    pub(super) answer: Option<Vec<u8>>,
+    pub(super) answer: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// What a participant's neighbours dealt to it.
@@ -102,9 +105,22 @@ impl Record {
     pub(super) fn wipe(&mut self) {
         self.secret = RoundSecret::from_bytes([0; 32]);
         self.held = None;
-        if let Some(answer) = &mut self.answer {
-            answer.zeroize();
-        }
         self.answer = None;
+    }
+}
+
+/// Where the participant stands, without anything secret: the answer is for the aggregator, not for logs.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reached = [
+            ("cohort", self.cohort.is_some()),
+            ("seed", self.seed.is_some()),
+            ("shares", self.held.is_some()),
+            ("upload", self.upload.is_some()),
+            ("vote", self.vote.is_some()),
+            ("answer", self.answer.is_some()),
+        ];
+        let newest = reached.iter().rev().find(|(_, is_there)| *is_there).map_or("join", |(name, _)| *name);
+        write!(f, "Record(of {}, attempt {}, {newest})", self.member.short(), self.attempt)
     }
 }

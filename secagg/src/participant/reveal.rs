@@ -13,7 +13,7 @@ use crate::parameters;
 
 impl Participant {
     /// Section 5, *Cohort*: checks it, stores `R`, and only then reveals. One `R` per attempt.
-    pub(super) fn cohort(&mut self, cohort: Cohort) -> Outcome {
+    pub(super) fn cohort(&mut self, cohort: Arc<Cohort>) -> Outcome {
         if cohort.config != self.config_hash || cohort.attempt != self.record.attempt {
             return Ok(Vec::new());
         }
@@ -29,7 +29,7 @@ impl Participant {
         let assembly = self.assemble(cohort.clone()).map_err(|_| out_of_bounds)?;
         self.check_cohort(&assembly)?;
         self.record.cohort = Some(cohort);
-        self.assembly = Some(Arc::new(assembly));
+        self.assembly = Some(assembly);
         Ok(self.stored(self.reveal_again()?))
     }
 
@@ -68,7 +68,7 @@ impl Participant {
             if !batch.is_some_and(|batch| batches.contains(&batch)) {
                 return Err(Refused::Stranger { node: row.node }.into());
             }
-            assembly.cohort.join(row).verify()?;
+            assembly.cohort.join(row).verify_by(&self.shared)?;
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ impl Participant {
         for dealing in &inbox.dealings {
             let dealer = dealing.dealer;
             let place = seated.place(dealer, own).ok_or(Refused::NoNeighbour { dealer })?;
-            let signed = dealing.statement(seated.hash, seated.seed, seated.node(dealer)).verify().is_ok();
+            let statement = dealing.statement(seated.hash, seated.seed, seated.node(dealer));
+            let signed = statement.verify_by(&self.shared).is_ok();
             held.stated.set(dealer, signed);
             match self.open(&seated, own, place, dealing).filter(|_| signed) {
                 Some(pair) => held.shares.push((dealer, pair)),

@@ -45,7 +45,7 @@ impl Participant {
             return Err(Refused::Count { what: "upload statements", least: expected, most: expected, got }.into());
         }
         for (&neighbour, shown) in neighbours.iter().zip(&set.uploads) {
-            shown.upload(seated.hash, sharers, seated.node(neighbour), upload.bytes).verify()?;
+            shown.upload(seated.hash, sharers, seated.node(neighbour), upload.bytes).verify_by(&self.shared)?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ fn participants() -> Vec<Participant> {
         let second = split(&self_mask, &secret.self_coefficients(THRESHOLD), &holders);
         let held =
             holders.into_iter().zip(first).zip(second).map(|((holder, one), other)| (holder, one, other)).collect();
-        Participant { id: NodeId([index as u8; 32]), mask_key, self_mask, held }
+        Participant { id: NodeId([index as u8; 32]), mask_key, self_mask: *self_mask, held }
     };
     (0..COHORT).map(participant).collect()
 }

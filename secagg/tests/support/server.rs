@@ -115,6 +115,12 @@ impl Server {
                 Effect::Announce { to, bytes } => {
                     mail.extend(to.into_iter().map(|to| self.announce(to, bytes.to_vec())));
                 }
+                Effect::AnnounceEach { to } => {
+                    for to in to {
+                        let bytes = self.core.announcement_for(to).expect("an announcement of its own");
+                        mail.push(self.announce(to, bytes));
+                    }
+                }
                 Effect::Tell { to, bytes } => mail.push(self.announce(to, bytes)),
                 Effect::OpenUpload { of, payload, bytes } => {
                     self.expected_uploads.insert(of, (payload, bytes));

@@ -1,7 +1,7 @@
 //! `neuro fl show`: what a finished round did, in sentences.
 
 use clap::Args as ClapArgs;
-use neuro_protocol::federated::{CohortStatus, RoundLine, RoundStatus};
+use neuro_protocol::federated::{CohortStatus, RoundLine, RoundStatus, SpentBudget};
 
 use super::connection::snapshot;
 use crate::args::GlobalArgs;
@@ -36,10 +36,21 @@ pub fn run(global: &GlobalArgs, args: &ShowArgs, output: Output) -> CommandResul
 
 fn explain(status: &RoundStatus, line: &RoundLine, output: Output) -> CommandResult {
     output.line(format!("Round {} took {:.1} s.", line.number, line.took_ms.unwrap_or(0) as f64 / 1e3))?;
-    for cohort in status.round.iter().flat_map(|round| &round.cohorts) {
+    let Some(round) = &status.round else { return Ok(()) };
+    for cohort in &round.cohorts {
+        if round.cohorts.len() > 1 {
+            output.line(format!("Cohort {}:", cohort.name))?;
+        }
         for sentence in sentences(cohort) {
             output.line(sentence)?;
         }
+    }
+    for (name, value) in &round.metrics {
+        output.line(format!("{name} is {value:.4}: a weighted mean, and nobody's own figure is known."))?;
+    }
+    if let Some(spent) = &round.spent {
+        let SpentBudget { epsilon, delta, releases } = spent;
+        output.line(format!("The task has cost ε {epsilon:.3} at δ {delta:.0e} so far, in {releases} releases."))?;
     }
     if line.done { output.line(format!("The weights after it: {}.", line.model)) } else { Ok(()) }
 }
@@ -54,6 +65,7 @@ fn sentences(cohort: &CohortStatus) -> Vec<String> {
             cohort.survivors, cohort.weight
         ));
         said.push("The aggregator saw masked vectors and that sum, and no single update.".into());
+        said.extend(cohort.epsilon.map(|epsilon| format!("By itself it costs ε {epsilon:.3}.")));
     } else {
         said.push("Nothing was unmasked: the aggregator learned no update and no sum.".into());
     }

@@ -63,19 +63,19 @@ fn show_task(task: &TaskStatus, output: Output) -> CommandResult {
     let name = output.paint(Style::Strong, &task.name);
     let (attending, rostered) = (task.attending, task.rostered);
     output.line(format!("task     {name} ({}), {attending} of {rostered} members attend", task.strategy))?;
-    output.line(match &task.spent {
-        Some(spent) => format!(
-            "privacy  ε {:.3} at δ {:.0e} spent so far, {} releases",
-            spent.epsilon, spent.delta, spent.releases
-        ),
-        None => "privacy  no noise is added: no ε is promised".to_owned(),
-    })
+    let privacy = match &task.spent {
+        None => "no noise is added: no ε is promised".to_owned(),
+        Some(spent) => format!("ε {:.3} at δ {:.0e} spent, in {} releases", spent.epsilon, spent.delta, spent.releases),
+    };
+    output.line(format!("privacy  {privacy}"))?;
+    task.ended.iter().try_for_each(|reason| output.line(format!("ended    {reason}")))
 }
 
 fn show_cohort(number: u64, cohort: &CohortStatus, output: Output) -> CommandResult {
     let phase = phase_name(cohort.phase());
     let left = cohort.deadline_ms.map(|ms| format!(", {:.0} s left", ms as f64 / 1e3)).unwrap_or_default();
-    output.line(format!("round    {number}, {}{left}", output.paint(Style::Strong, phase)))?;
+    let name = if cohort.name.is_empty() { String::new() } else { format!(", {}", cohort.name) };
+    output.line(format!("round    {number}{name}, {}{left}", output.paint(Style::Strong, phase)))?;
     let (reported, members) = (cohort.reported, cohort.members);
     output.line(format!("members  {reported} of {members} reported, {} of payload", bytes(cohort.payload_bytes)))?;
     if let (Some(k), Some(t), Some(q), Some(alpha)) = (cohort.neighbours, cohort.threshold, cohort.quorum, cohort.alpha)

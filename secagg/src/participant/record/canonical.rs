@@ -1,9 +1,12 @@
 //! The record's bytes: `primitives::codec`, with one flag for each step that may still be ahead.
 
+use std::sync::Arc;
+
 use neuro_primitives::codec::{CodecError, Reader, Writer};
 use neuro_primitives::{Hash, NodeId};
 use zeroize::Zeroizing;
 
+use super::super::shared::{Shared, read_cohort};
 use super::{Held, Record, Uploaded};
 use crate::config::RoundConfig;
 use crate::error::DocumentError;
@@ -12,7 +15,7 @@ use crate::floors::Floors;
 use crate::group::decode_scalar;
 use crate::identity::{Bitmap, Member};
 use crate::kdf::RoundSecret;
-use crate::messages::{Announcement, Cohort, MOST_ANNOUNCEMENT_BYTES, MOST_MESSAGE_BYTES};
+use crate::messages::{Cohort, MOST_ANNOUNCEMENT_BYTES, MOST_MESSAGE_BYTES};
 use crate::parameters::MOST_NEIGHBOURS;
 use crate::seal::SharePair;
 
@@ -30,9 +33,6 @@ pub enum RecordError {
     /// A share that is no scalar.
     #[error("expected shares below the group's order, got a greater one")]
     Share,
-    /// A stored cohort that is something else.
-    #[error("expected a cohort in the record, got another announcement")]
-    NoCohort,
 }
 
 impl From<CodecError> for RecordError {
@@ -53,7 +53,7 @@ impl Record {
         write_floors(&self.floors, &mut writer);
         writer.u8(self.attempt);
         optional(&mut writer, self.cohort.as_ref(), |writer, cohort| {
-            writer.bytes(&Announcement::Cohort(cohort.clone()).unsigned());
+            writer.bytes(&cohort.unsigned());
         });
         optional(&mut writer, self.seed.as_ref(), |writer, seed| writer.raw(&seed.0));
         optional(&mut writer, self.held.as_ref(), |writer, held| write_held(held, writer));
@@ -73,6 +73,21 @@ impl Record {
     /// # Errors
     /// When it is not. The participant is out of the round then.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read(bytes, |cohort| read_cohort(cohort).map(Arc::new))
+    }
+
+    /// [`Self::decode`] with a cohort that another participant of this process may have read.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_shared(bytes: &[u8], shared: &Shared) -> Result<Self, RecordError> {
+        Self::read(bytes, |cohort| shared.cohort(cohort))
+    }
+
+    fn read(
+        bytes: &[u8],
+        cohort: impl FnOnce(&[u8]) -> Result<Arc<Cohort>, DocumentError>,
+    ) -> Result<Self, RecordError> {
         let mut reader = Reader::new(bytes);
         fields::format(&mut reader, "a record", RECORD_FORMAT)?;
         let record = Self {
@@ -81,7 +96,10 @@ impl Record {
             config: RoundConfig::decode(reader.bytes("bytes of the configuration", MOST_CONFIG_BYTES)?)?,
             floors: read_floors(&mut reader)?,
             attempt: reader.u8()?,
-            cohort: read(&mut reader, read_cohort)?,
+            // This machine checked its signature before it was stored.
+            cohort: read(&mut reader, |reader| {
+                Ok(cohort(reader.bytes("bytes of the cohort", MOST_ANNOUNCEMENT_BYTES)?)?)
+            })?,
             seed: read(&mut reader, |reader| Ok(Hash(reader.array()?)))?,
             held: read(&mut reader, read_held)?,
             upload: read(&mut reader, |reader| {
@@ -89,7 +107,9 @@ impl Record {
                 Ok(Uploaded { sharers, payload: Hash(reader.array()?), bytes: reader.u64()? })
             })?,
             vote: read(&mut reader, read_set)?,
-            answer: read(&mut reader, |reader| Ok(reader.bytes("bytes of the answer", MOST_MESSAGE_BYTES)?.to_vec()))?,
+            answer: read(&mut reader, |reader| {
+                Ok(Zeroizing::new(reader.bytes("bytes of the answer", MOST_MESSAGE_BYTES)?.to_vec()))
+            })?,
         };
         reader.finish()?;
         Ok(record)
@@ -125,15 +145,6 @@ fn read_floors(reader: &mut Reader<'_>) -> Result<Floors, RecordError> {
         least_alpha_bps: reader.u16()?,
         most_upload_bytes: reader.u64()?,
         ..Floors::default()
-    })
-}
-
-fn read_cohort(reader: &mut Reader<'_>) -> Result<Cohort, RecordError> {
-    let bytes = reader.bytes("bytes of the cohort", MOST_ANNOUNCEMENT_BYTES)?;
-    // This machine checked its signature before it was stored.
-    Announcement::decode(bytes, None)?.verify(|announcement| match announcement {
-        Announcement::Cohort(cohort) => Ok(cohort),
-        _ => Err(RecordError::NoCohort),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Questions with one right answer, drawn from a seed, and what may not be trained on.
 //!
-//! The ten skills are those of the skills model; `../../models/skills/training/lexicon.json` has the words. A question
+//! The ten skills are those of the skills model; `examples/models/skills/training/lexicon.json` has the words. A question
 //! of an open skill whose SHA-256 begins with a byte below 26 is held out: one in ten, whatever the seed.
 
 use neuro_training::{Example, Wish};
@@ -77,7 +77,7 @@ impl Dice {
 impl Lexicon {
     /// The lexicon of the skills model.
     pub fn read() -> anyhow::Result<Self> {
-        let json: Value = serde_json::from_str(include_str!("../../models/skills/training/lexicon.json"))?;
+        let json: Value = serde_json::from_str(include_str!("../../../models/skills/training/lexicon.json"))?;
         let list = |key: &str| -> anyhow::Result<Vec<String>> { Ok(serde_json::from_value(json[key].clone())?) };
         let facts = json["facts"].as_object().map(|facts| {
             facts.iter().map(|(question, answer)| (question.clone(), answer.as_str().unwrap_or_default().to_owned()))
@@ -184,6 +184,24 @@ fn sorting(dice: &mut Dice) -> (String, String) {
 
 fn is_held_out(question: &str) -> bool {
     Sha256::digest(question.as_bytes())[0] < HELD_OUT_BELOW
+}
+
+/// Questions, and how they become tokens.
+pub struct Texts {
+    /// What questions are made of.
+    pub lexicon: Lexicon,
+    /// The form of the model.
+    pub chat: Chat,
+}
+
+impl Texts {
+    /// The lexicon of the skills model with the chat form of the model in `checkpoint`.
+    ///
+    /// # Errors
+    /// A tokenizer without an end mark.
+    pub fn of(checkpoint: &neuro_model::Checkpoint) -> anyhow::Result<Self> {
+        Ok(Self { lexicon: Lexicon::read()?, chat: Chat::of(checkpoint)? })
+    }
 }
 
 /// Questions and answers as tokens, in the chat form of the model.

@@ -5,8 +5,9 @@
 //! beginning is the right one, greedy decoding gives the right answer, so only the others are decoded.
 
 use neuro_training::MoeModel;
+use serde_json::{Value, json};
 
-use crate::corpus::{Chat, Dice, Item, Lexicon, SKILLS};
+use crate::corpus::{Chat, Dice, Item, Lexicon, SKILLS, Texts};
 
 /// The seed of the questions that models are marked on. Every model gets the same ones.
 const SEED: u64 = 99;
@@ -34,14 +35,11 @@ pub fn questions(lexicon: &Lexicon, skill: &str, each: usize) -> Vec<Item> {
 
 /// Marks `model` on the first `each` held-out questions of `skill`. `decode` asks again, by greedy decoding, what was
 /// not right token by token; without it the number may be a little too low.
-pub fn mark(
-    model: &MoeModel,
-    texts: (&Lexicon, &Chat),
-    skill: &str,
-    each: usize,
-    decode: bool,
-) -> anyhow::Result<Marks> {
-    let (lexicon, chat) = texts;
+///
+/// # Errors
+/// A question that has tokens which the model does not know.
+pub fn mark(model: &MoeModel, texts: &Texts, skill: &str, each: usize, decode: bool) -> anyhow::Result<Marks> {
+    let Texts { lexicon, chat } = texts;
     let (mut right, mut loss) = (0, 0.0);
     for items in questions(lexicon, skill, each).chunks(TOGETHER) {
         let examples: Vec<_> =
@@ -55,7 +53,10 @@ pub fn mark(
     Ok(Marks { right, of: each, loss })
 }
 
-/// What `model` answers.
+/// What `model` answers, as far as it goes like the right answer: what comes after the first difference does not matter.
+///
+/// # Errors
+/// A question that has tokens which the model does not know.
 pub fn reply(model: &MoeModel, chat: &Chat, item: &Item) -> anyhow::Result<String> {
     let mut ids = chat.prompt(&item.question)?;
     let (start, limit) = (ids.len(), chat.answer(&item.answer)?.len() + 4);
@@ -66,6 +67,23 @@ pub fn reply(model: &MoeModel, chat: &Chat, item: &Item) -> anyhow::Result<Strin
             break;
         }
         ids.push(best as u32);
+        if !item.answer.starts_with(&chat.text(&ids[start..])?) {
+            break;
+        }
     }
     chat.text(&ids[start..])
+}
+
+/// The marks of all skills by greedy decoding, as the record has them; also printed.
+///
+/// # Errors
+/// As [`mark`].
+pub fn all_marks(name: &str, model: &MoeModel, texts: &Texts, each: usize) -> anyhow::Result<Value> {
+    let mut marks = serde_json::Map::new();
+    for skill in SKILLS {
+        let got = mark(model, texts, skill, each, true)?;
+        println!("{name}: {skill} {} of {}", got.right, got.of);
+        marks.insert(skill.to_owned(), json!(got.right));
+    }
+    Ok(json!({ "of": each, "right": marks }))
 }

@@ -1,0 +1,184 @@
+//! Buffered rounds: training that takes longer than a round, and the round that its update goes into.
+//!
+//! In a round whose base is a signed list of versions a participant hands in what it learned from any of them, weighed by
+//! how old it is. So its trainer is not stopped with the round: one runs for each layout, for as long as the list would
+//! still admit it, and what it leaves is kept until it was masked for some round: `buffer/LAYOUT/{update, kept.json}`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use neuro_fl_aggregator::Flat;
+use neuro_fl_aggregator::staleness::{MOST_VERSIONS, VersionList, discount};
+use neuro_network::FederatedClient;
+use neuro_primitives::{Hash, Untrusted};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::fetching::{FetchError, fetch_document};
+use super::trainer_state::TrainerState;
+use super::training::{Trained, Training, TrainingError};
+use crate::os::private_file;
+
+/// Bytes of a signed list: 64 hashes, the task, a count and a signature.
+const MOST_LIST_BYTES: u64 = 32 * MOST_VERSIONS as u64 + 128;
+
+/// A trainer at work, which several rounds may wait for.
+type Run = Shared<BoxFuture<'static, Result<(), Arc<TrainingError>>>>;
+
+/// What a participant learns for buffered rounds.
+pub struct Buffers {
+    task_folder: PathBuf,
+    running: Mutex<BTreeMap<Hash, Run>>,
+    stop: CancellationToken,
+    _stop_at_the_end: DropGuard,
+}
+
+/// An update that waits for its round.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    version: String,
+    weight: u32,
+    loss: Option<f64>,
+}
+
+impl Buffers {
+    /// The buffers in the task's folder. Trainers that run for them end with it.
+    #[must_use]
+    pub fn new(task_folder: &Path) -> Self {
+        let stop = CancellationToken::new();
+        let _stop_at_the_end = stop.clone().drop_guard();
+        Self { task_folder: task_folder.to_owned(), running: Mutex::default(), stop, _stop_at_the_end }
+    }
+
+    /// An update from one of the versions in `list`, already weighed by its age: the one that is kept, else that of the
+    /// trainer that runs, else that of one which begins now with the newest version.
+    ///
+    /// # Errors
+    /// Those of the training.
+    pub async fn update(&self, list: &VersionList, training: Training) -> Result<Trained, TrainingError> {
+        let layout = training.config.layout;
+        loop {
+            if let Some(trained) = self.admitted(layout, list).map_err(at(&self.folder(layout)))? {
+                return Ok(trained);
+            }
+            self.run(&training, list.versions[0]).await.map_err(TrainingError::Buffered)?;
+        }
+    }
+
+    /// Forgets an update that a payload was made of, and keeps what its trainer left for the next one.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn used(&self, layout: Hash) -> io::Result<()> {
+        let folder = self.folder(layout);
+        TrainerState::of(&self.task_folder, layout).keep(&folder.join("trainer"))?;
+        fs::remove_file(folder.join("kept.json")).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    /// The trainer for this layout.
+    fn run(&self, training: &Training, newest: Hash) -> Run {
+        let layout = training.config.layout;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = running.get(&layout).filter(|run| run.peek().is_none()) {
+            return run.clone();
+        }
+        let (folder, stop) = (self.folder(layout), self.stop.clone());
+        let training = Training { folder: folder.join("trainer"), base: newest, ..training.clone() };
+        let work = tokio::spawn(async move {
+            let at_folder = at(&folder);
+            private_file::create_folder(&training.folder).map_err(at_folder)?;
+            let trained = training.run(stop).await?;
+            keep(&folder, newest, &trained).map_err(at(&folder))
+        });
+        let ended = async move {
+            match work.await {
+                Ok(result) => result.map_err(Arc::new),
+                Err(error) => Err(Arc::new(TrainingError::Lost(error.to_string()))),
+            }
+        };
+        let run = ended.boxed().shared();
+        running.insert(layout, run.clone());
+        run
+    }
+
+    /// The kept update, if the list admits its version; one that is too old is dropped.
+    fn admitted(&self, layout: Hash, list: &VersionList) -> io::Result<Option<Trained>> {
+        let folder = self.folder(layout);
+        let kept: Kept = match fs::read(folder.join("kept.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => serde_json::from_slice(&text?).map_err(io::Error::other)?,
+        };
+        let version: Hash = kept.version.parse().map_err(io::Error::other)?;
+        let Ok(tau) = list.staleness(&version) else {
+            fs::remove_file(folder.join("kept.json"))?;
+            return Ok(None);
+        };
+        let bytes = fs::read(folder.join("update"))?;
+        let mut update = Flat(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect());
+        discount(&mut update, tau);
+        Ok(Some(Trained { update, control: None, weight: kept.weight, loss: kept.loss }))
+    }
+
+    fn folder(&self, layout: Hash) -> PathBuf {
+        self.task_folder.join("buffer").join(&layout.to_string()[..32])
+    }
+}
+
+/// `kept.json` comes last: without it there is no update.
+fn keep(folder: &Path, version: Hash, trained: &Trained) -> io::Result<()> {
+    let bytes: Vec<u8> = trained.update.0.iter().flat_map(|value| value.to_le_bytes()).collect();
+    private_file::replace(&folder.join("update"), &bytes)?;
+    let kept = Kept { version: version.to_string(), weight: trained.weight, loss: trained.loss };
+    private_file::replace(&folder.join("kept.json"), &serde_json::to_vec(&kept).map_err(io::Error::other)?)
+}
+
+/// An update for the list that the configuration names.
+pub(super) async fn buffered(buffers: &Buffers, list: Hash, training: Training) -> Result<Trained, TrainingError> {
+    let list = fetch_list(&training.client, list, training.config.task).await?;
+    buffers.update(&list, training).await
+}
+
+/// The list that a configuration names, signed by the aggregator.
+///
+/// # Errors
+/// When the connection breaks, or it is another list or somebody else's.
+async fn fetch_list(client: &FederatedClient, hash: Hash, task: Hash) -> Result<VersionList, TrainingError> {
+    let bytes = fetch_document(client, hash, MOST_LIST_BYTES).await?;
+    let list = VersionList::verify(Untrusted::new(&bytes), task, client.peer())?;
+    let got = list.hash();
+    if got == hash { Ok(list) } else { Err(FetchError::Hash { expected: hash, got }.into()) }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> TrainingError + use<> {
+    let path = path.to_owned();
+    move |source| TrainingError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_update_is_weighed_by_its_age_and_dropped_when_too_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (buffers, layout) = (Buffers::new(folder.path()), Hash([1; 32]));
+        let of = |byte: u8| Hash::of(&[byte]);
+        let list = |versions: &[u8]| VersionList { task: of(9), versions: versions.iter().map(|&v| of(v)).collect() };
+        assert_eq!(buffers.admitted(layout, &list(&[1])).unwrap(), None);
+        let trained = Trained { update: Flat(vec![2.0, -4.0]), control: None, weight: 5, loss: Some(0.5) };
+        private_file::create_folder(&buffers.folder(layout)).unwrap();
+        keep(&buffers.folder(layout), of(1), &trained).unwrap();
+        let admitted = buffers.admitted(layout, &list(&[4, 3, 2, 1])).unwrap().unwrap();
+        assert_eq!((admitted.update.0, admitted.weight), (vec![1.0, -2.0], 5));
+        assert_eq!(buffers.admitted(layout, &list(&[5, 4, 3, 2])).unwrap(), None);
+        assert_eq!(buffers.admitted(layout, &list(&[1])).unwrap(), None, "it is gone");
+    }
+}
