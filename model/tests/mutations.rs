@@ -7,71 +7,26 @@ use std::alloc::System;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use neuro_model::Checkpoint;
 use neuro_model::gguf::GgufHeader;
 use neuro_model::tensor_file::TensorTable;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+#[path = "../../tests/shared/mutator.rs"]
+mod mutator;
+
+use mutator::{INPUTS, Random, TIME, mutated};
+
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SEED: u64 = 0x6767_7566;
 
-/// Inputs that are tried, unless the time is over first: slow machines try fewer, and the first ones are the same.
-const INPUTS: usize = 100_000;
-const TIME: Duration = Duration::from_secs(5);
-
 /// A table's entry takes more room than its bytes (a key of 13 bytes a node of a tree), and messages name what is wrong.
 const ROOM_PER_BYTE: usize = 64;
 const ROOM: usize = 16 << 10;
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
-/// Changes `bytes`, before `end`, in one of the ways that find mistakes in readers.
-fn mutate(bytes: &mut Vec<u8>, end: usize, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(end.min(bytes.len()) + 1);
-    match random.below(8) {
-        0 if random.below(4) == 0 => bytes.truncate(at),
-        1 => bytes.insert(at, random.next() as u8),
-        2 | 3 => {
-            let extreme = EXTREMES[random.below(EXTREMES.len())].to_le_bytes();
-            let width = 1 << random.below(4);
-            bytes[at..].iter_mut().zip(&extreme[..width]).for_each(|(byte, &new)| *byte = new);
-        }
-        4 => drop(bytes.drain(at..(at + random.below(9)).min(bytes.len()))),
-        5 => {
-            let other = &corpus[random.below(corpus.len())];
-            bytes.truncate(at);
-            bytes.extend_from_slice(&other[random.below(other.len() + 1)..]);
-        }
-        6 => {
-            let piece = bytes[at..(at + random.below(64)).min(bytes.len())].to_vec();
-            bytes.splice(at..at, piece);
-        }
-        _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
-    }
-}
-
-const EXTREMES: [u64; 12] =
-    [0, 1, 2, 9, 0x7f, 0xff, 0x201, 0x8000, 1 << 20, u32::MAX as u64, i64::MAX as u64, u64::MAX];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutations")
@@ -94,10 +49,7 @@ fn withstands(extension: &str, read: impl Fn(&[u8]) -> bool + std::panic::RefUnw
         if start.elapsed() > TIME / 2 {
             break;
         }
-        let mut bytes = corpus[random.below(corpus.len())].clone();
-        for _ in 0..random.below(4) {
-            mutate(&mut bytes, usize::MAX, &corpus, &mut random);
-        }
+        let bytes = mutated(&corpus, usize::MAX, &mut random);
         let region = Region::new(ALLOCATOR);
         let outcome = catch_unwind(|| read(&bytes));
         let room = region.change().bytes_allocated;
@@ -124,8 +76,7 @@ fn checkpoints_withstand() {
         if start.elapsed() > TIME / 2 {
             break;
         }
-        let mut bytes = models[random.below(models.len())].clone();
-        mutate(&mut bytes, HEADER, &models, &mut random);
+        let bytes = mutated(&models, HEADER, &mut random);
         fs::write(&path, &bytes).unwrap();
         let outcome = catch_unwind(|| {
             Checkpoint::open(&path).is_ok_and(|checkpoint| {

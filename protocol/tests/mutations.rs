@@ -6,86 +6,26 @@
 use std::alloc::System;
 use std::fs;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use neuro_protocol::{Frame, Manifest, SignedManifest, SignedTicket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-#[path = "support/hex_file.rs"]
-mod hex_file;
+#[path = "../../tests/shared/mutator.rs"]
+mod mutator;
+#[path = "../../tests/shared/vectors.rs"]
+mod vectors;
+
+use mutator::{INPUTS, Random, TIME, flip, mutated};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SEED: u64 = 0x6e65_7572_6f21;
 
-/// Inputs that are tried, unless the time is over first: slow machines try fewer, and the first ones are the same.
-const INPUTS: usize = 100_000;
-const TIME: Duration = Duration::from_secs(5);
-
 /// A decoded value takes more room than its bytes (a tensor's entry 112 bytes for 51), and lists grow by doubling.
 const ROOM_PER_BYTE: usize = 16;
 const ROOM: usize = 4 << 10;
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// A place in `bytes`, its end included.
-    fn place(&mut self, bytes: &[u8]) -> usize {
-        self.below(bytes.len() + 1)
-    }
-}
-
-/// Changes `bytes` in one of the ways that find mistakes in decoders.
-fn mutate(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.place(bytes);
-    match random.below(7) {
-        0 => bytes.truncate(at),
-        1 => bytes.insert(at, random.next() as u8),
-        2 => overwrite(bytes, at, &EXTREMES[random.below(EXTREMES.len())].to_le_bytes()[..1 << random.below(4)]),
-        3 => {
-            bytes.drain(at..(at + random.below(9)).min(bytes.len()));
-        }
-        4 => {
-            let other = &corpus[random.below(corpus.len())];
-            bytes.truncate(at);
-            bytes.extend_from_slice(&other[random.place(other)..]);
-        }
-        5 => {
-            let piece = bytes[at..(at + random.below(64)).min(bytes.len())].to_vec();
-            bytes.splice(at..at, piece);
-        }
-        _ => flip(bytes, at, random),
-    }
-}
-
-fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
-    for (byte, &new) in bytes[at..].iter_mut().zip(with) {
-        *byte = new;
-    }
-}
-
-fn flip(bytes: &mut [u8], at: usize, random: &mut Random) {
-    if let Some(byte) = bytes.get_mut(at) {
-        *byte ^= 1 << random.below(8);
-    }
-}
-
-const EXTREMES: [u64; 10] = [0, 1, 2, 0x7f, 0xff, 0x201, 0x8000, 0x7fc0_0000, u32::MAX as u64, u64::MAX];
 
 /// Hands `input` to every decoder. What is accepted must be the one form of what came out.
 fn decode_all(input: &[u8], text: &str) -> [bool; 4] {
@@ -107,21 +47,18 @@ fn room_for(input: &[u8], text: &str) -> usize {
 }
 
 fn corpus() -> io::Result<Vec<Vec<u8>>> {
-    let files: io::Result<Vec<_>> = fs::read_dir(hex_file::folder())?.collect();
+    let files: io::Result<Vec<_>> = fs::read_dir(vectors::folder())?.collect();
     let mut paths: Vec<_> = files?.into_iter().map(|file| file.path()).collect();
     paths.sort();
-    paths.iter().map(|path| hex_file::read(path)).collect()
+    paths.iter().map(|path| vectors::read(path)).collect()
 }
 
 /// A mutated vector, as bytes and as the text of a ticket, which is changed itself now and then.
 fn input(corpus: &[Vec<u8>], random: &mut Random) -> (Vec<u8>, String) {
-    let mut bytes = corpus[random.below(corpus.len())].clone();
-    for _ in 0..random.below(4) {
-        mutate(&mut bytes, corpus, random);
-    }
+    let bytes = mutated(corpus, usize::MAX, random);
     let mut text = data_encoding::BASE32_NOPAD.encode(&bytes).to_ascii_lowercase().into_bytes();
     if random.below(8) == 0 {
-        let at = random.place(&text);
+        let at = random.below(text.len() + 1);
         flip(&mut text, at, random);
     }
     (bytes, format!("neuro-ticket-{}", String::from_utf8_lossy(&text)))

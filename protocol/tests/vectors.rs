@@ -5,21 +5,16 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use neuro_primitives::{Hash, ModelId, UnixMillis};
 use neuro_protocol::{Frame, Manifest, SignedManifest, SignedTicket};
 
-#[path = "support/hex_file.rs"]
-mod hex_file;
+#[path = "../../tests/shared/vectors.rs"]
+mod committed;
 #[path = "support/samples.rs"]
 mod samples;
 
-struct Vector {
-    name: &'static str,
-    about: String,
-    bytes: Vec<u8>,
-}
+use committed::{Vector, check_committed, folder, path, read};
 
 fn vectors() -> Vec<Vector> {
     let vector = |name, about: &str, bytes| Vector { name, about: about.to_owned(), bytes };
@@ -40,37 +35,19 @@ fn vectors() -> Vec<Vector> {
         .collect()
 }
 
-/// Where the vector `name` lies.
-fn path(name: &str) -> PathBuf {
-    hex_file::folder().join(name).with_extension("hex")
-}
-
 fn committed(name: &str) -> io::Result<Vec<u8>> {
-    hex_file::read(&path(name))
-}
-
-fn render(vector: &Vector) -> String {
-    let lines = vector.bytes.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line) + "\n");
-    format!("# {}\n{}", vector.about, lines.collect::<String>())
+    read(&path(name))
 }
 
 #[test]
 fn every_encoder_writes_the_committed_bytes() {
-    let bless = std::env::var_os("NEURO_BLESS").is_some_and(|value| value == "1");
-    for vector in vectors() {
-        let (path, text) = (path(vector.name), render(&vector));
-        if bless {
-            fs::write(&path, &text).unwrap();
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(committed, text, "{} changed", vector.name);
-    }
+    check_committed(&vectors());
 }
 
 #[test]
 fn no_vector_is_left_over() {
     let names: Vec<&str> = vectors().iter().map(|vector| vector.name).collect();
-    for entry in fs::read_dir(hex_file::folder()).unwrap() {
+    for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned();
         assert!(names.contains(&name.as_str()), "{} belongs to no sample", path.display());

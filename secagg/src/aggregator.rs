@@ -15,6 +15,7 @@
 
 mod answer;
 mod complaints;
+mod dealt;
 mod effect;
 mod evidence;
 mod input;

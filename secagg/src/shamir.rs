@@ -12,9 +12,10 @@ use crate::identity::Member;
 /// holders; in a ring each has its own, and keeping more would only take memory (32 bytes × t each).
 const MOST_SETS: usize = 64;
 
-/// Factors below 2^16 whose product fits into 128 bits: so many are multiplied as integers before one multiplication
-/// modulo ℓ.
-const FACTORS_AT_ONCE: usize = 7;
+/// Factors whose product fits into 64 bits: each is below 2^16 but for one that may be 2^16.
+const FACTORS_OF_A_WORD: usize = 4;
+/// Words of a product that is reduced modulo ℓ: 512 bits, as wide as a reduction takes.
+const PRODUCT_WORDS: usize = 8;
 
 /// Shares from which no secret can be rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,21 +100,42 @@ fn factors_at_zero(holders: &[Member]) -> Result<Vec<Scalar>, RebuildError> {
     let others = |j: Member| holders.iter().filter(move |l| **l != j);
     // x_j stands in the denominator so that the numerator is the product over all.
     let denominator = |&j: &Member| {
-        let differences = others(j).map(|l| u128::from(point(*l).abs_diff(point(j))));
+        let differences = others(j).map(|l| point(*l).abs_diff(point(j)));
         let size = product(differences) * Scalar::from(point(j));
         if others(j).filter(|l| **l < j).count() % 2 == 0 { size } else { -size }
     };
     // None is zero: holders are distinct and no x is 0.
     let mut inverses: Vec<Scalar> = holders.iter().map(denominator).collect();
     Scalar::invert_batch_alloc(&mut inverses);
-    let numerator = product(holders.iter().map(|l| u128::from(point(*l))));
+    let numerator = product(holders.iter().map(|l| point(*l)));
     Ok(inverses.iter().map(|inverse| numerator * inverse).collect())
 }
 
-/// The product modulo ℓ of numbers up to 2^16.
-fn product(numbers: impl Iterator<Item = u128>) -> Scalar {
-    let numbers: Vec<u128> = numbers.collect();
-    numbers.chunks(FACTORS_AT_ONCE).map(|some| Scalar::from(some.iter().product::<u128>())).product()
+/// The product modulo ℓ of numbers below 2^16, of which one may be 2^16: points of distinct holders, or their differences.
+/// They are multiplied as integers of 512 bits, so that there is one reduction for 32 of them.
+fn product(numbers: impl Iterator<Item = u64>) -> Scalar {
+    let numbers: Vec<u64> = numbers.collect();
+    let wide = |some: &[u64]| {
+        let mut product = [0_u64; PRODUCT_WORDS];
+        product[0] = 1;
+        for factors in some.chunks(FACTORS_OF_A_WORD) {
+            times(&mut product, factors.iter().product());
+        }
+        let mut bytes = [0; 8 * PRODUCT_WORDS];
+        bytes.as_chunks_mut().0.iter_mut().zip(product).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+        Scalar::from_bytes_mod_order_wide(&bytes)
+    };
+    numbers.chunks(FACTORS_OF_A_WORD * PRODUCT_WORDS).map(wide).product()
+}
+
+/// `number`·`factor`; it has the room.
+fn times(number: &mut [u64; PRODUCT_WORDS], factor: u64) {
+    let mut carry = 0_u128;
+    for word in number {
+        carry += u128::from(*word) * u128::from(factor);
+        *word = carry as u64;
+        carry >>= 64;
+    }
 }
 
 /// x of `holder`: never 0, where the secret is.

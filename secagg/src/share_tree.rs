@@ -63,8 +63,8 @@ impl Dealing {
 pub struct ShareTree {
     /// `[pairs, 2]`
     leaves: Vec<[Hash; 2]>,
-    /// From the pair nodes to the root; none is empty.
-    levels: Vec<Vec<Hash>>,
+    /// Level by level from the pair nodes to the root.
+    nodes: Vec<Hash>,
 }
 
 /// Leaves of which there is no tree, or a path that does not fit it.
@@ -108,22 +108,24 @@ impl ShareTree {
         if leaves.is_empty() {
             return Err(TreeError::NoLeaves);
         }
-        let mut level: Vec<Hash> = leaves.iter().map(|[left, right]| parent(left, right)).collect();
-        let mut levels = Vec::new();
-        while level.len() > 1 {
-            let above =
-                level.chunks(2).map(|pair| if let [left, right] = pair { parent(left, right) } else { pair[0] });
-            let above = above.collect();
-            levels.push(std::mem::replace(&mut level, above));
+        let mut nodes = Vec::with_capacity(Self::inner_nodes(leaves.len()));
+        nodes.extend(leaves.iter().map(|[left, right]| parent(left, right)));
+        let (mut start, mut level) = (0, leaves.len());
+        while level > 1 {
+            for pair in (start..start + level).step_by(2) {
+                let partner = nodes.get(pair + 1).filter(|_| pair + 1 < start + level);
+                nodes.push(partner.map_or(nodes[pair], |right| parent(&nodes[pair], right)));
+            }
+            start += level;
+            level = level.div_ceil(2);
         }
-        levels.push(level);
-        Ok(Self { leaves, levels })
+        Ok(Self { leaves, nodes })
     }
 
     /// The root, which the dealer signs.
     #[must_use]
     pub fn root(&self) -> Hash {
-        self.levels[self.levels.len() - 1][0]
+        self.nodes[self.nodes.len() - 1]
     }
 
     /// The leaves. `[pairs, 2]`
@@ -132,10 +134,16 @@ impl ShareTree {
         &self.leaves
     }
 
-    /// The leaves alone, from which the tree can be made again. `[pairs, 2]`
+    /// The nodes above the leaves, level by level from the pair nodes to the root. `[inner_nodes(pairs)]`
     #[must_use]
-    pub fn into_leaves(self) -> Vec<[Hash; 2]> {
-        self.leaves
+    pub fn nodes(&self) -> &[Hash] {
+        &self.nodes
+    }
+
+    /// How many nodes there are above the leaves of `pairs` holders.
+    #[must_use]
+    pub fn inner_nodes(pairs: usize) -> usize {
+        climb(0, pairs).map(|(_, nodes)| nodes).sum::<usize>() + 1
     }
 
     /// The siblings from the pair node of holder number `pair` up. Levels where it has none are left out.
@@ -143,13 +151,27 @@ impl ShareTree {
     /// # Errors
     /// There is no such holder.
     pub fn path(&self, pair: usize) -> Result<Vec<Hash>, TreeError> {
-        let pairs = self.leaves.len();
-        if pair >= pairs {
-            return Err(TreeError::NoSuchPair { pair, pairs });
-        }
-        let sibling = |(height, level): (usize, &Vec<Hash>)| level.get((pair >> height) ^ 1).copied();
-        Ok(self.levels.iter().enumerate().filter_map(sibling).collect())
+        path_in(&self.nodes, pair, self.leaves.len())
     }
+}
+
+/// [`ShareTree::path`] in the tree of `pairs` holders with these [`ShareTree::nodes`].
+///
+/// # Errors
+/// There is no such holder.
+pub fn path_in(nodes: &[Hash], pair: usize, pairs: usize) -> Result<Vec<Hash>, TreeError> {
+    if pair >= pairs {
+        return Err(TreeError::NoSuchPair { pair, pairs });
+    }
+    let mut start = 0;
+    let mut path = Vec::with_capacity(MOST_PATH_NODES);
+    for (place, level) in climb(pair, pairs) {
+        if place ^ 1 < level {
+            path.extend(nodes.get(start + (place ^ 1)));
+        }
+        start += level;
+    }
+    Ok(path)
 }
 
 /// Checks that the two `leaves` of holder number `pair` of `pairs` lead by `path` to `root`.

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "support/hex_file.rs"]
-mod hex_file;
+#[path = "../../tests/shared/vectors.rs"]
+mod committed;
 #[path = "support/samples.rs"]
 mod samples;
 

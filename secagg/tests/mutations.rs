@@ -7,7 +7,7 @@
 
 use std::alloc::System;
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use neuro_primitives::Untrusted;
 use neuro_secagg::config::{RoundConfig, SignedConfig};
@@ -15,72 +15,21 @@ use neuro_secagg::messages::{Announcement, Message, Shape};
 use neuro_secagg::roster::SignedRoster;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+#[path = "../../tests/shared/mutator.rs"]
+mod mutator;
 #[path = "support/samples.rs"]
 mod samples;
+
+use mutator::{INPUTS, Random, TIME, mutated};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SEED: u64 = 0x6e65_7572_6f66;
 
-/// Inputs that are tried, unless the time is over first: slow machines try fewer, and the first ones are the same.
-const INPUTS: usize = 100_000;
-const TIME: Duration = Duration::from_secs(5);
-
 /// A decoded value takes more room than its bytes (a row of a cohort 520 bytes for 192), and lists grow by doubling.
 const ROOM_PER_BYTE: usize = 16;
 const ROOM: usize = 4 << 10;
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// A place in `bytes`, its end included.
-    fn place(&mut self, bytes: &[u8]) -> usize {
-        self.below(bytes.len() + 1)
-    }
-}
-
-const EXTREMES: [u64; 9] = [0, 1, 2, 0x7f, 0xff, 0x201, 0x8000, u32::MAX as u64, u64::MAX];
-
-/// Changes `bytes` in one of the ways that find mistakes in decoders.
-fn mutate(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.place(bytes);
-    match random.below(7) {
-        0 => bytes.truncate(at),
-        1 => bytes.insert(at, random.next() as u8),
-        2 => {
-            let extreme = EXTREMES[random.below(EXTREMES.len())].to_le_bytes();
-            bytes[at..].iter_mut().zip(&extreme[..1 << random.below(4)]).for_each(|(byte, &new)| *byte = new);
-        }
-        3 => {
-            bytes.drain(at..(at + random.below(9)).min(bytes.len()));
-        }
-        4 => {
-            let other = &corpus[random.below(corpus.len())];
-            bytes.truncate(at);
-            bytes.extend_from_slice(&other[random.place(other)..]);
-        }
-        5 => {
-            let piece = bytes[at..(at + random.below(64)).min(bytes.len())].to_vec();
-            bytes.splice(at..at, piece);
-        }
-        _ => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << random.below(8)),
-    }
-}
 
 /// The unsigned and the signed forms of every sample.
 fn corpus() -> Vec<Vec<u8>> {
@@ -148,10 +97,7 @@ fn decoders_withstand_mutated_samples() {
         if start.elapsed() > TIME {
             break;
         }
-        let mut bytes = corpus[random.below(corpus.len())].clone();
-        for _ in 0..random.below(4) {
-            mutate(&mut bytes, &corpus, &mut random);
-        }
+        let bytes = mutated(&corpus, usize::MAX, &mut random);
         let outcome = std::panic::catch_unwind(|| (room_for(&bytes, &shapes), decode_all(&bytes, &shapes)));
         let (room, outcome) = outcome.unwrap_or_else(|_| panic!("seed {SEED:#x}, input {number}: {bytes:02x?}"));
         let warranted = ROOM_PER_BYTE * bytes.len() + ROOM;

@@ -137,3 +137,16 @@ fn a_record_of_another_member_is_refused() {
     let resumed = Participant::resume(record, world.roster.clone(), world.people[1].key.clone());
     assert!(matches!(resumed.map(|_| ()), Err(OutOfRound::OtherRecord)));
 }
+
+#[test]
+fn a_record_shows_logs_where_it_stands_and_nothing_else() {
+    let mut world = World::new(&Plan::default());
+    let shown = std::cell::RefCell::new(BTreeSet::new());
+    world.down = Box::new(|_, bytes| if bytes[0] == 7 { Vec::new() } else { vec![bytes] });
+    world.run();
+    for person in &world.people {
+        let record = Record::decode(person.record.as_ref().expect("a record")).expect("its own");
+        shown.borrow_mut().insert(format!("{record:?}").replace(&person.id().short(), "ID"));
+    }
+    assert_eq!(shown.into_inner(), BTreeSet::from(["Record(of ID, attempt 0, answer)".to_owned()]));
+}

@@ -54,15 +54,14 @@ fn seats(scene: &Scene<'_>, number: u16) -> Seats {
 /// Checks the sum, if there is one, and takes the figures together.
 fn report(scene: &Scene<'_>, number: u16, server: Server<'_>, seats: &Seats) -> Result<CohortReport, SimulationError> {
     let survivors = server.survivors(seats);
-    let max_abs_error = match &server.result {
-        Some(sum) if scene.updates.private().is_some() => {
-            let modulus = server.modulus()?;
-            verify::check_private(scene, &survivors, modulus, scene.honest_at_least(server.n()), sum)?;
-            None
+    let check = |sum: &Vec<i64>| match scene.updates.private() {
+        Some(private) => {
+            let honest_at_least = scene.honest_at_least(server.n());
+            verify::check_private(scene, private, &survivors, server.modulus()?, honest_at_least, sum)
         }
-        Some(sum) => Some(verify::check(scene.plan, scene.updates, &survivors, sum)?),
-        None => None,
+        None => verify::check(scene.plan, scene.updates, &survivors, sum),
     };
+    let max_abs_error = server.result.as_ref().map(check).transpose()?;
     let end = server.end.as_ref();
     let weight = end.and_then(|end| if let EndReason::Done { weight, .. } = end { Some(*weight) } else { None });
     let stayed: Vec<&Seat> = seats.values().filter(|seat| seat.counts()).collect();

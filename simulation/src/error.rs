@@ -96,6 +96,12 @@ pub enum SimulationError {
         /// What the updates say.
         why: String,
     },
+    /// A sum with noise that cannot be decoded.
+    #[error("the sum cannot be decoded: {why}")]
+    Decode {
+        /// What the updates say.
+        why: String,
+    },
     /// A modulus that there is not.
     #[error(transparent)]
     Modulus(#[from] ModulusError),

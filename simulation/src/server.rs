@@ -207,10 +207,7 @@ impl<'a> Server<'a> {
             let entries = self.scene.config.vector_entries as usize;
             let (sum, seconds) = (&mut self.sum, &mut self.cost.adding_s);
             let hash = self.memory.watch(|| {
-                timed(seconds, || {
-                    let hash = Hash::of(&packed);
-                    sum.get_or_insert_with(|| Accumulator::new(entries, modulus)).add(&packed).map(|()| hash)
-                })
+                timed(seconds, || sum.get_or_insert_with(|| Accumulator::new(entries, modulus)).add_hashed(&packed))
             })?;
             if hash != payload {
                 return Err(self.no_payload(of, payload, seats));

@@ -44,6 +44,12 @@ pub trait PrivateUpdates {
         honest_at_least: u16,
     ) -> Result<Vec<i64>, String>;
 
+    /// The greatest distance of the decoded mean from that of the `survivors`' updates. `sum`: `[vector_entries]`, units.
+    ///
+    /// # Errors
+    /// In words, when the sum cannot be decoded.
+    fn max_abs_error(&self, config: &RoundConfig, survivors: &[u32], sum: &[i64]) -> Result<f64, String>;
+
     /// What the release costs when the sum of `members` holds at least `honest_at_least` honest parts of the noise.
     fn epsilon(&self, config: &RoundConfig, members: u16, honest_at_least: u16) -> f64;
 }

@@ -7,7 +7,7 @@ use neuro_secagg::quantise::{Grid, quantise};
 
 use crate::payload::noised;
 use crate::seat::Scene;
-use crate::{SimulationError, SimulationPlan, Updates};
+use crate::{PrivateUpdates, SimulationError, SimulationPlan, Updates};
 
 /// Entries that are checked at once: no whole vector is made.
 const PART: usize = 1 << 16;
@@ -42,18 +42,20 @@ pub(crate) fn check(
     Ok(greatest / weight.max(1) as f64)
 }
 
-/// Whether `sum` is the sum of the `survivors`' vectors as their noise left them, modulo 2^B in two's complement.
+/// The greatest distance of the decoded mean from that of the real values, if `sum` is the sum of the `survivors`' vectors as
+/// their noise left them, modulo 2^B in two's complement.
 /// `sum`: `[vector_entries]`.
 ///
 /// # Errors
 /// The first entry that differs.
 pub(crate) fn check_private(
     scene: &Scene<'_>,
+    private: &dyn PrivateUpdates,
     survivors: &[u32],
     modulus: Modulus,
     honest_at_least: u16,
     sum: &[i64],
-) -> Result<(), SimulationError> {
+) -> Result<f64, SimulationError> {
     let mut plain = vec![0_u64; sum.len()];
     for &participant in survivors {
         let vector = noised(scene, participant, modulus, honest_at_least)?;
@@ -62,7 +64,10 @@ pub(crate) fn check_private(
     let plain = plain.into_iter().map(|word| modulus.signed(word));
     match plain.zip(sum).enumerate().find(|(_, (plain, sum))| plain != *sum) {
         Some((entry, (expected, &got))) => Err(SimulationError::SumDiffers { entry, expected, got }),
-        None => Ok(()),
+        None => {
+            let error = private.max_abs_error(&scene.config, survivors, sum);
+            error.map_err(|why| SimulationError::Decode { why })
+        }
     }
 }
 

@@ -38,6 +38,7 @@ use crate::error::{ModelError, TrainError};
 use crate::example::Example;
 use crate::model::MoeModel;
 use crate::moe_trainer::MoeTrainer;
+use crate::network::check_supported;
 use crate::trainer::Trainer;
 use crate::weights::Weights;
 pub use checkpoint_files::{adapters, apply};
@@ -79,7 +80,10 @@ impl LocalData {
     /// # Errors
     /// A model or a file of examples that no round could be trained with.
     pub fn check(&self) -> Result<usize, RoundFailure> {
-        let texts = Texts::of(Checkpoint::open(&self.model).map_err(ModelError::from)?);
+        let checkpoint = Checkpoint::open(&self.model).map_err(ModelError::from)?;
+        check_supported(checkpoint.config())?;
+        Weights::check_types(&checkpoint)?;
+        let texts = Texts::of(checkpoint);
         if let Some(held_out) = &self.held_out {
             texts.read(held_out)?;
         }

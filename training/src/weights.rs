@@ -51,6 +51,11 @@ impl Weights {
         Ok(Self(tensors))
     }
 
+    /// Whether [`Self::read`] would take the types of all tensors of `checkpoint`, without reading their values.
+    pub(crate) fn check_types(checkpoint: &Checkpoint) -> Result<(), ModelError> {
+        checkpoint.tensor_names().try_for_each(|name| float_type(&checkpoint.tensor(name)?).map(drop))
+    }
+
     /// The tensor called `name`.
     ///
     /// # Errors
@@ -109,13 +114,20 @@ impl Weights {
     }
 }
 
+/// How a tensor's elements are stored, if each is a float of its own.
+fn float_type(tensor: &TensorData<'_>) -> Result<TensorType, ModelError> {
+    match tensor.tensor_type {
+        float @ (TensorType::F32 | TensorType::F16 | TensorType::BF16) => Ok(float),
+        other => Err(ModelError::TensorType { name: tensor.name.to_owned(), got: other.to_string() }),
+    }
+}
+
 /// The elements as f32, which every stored float is exactly.
 fn values(tensor: &TensorData<'_>) -> Result<Vec<f32>, ModelError> {
-    let values: Vec<f32> = match tensor.tensor_type {
-        TensorType::F32 => tensor.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+    let values: Vec<f32> = match float_type(tensor)? {
         TensorType::F16 => tensor.bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
         TensorType::BF16 => tensor.bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
-        other => return Err(ModelError::TensorType { name: tensor.name.to_owned(), got: other.to_string() }),
+        _ => tensor.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
     };
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(ModelError::NotFinite { name: tensor.name.to_owned(), index, got: values[index] }),

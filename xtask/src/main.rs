@@ -10,13 +10,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask tidy            check layers, licences, sizes, names, documents
-       cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file";
+       cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file
+       cargo xtask compare secagg  measure secure aggregation beside Flower's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => run_tidy(),
-        ["compare", "decode", ..] => run_compare(&arguments[2..]),
+        ["compare", "decode", ..] => run_compare(
+            compare::Comparison::from_arguments(&arguments[2..]).and_then(|these| these.run(&repository_root())),
+        ),
+        ["compare", "secagg", ..] => {
+            let these = compare::secagg::Comparison::from_arguments(&arguments[2..]);
+            run_compare(these.and_then(|these| these.run(&repository_root())))
+        }
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -38,8 +45,7 @@ fn run_tidy() -> ExitCode {
     }
 }
 
-fn run_compare(arguments: &[String]) -> ExitCode {
-    let compared = compare::Comparison::from_arguments(arguments).and_then(|these| these.run(&repository_root()));
+fn run_compare(compared: anyhow::Result<()>) -> ExitCode {
     match compared {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,8 +1,9 @@
 //! `neuro fl`: rounds of real processes, honest and otherwise.
 
 use crate::federation::{Federation, plain_sum, trainer};
+use crate::models;
 use crate::process::Process;
-use crate::stage::Stage;
+use crate::stage::{Stage, eventually};
 
 /// Eight members of whom two may drop out; phases that nobody misses, but for uploads.
 const EIGHT: &str = "least = 8\ndropout = 0.25";
@@ -73,4 +74,33 @@ fn one_folder_takes_part_once_and_a_stranger_not_at_all() {
     let half = &federation.invitation[..60];
     let refused = stage.run(&["fl", "join", half, "--trainer", "true", "--data-dir", &other]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+}
+
+#[test]
+fn one_key_in_two_places_is_out_of_the_round_and_named() {
+    let stage = Stage::new();
+    let federation = Federation::start(&stage, "least = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 300000", &[]);
+    let mut participants: Vec<Process> = (0..9).map(|number| federation.join(number, &trainer(number))).collect();
+    // The round waits for the last member, so that the second process with the first one's key comes in time.
+    participants[8].kill();
+    models::copy_folders(&federation.folder(0), &federation.folder(20));
+    federation.command(&["round", "start"]);
+    let joined = || federation.command(&["status"])["round"]["cohorts"][0]["reported"].clone();
+    eventually("eight have joined", || joined() == 8);
+    // While the first process attends, nobody else does with its key.
+    let folder = federation.folder(20).display().to_string();
+    let join =
+        ["fl", "join", "digits", "--trainer", "true", "--json-lines", "--stop-with-parent", "--data-dir", &folder];
+    let twin = stage.start(&join);
+    let lost = twin.event("lost");
+    assert!(lost["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{lost}");
+    // Afterwards the other one's join contradicts the first.
+    participants[0].kill();
+    twin.event("attending");
+    eventually("their key is out", || joined() == 7);
+    participants[8] = federation.join(8, &trainer(8));
+    let round = federation.ended();
+    assert_eq!(round["done"], true, "{round}");
+    assert_eq!(round["sum"], plain_sum(&(1..9).collect::<Vec<_>>()));
+    assert_eq!(round["blamed"].as_array().map(Vec::len), Some(1), "{round}");
 }

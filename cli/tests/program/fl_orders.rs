@@ -20,6 +20,10 @@ fn orders_that_cannot_be_carried_out_are_answered_with_what_can() {
     }
     let federation = Federation::start(&stage, "least = 8\ndropout = 0.25", &[]);
     let _one = federation.join(0, &trainer(0));
+    // A second member that never comes: a round waits for it.
+    federation.command(&["invite", "--node", &"11".repeat(32)]);
+    let listed = || federation.command(&["status"])["task"]["rostered"] == 2;
+    eventually("both are listed", listed);
     for (order, code, words) in [
         (&["round", "stop"][..], 1, "no round is running"),
         (&["round", "show", "7"], 1, "there was no round 7"),

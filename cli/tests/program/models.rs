@@ -36,6 +36,19 @@ pub fn copy(stage: &Stage, from: &Path, name: &str) -> PathBuf {
     to
 }
 
+/// A copy of a folder with all that is in it.
+pub fn copy_folders(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folders(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
 /// The skills model with room for 4096 tokens and no way to end an answer: it wanders on for as long as it may.
 pub fn endless(stage: &Stage) -> PathBuf {
     let folder = copy(stage, &skills(), "endless");

@@ -75,7 +75,7 @@ impl AnswerPhase {
         let seated = &self.vote.upload.shared.seated;
         let scalar = decode_scalar(share).ok()?;
         let kind = self.kind(dealer);
-        let leaves = &self.vote.upload.shared.kept.get(&dealer)?.leaves;
+        let leaves = self.vote.upload.shared.kept.leaves(dealer)?;
         let expected = leaves.get(seated.place(dealer, holder)?)?[usize::from(kind.byte())];
         let got = seated.dealing(dealer).leaf(seated.node(holder), kind, &scalar);
         (got == expected).then_some(scalar)
@@ -97,15 +97,15 @@ impl AnswerPhase {
     ) -> Taken {
         let shared = &self.vote.upload.shared;
         let place = shared.seated.place(dealer, member).unwrap_or_default();
-        if let Some(kept) = shared.kept.get(&dealer) {
-            let tree = ShareTree::new(kept.leaves.clone());
+        if let (Some(statement), Some(leaves)) = (shared.kept.statement(dealer), shared.kept.leaves(dealer)) {
+            let tree = ShareTree::new(leaves.to_vec());
             out.push(Effect::Blame(Evidence::WrongShare {
                 responder: shared.seated.node(member),
                 answer: Message::Answer(answer.clone()).encode(),
                 dealer: shared.seated.node(dealer),
-                statement: Box::new(kept.statement.clone()),
+                statement: Box::new(statement.clone()),
                 kind: self.kind(dealer),
-                leaves: kept.leaves.get(place).copied().unwrap_or([Hash([0; 32]); 2]),
+                leaves: leaves.get(place).copied().unwrap_or([Hash([0; 32]); 2]),
                 path: tree.and_then(|tree| tree.path(place)).unwrap_or_default(),
             }));
         }

@@ -6,35 +6,28 @@ use std::sync::Arc;
 use neuro_primitives::{Hash, NodeId};
 
 use super::complaints::{judge, most_complaints};
+use super::dealt::{Dealt, Kept};
 use super::effect::Effect;
 use super::refused::MessageRefused;
 use super::round::Round;
-use super::shares::{Dealt, check_sharers};
+use super::shares::check_sharers;
 use super::stage::{Progress, Taken, same};
 use super::upload::UploadPhase;
 use crate::assembly::Seated;
-use crate::fields::Signed;
 use crate::identity::{Bitmap, Member};
-use crate::messages::{Announcement, Dealing, EndReason, Inbox, Received, ShareStatement, Sharers};
+use crate::messages::{Announcement, EndReason, Inbox, Received, Sharers};
 
 /// Dealers wait for what their neighbours say of their boxes.
 pub(super) struct ReceivedPhase {
     pub(super) seated: Arc<Seated>,
-    dealt: BTreeMap<Member, Dealt>,
+    dealt: Dealt,
     received: BTreeMap<Member, Bitmap>,
-}
-
-/// What is left to know of a sharer's shares once their boxes are with the holders: what answers are checked against.
-pub(super) struct Kept {
-    pub(super) statement: Signed<ShareStatement>,
-    /// `[k, 2]`, in the order of the dealer's neighbours.
-    pub(super) leaves: Vec<[Hash; 2]>,
 }
 
 /// What all later phases rest on: the shares of the sharers.
 pub(super) struct Shared {
     pub(super) seated: Arc<Seated>,
-    pub(super) kept: BTreeMap<Member, Kept>,
+    pub(super) kept: Kept,
     /// `U`.
     pub(super) sharers: Bitmap,
     /// `V`.
@@ -42,16 +35,16 @@ pub(super) struct Shared {
 }
 
 impl ReceivedPhase {
-    pub(super) const fn new(seated: Arc<Seated>, dealt: BTreeMap<Member, Dealt>) -> Self {
+    pub(super) const fn new(seated: Arc<Seated>, dealt: Dealt) -> Self {
         Self { seated, dealt, received: BTreeMap::new() }
     }
 
     /// Section 7.3, *Received*: of a dealer, about neighbours that dealt.
     pub(super) fn take(&mut self, from: NodeId, received: Received) -> Result<Taken, MessageRefused> {
-        let member = self.seated.cohort.member(from).filter(|member| self.dealt.contains_key(member));
+        let member = self.seated.cohort.member(from).filter(|member| self.dealt.contains(*member));
         let member = member.ok_or(MessageRefused::LeftOut { node: from })?;
         same("cohort", self.seated.hash, received.cohort)?;
-        let dealer = |of: &Member| self.dealt.contains_key(of) && self.seated.graph.are_neighbours(*of, member);
+        let dealer = |of: &Member| self.dealt.contains(*of) && self.seated.graph.are_neighbours(*of, member);
         if let Some(stranger) = received.bad.iter().find(|of| !dealer(of)) {
             return Err(MessageRefused::NoDealer { member: stranger });
         }
@@ -69,47 +62,30 @@ impl ReceivedPhase {
         let verdict = judge(&self.seated.graph, t, most_complaints(k, t), &self.received);
         check_sharers(&self.seated, &verdict.staying)?;
         check_sharers(&self.seated, &verdict.sharers)?;
-        for &member in self.dealt.keys() {
+        for member in self.dealt.dealers() {
             if let Some(cause) = verdict.cause(member) {
                 round.leave_out(self.seated.node(member), cause, out);
             }
         }
         let sharers = verdict.sharers;
-        let staying = self.dealt.into_iter().filter(|(member, _)| sharers.get(*member));
-        let kept = staying.map(|(member, dealt)| (member, dealt.into_kept())).collect();
         let announced = Sharers { cohort: self.seated.hash, sharers: sharers.clone() };
         let hash = announced.hash(&self.seated.seed);
         let announcement = round.sign(&Announcement::Sharers(announced));
-        let shared = Shared { seated: self.seated, kept, sharers, hash };
+        let shared = Shared { seated: self.seated, kept: self.dealt.into_kept(), sharers, hash };
         Ok(UploadPhase::new(shared, announcement.into()))
     }
 
     pub(super) fn audience(&self) -> Vec<NodeId> {
-        self.dealt.keys().map(|&member| self.seated.node(member)).collect()
+        self.dealt.dealers().map(|member| self.seated.node(member)).collect()
     }
 
     /// Section 7.3, *Inbox*: one dealing per neighbour that dealt.
     pub(super) fn announcement_for(&self, round: &Round, node: NodeId) -> Option<Vec<u8>> {
-        let holder = self.seated.cohort.member(node).filter(|member| self.dealt.contains_key(member))?;
-        let dealings = self.seated.graph.neighbours(holder).iter().filter_map(|&dealer| self.dealing(dealer, holder));
+        let holder = self.seated.cohort.member(node).filter(|member| self.dealt.contains(*member))?;
+        let dealing = |&dealer: &Member| self.dealt.dealing(dealer, self.seated.place(dealer, holder)?);
+        let dealings = self.seated.graph.neighbours(holder).iter().filter_map(dealing);
         let inbox = Inbox { cohort: self.seated.hash, dealings: dealings.collect() };
         Some(round.sign(&Announcement::Inbox(inbox)))
-    }
-
-    fn dealing(&self, dealer: Member, holder: Member) -> Option<Dealing> {
-        let dealt = self.dealt.get(&dealer)?;
-        let place = self.seated.place(dealer, holder)?;
-        let statement = &dealt.statement.statement;
-        Some(Dealing {
-            dealer,
-            root: statement.root,
-            self_mask_commitment: statement.self_mask_commitment,
-            feldman_hash: statement.feldman,
-            signature: dealt.statement.signature,
-            sealed: *dealt.boxes.get(place)?,
-            path: dealt.tree.path(place).ok()?,
-            feldman: dealt.feldman.clone(),
-        })
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -86,7 +86,7 @@ fn rebuild(
     let t = usize::from(seated.shape.t);
     let held = answered.shares.get(&dealer).into_iter().flatten();
     let shares: Vec<(Member, Scalar)> = held.take(t).map(|(&holder, share)| (holder, **share)).collect();
-    let statement = shared.kept.get(&dealer).map(|kept| &kept.statement);
+    let statement = shared.kept.statement(dealer);
     let secret = cache.rebuild(&shares).ok().map(Zeroizing::new).filter(|secret| match answered.kind(dealer) {
         ShareKind::MaskKey => KeyPair::new(**secret).public() == seated.row(dealer).mask_key,
         ShareKind::SelfMask => {

@@ -85,3 +85,34 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is remembered is whole at any time.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use neuro_primitives::NodeKey;
+
+    use super::*;
+
+    #[test]
+    fn only_signatures_that_are_right_are_remembered() {
+        let shared = Some(Arc::new(Shared::default()));
+        let (key, domain) = (NodeKey::from_secret(&[1; 32]), Domain("neuro/test/1"));
+        let signature = key.sign(domain, b"a vote");
+        let other = NodeKey::from_secret(&[2; 32]).node_id();
+        for _ in 0..2 {
+            assert!(shared.verifies(key.node_id(), domain, b"a vote", &signature));
+            assert!(!shared.verifies(other, domain, b"a vote", &signature), "another signer");
+            assert!(!shared.verifies(key.node_id(), domain, b"a vot", &signature), "another message");
+            assert!(!shared.verifies(key.node_id(), Domain("neuro/test/2"), b"a vote", &signature), "another purpose");
+        }
+        assert_eq!(shared.map(|shared| lock(&shared.signatures).len()), Some(1));
+    }
+
+    #[test]
+    fn a_graph_is_drawn_once_for_each_size_degree_and_seed() {
+        let shared = Shared::default();
+        let (one, again) = (shared.graph(200, 20, Hash([1; 32])), shared.graph(200, 20, Hash([1; 32])));
+        assert!(Arc::ptr_eq(&one, &again));
+        assert_eq!(*one, Graph::new(200, 20, &Hash([1; 32])));
+        assert_ne!(*one, *shared.graph(200, 20, Hash([2; 32])));
+    }
+}

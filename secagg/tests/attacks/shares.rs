@@ -1,12 +1,14 @@
 //! Shares that are wrong, and complaints about shares that are not.
 
+use neuro_primitives::Hash;
 use neuro_secagg::aggregator::Evidence;
+use neuro_secagg::feldman::Commitments;
 use neuro_secagg::fields::Signed;
 use neuro_secagg::group::{KeyPair, Scalar, decode_scalar};
 use neuro_secagg::identity::Member;
 use neuro_secagg::kdf::{MaskContext, RoundSecret};
 use neuro_secagg::masks::{MaskJob, Sign};
-use neuro_secagg::messages::{Answer, EndReason, Message, OutCause, Shares};
+use neuro_secagg::messages::{Answer, EndReason, Message, OutCause, ShareStatement, Shares};
 use neuro_secagg::participant::{OutOfRound, PartEnd};
 use neuro_secagg::seal::{SharePair, seal};
 use neuro_secagg::shamir::{rebuild, split};
@@ -65,8 +67,7 @@ fn bad_shares(world: &World<'_>, plan: &Plan, dealer: usize, honest: &Shares) ->
     let own = secrets.seal_key();
     let sealed = pairs.iter().zip(&holders);
     let boxes = sealed.map(|(pair, holder)| seal(&own, &peer(holder), &dealing, node(holder), &tree.root(), pair));
-    let statement =
-        Signed::sign(neuro_secagg::messages::ShareStatement { root: tree.root(), ..statement }, &person.key);
+    let statement = Signed::sign(ShareStatement { root: tree.root(), ..statement }, &person.key);
     let shares = Shares { statement, leaves: tree.leaves().to_vec(), boxes: boxes.collect(), feldman: Vec::new() };
     Message::Shares(Box::new(shares)).encode()
 }
@@ -104,6 +105,51 @@ fn a_bad_dealer_is_named_and_the_next_round_runs() {
     next.up = silent_from(1, vec![bad]);
     assert!(matches!(next.run(), EndReason::Done { .. }));
     assert_eq!(next.server.result, Some(next.plain_sum(&next.others(&[bad]))));
+}
+
+/// The same shares under commitments to another polynomial: its constant terms are the dealer's, one coefficient is not.
+fn with_bad_commitments(world: &World<'_>, plan: &Plan, dealer: usize, honest: Shares) -> Vec<u8> {
+    let person = &world.people[dealer];
+    let secrets = RoundSecret::from_bytes(person.secret).attempt(&world.config.config().hash(), 0);
+    let t = plan.shape().t;
+    let mut first = secrets.mask_coefficients(t);
+    first[2] += Scalar::ONE;
+    let feldman = Commitments::new(&first, &secrets.self_mask(), &secrets.self_coefficients(t)).encode();
+    let statement = ShareStatement { feldman: Hash::of(feldman.as_flattened()), ..honest.statement.statement };
+    let statement = Signed::sign(statement, &person.key);
+    Message::Shares(Box::new(Shares { statement, feldman, ..honest })).encode()
+}
+
+/// A round with commitments in which member 2 commits to another polynomial than it deals.
+fn round_with_bad_commitments(verifies: bool) -> World<'static> {
+    let plan = Plan { feldman: true, verifies_on_receipt: verifies, ..Plan::default() };
+    let mut world = World::new(&plan);
+    let (bad, shape, model) = (world.id(2), plan.shape(), World::new(&plan));
+    world.up = Box::new(move |from, bytes| {
+        if bytes[0] != SHARES || from != bad {
+            return vec![bytes];
+        }
+        let Message::Shares(honest) = message(&bytes, Some(&shape)) else { panic!("shares") };
+        vec![with_bad_commitments(&model, &plan, 2, *honest)]
+    });
+    assert!(matches!(world.run(), EndReason::Done { .. }));
+    world
+}
+
+#[test]
+fn a_bad_commitment_is_found_on_receipt_and_the_round_finishes_without_its_dealer() {
+    let world = round_with_bad_commitments(true);
+    let bad = world.id(2);
+    let view = world.server.core.view();
+    assert_eq!((view.left_out, view.suspected), (vec![(bad, OutCause::ComplainedOf)], vec![bad]));
+    assert_eq!(world.server.result, Some(world.plain_sum(&world.others(&[bad]))));
+    let told = Some(PartEnd::OutOfRound(OutOfRound::LeftOut(OutCause::ComplainedOf)));
+    assert_eq!(world.people[2].end, told, "it is told why");
+
+    // Who does not look at commitments gets the sum all the same, since the shares are those of the signed root.
+    let world = round_with_bad_commitments(false);
+    assert_eq!(world.server.result, Some(world.plain_sum(&world.ids())));
+    assert!(world.server.core.view().suspected.is_empty());
 }
 
 /// Runs a round in which the given members complain about the given ones, and says who was left out.

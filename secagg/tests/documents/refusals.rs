@@ -7,7 +7,8 @@ use neuro_secagg::fields::{SignatureRefused, Statement};
 use neuro_secagg::group::PointError;
 use neuro_secagg::identity::Member;
 use neuro_secagg::messages::{
-    Announcement, AnnouncementRefused, Answer, End, EndReason, Have, Message, NoncesRefused, Vote,
+    Announcement, AnnouncementRefused, Answer, End, EndReason, Have, MOST_ANNOUNCEMENT_BYTES, Message, NoncesRefused,
+    Vote,
 };
 use neuro_secagg::tags;
 
@@ -272,4 +273,12 @@ fn the_cohort_hash_depends_on_every_number_in_it() {
         change(&mut cohort);
         assert_ne!(cohort.hash(), samples::cohort().hash(), "change {number}");
     }
+}
+
+#[test]
+fn an_announcement_longer_than_any_is_not_looked_at() {
+    let open = |bytes: usize| Announcement::open(&vec![1; bytes], samples::aggregator().node_id(), None);
+    let (most, got) = (MOST_ANNOUNCEMENT_BYTES, MOST_ANNOUNCEMENT_BYTES + 1);
+    assert_eq!(open(got), Err(AnnouncementRefused::TooLong { most, got }));
+    assert!(matches!(open(most), Err(AnnouncementRefused::Signature { .. })));
 }

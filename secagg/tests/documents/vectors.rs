@@ -4,21 +4,14 @@
 //! -p neuro-secagg --test documents` writes the files anew.
 
 use std::convert::Infallible;
-use std::fs;
-use std::path::PathBuf;
 
 use neuro_primitives::{UnixMillis, Untrusted};
 use neuro_secagg::config::{RoundConfig, SignedConfig};
 use neuro_secagg::messages::{Announcement, Message};
 use neuro_secagg::roster::{Pin, Registry, SignedRoster};
 
-use crate::{hex_file, samples};
-
-struct Vector {
-    name: &'static str,
-    about: String,
-    bytes: Vec<u8>,
-}
+use crate::committed::{Vector, check_committed, path, read};
+use crate::samples;
 
 fn vectors() -> Vec<Vector> {
     let (config, private) = (samples::config(), samples::private_config());
@@ -46,17 +39,8 @@ fn vectors() -> Vec<Vector> {
     documents.into_iter().chain(messages).chain(announcements).collect()
 }
 
-fn path(name: &str) -> PathBuf {
-    hex_file::folder().join(name).with_extension("hex")
-}
-
 fn committed(name: &str) -> Vec<u8> {
-    hex_file::read(&path(name)).unwrap()
-}
-
-fn render(vector: &Vector) -> String {
-    let lines = vector.bytes.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line) + "\n");
-    format!("# {}\n{}", vector.about, lines.collect::<String>())
+    read(&path(name)).unwrap()
 }
 
 fn inside<T>(untrusted: Untrusted<T>) -> T {
@@ -65,15 +49,7 @@ fn inside<T>(untrusted: Untrusted<T>) -> T {
 
 #[test]
 fn every_encoder_writes_the_committed_bytes() {
-    let bless = std::env::var_os("NEURO_BLESS").is_some_and(|value| value == "1");
-    for vector in vectors() {
-        let (path, text) = (path(vector.name), render(&vector));
-        if bless {
-            fs::write(&path, &text).unwrap();
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(committed, text, "{} changed", vector.name);
-    }
+    check_committed(&vectors());
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub struct Person {
     pub past: Past,
     /// The rule that it has for the modulus of private mode.
     pub private: Option<ModulusRule>,
+    pub verifies_on_receipt: bool,
     pub secret: [u8; 32],
     pub participant: Option<Participant>,
     /// The record as it lies on disk.
@@ -56,6 +57,7 @@ impl Person {
             floors: plan.floors(),
             past: plan.past(),
             private: plan.private,
+            verifies_on_receipt: plan.verifies_on_receipt,
             participant: None,
             record: None,
             vector,
@@ -90,6 +92,7 @@ impl Person {
     }
 
     fn seat(&mut self, mut participant: Participant) {
+        participant.verify_on_receipt(self.verifies_on_receipt);
         if let Some(rule) = self.private {
             participant.check_modulus_by(rule);
         }

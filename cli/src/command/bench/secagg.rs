@@ -5,6 +5,7 @@
 //! neighbours as with the peer's `--shares all`. With 10 % dropout the lost have dealt their shares and never upload. Ten
 //! per cent of corrupt members and of dropouts are tolerated in every case. A sum that is not the plain sum fails.
 
+mod kernels;
 mod large;
 mod peer;
 
@@ -70,6 +71,7 @@ pub fn run(args: &SecaggArgs) -> Result<Vec<Measurement>, Failure> {
         bar.set_message("measuring commitments");
         results.extend(commitments(if args.full { COMMITTED.1 } else { COMMITTED.0 })?);
     }
+    results.extend(kernels::measure(&is_wanted)?);
     if args.full {
         results.extend(large::measure(&is_wanted, &bar)?);
     }
@@ -89,8 +91,11 @@ fn small(members: u16, entries: u32, percent: u16, peer: &PeerResults) -> Result
         ("bytes", report.bytes.total() as f64, "bytes"),
         ("error", report.max_abs_error.unwrap_or(f64::NAN), "of a mean"),
     ];
-    let results = figures.into_iter().flat_map(|(what, value, unit)| {
-        let measurement = Measurement::new(&format!("{what}_{name}"), value, unit);
+    // What a survivor sends and gets does not depend on who is lost: one case, of the round with losses.
+    let is_case = |what: &str| what != "bytes" || percent > 0;
+    let results = figures.into_iter().filter(|(what, ..)| is_case(what)).flat_map(|(what, value, unit)| {
+        let case = if what == "bytes" { size_name(members.into(), entries) } else { name.clone() };
+        let measurement = Measurement::new(&format!("{what}_{case}"), value, unit);
         peer.beside(measurement, what, members.into(), entries, percent)
     });
     Ok(results.collect())
@@ -122,12 +127,17 @@ fn one_cohort(plan: &SimulationPlan) -> Result<CohortReport, Failure> {
 
 /// `n100_m1m_d10`.
 fn case_name(members: u32, entries: u32, percent: u16) -> String {
+    format!("{}_d{percent}", size_name(members, entries))
+}
+
+/// `n100_m1m`.
+fn size_name(members: u32, entries: u32) -> String {
     let entries = if entries.is_multiple_of(1_000_000) {
         format!("{}m", entries / 1_000_000)
     } else {
         format!("{}k", entries / 1_000)
     };
-    format!("n{members}_m{entries}_d{percent}")
+    format!("n{members}_m{entries}")
 }
 
 #[cfg(test)]
@@ -144,7 +154,9 @@ mod tests {
     fn a_case_has_both_sides_bytes_and_error() {
         let results = small(10, 1_000, 10, &PeerResults::default()).unwrap();
         let cases: Vec<&str> = results.iter().map(|result| result.case.as_str()).collect();
-        assert_eq!(cases, ["server_n10_m1k_d10", "participant_n10_m1k_d10", "bytes_n10_m1k_d10", "error_n10_m1k_d10"]);
+        assert_eq!(cases, ["server_n10_m1k_d10", "participant_n10_m1k_d10", "bytes_n10_m1k", "error_n10_m1k_d10"]);
         assert!(results.iter().all(|result| result.value > 0.0 && result.peer.is_none()));
+        let results = small(10, 1_000, 0, &PeerResults::default()).unwrap();
+        assert!(results.iter().all(|result| !result.case.starts_with("bytes")));
     }
 }

@@ -29,6 +29,14 @@ const COHORT: u32 = 100;
 /// Entries of their vectors.
 const MANY_ENTRIES: u32 = 100_000;
 
+/// Participants of a cohort that work everything out by themselves, and whose cost is told. The others would do nothing
+/// else, a thousand times over.
+const ALONE: u16 = 8;
+
+/// Settings of the system's allocator under which freed vectors go back to the system at once, so that resident memory
+/// is what is held. Other allocators pass them over.
+const RETURN_MEMORY: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_TRIM_THRESHOLD_", "262144")];
+
 /// Masks that the fused pass is timed with: enough that reading the vector does not count.
 const TIMED_JOBS: usize = 100;
 
@@ -69,7 +77,8 @@ struct Report {
 pub fn run_single(args: &SecaggSingleArgs, output: Output) -> CommandResult {
     let losses = Losses::before_upload(args.members, PERCENT);
     let park = Some(args.park.clone());
-    let plan = SimulationPlan { losses, park, ..SimulationPlan::new(args.members.into(), args.entries) };
+    let alone = Some(ALONE);
+    let plan = SimulationPlan { losses, park, alone, ..SimulationPlan::new(args.members.into(), args.entries) };
     let cohort = one_cohort(&plan)?;
     // Timed after the round, so that its vector is not in the round's memory.
     let expansion_s = expansion_s(args.entries);
@@ -108,7 +117,7 @@ pub(super) fn measure(is_wanted: &dyn Fn(&str) -> bool, bar: &ProgressBar) -> Re
 fn thousand(name: &str) -> Result<Vec<Measurement>, Failure> {
     let folder = tempfile::Builder::new().prefix("neuro-bench-").tempdir()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--json", "bench", "secagg-single", "--park"]).arg(folder.path());
+    command.args(["--json", "bench", "secagg-single", "--park"]).arg(folder.path()).envs(RETURN_MEMORY);
     let output = command.output()?;
     if !output.status.success() {
         return Err(Failure::message(Outcome::Failed, String::from_utf8_lossy(&output.stderr).trim().to_owned()));
@@ -151,7 +160,7 @@ fn in_cohorts(members: u32, name: &str, bar: &ProgressBar) -> Result<Vec<Measure
     // At most a hundred cohorts.
     let cohorts = (members / COHORT) as u16;
     let losses = Losses::before_upload(COHORT as u16, PERCENT);
-    let plan = SimulationPlan { cohorts, losses, ..SimulationPlan::new(members, MANY_ENTRIES) };
+    let plan = SimulationPlan { cohorts, losses, alone: Some(ALONE), ..SimulationPlan::new(members, MANY_ENTRIES) };
     let report = Simulation::run_with(&plan, SEED, &NormalUpdates::new(&plan, SEED), &mut |cohort| {
         bar.set_message(format!("measuring {name}: cohort {} of {cohorts}", cohort.cohort + 1));
     })?;

@@ -1,0 +1,118 @@
+//! What members have dealt (section 7.3).
+//!
+//! What many members have alike lies in tables with a row for each, in the order of arrival: each is one piece of memory,
+//! which goes back whole as soon as it is not needed. For a thousand members these are some 8 MB of boxes and 7 MB of inner
+//! nodes, needed until the inboxes are out, and 7 MB of leaves, needed until the answers are in.
+
+use std::collections::BTreeMap;
+
+use neuro_primitives::Hash;
+
+use crate::fields::Signed;
+use crate::identity::Member;
+use crate::messages::{Dealing, ShareStatement, Shares};
+use crate::seal::BOX_BYTES;
+use crate::share_tree::{ShareTree, path_in};
+
+/// Boxes, trees and statements, until the boxes are with their holders.
+pub(super) struct Dealt {
+    kept: Kept,
+    /// `[members, k]`, in the order of each dealer's neighbours.
+    boxes: Vec<[u8; BOX_BYTES]>,
+    /// `[members, inner nodes]`
+    nodes: Vec<Hash>,
+    /// Points as they were sent; `[2t − 1]` or none of each member.
+    feldman: BTreeMap<Member, Vec<[u8; 32]>>,
+}
+
+/// What answers are checked against.
+pub(super) struct Kept {
+    /// Neighbours of each member.
+    k: usize,
+    /// Each dealer's row and its statement.
+    statements: BTreeMap<Member, (usize, Signed<ShareStatement>)>,
+    /// `[members, k, 2]`, in the order of each dealer's neighbours.
+    leaves: Vec<[Hash; 2]>,
+}
+
+impl Dealt {
+    /// Room for a cohort of `n` with `k` neighbours each.
+    pub(super) fn new(n: u16, k: u16) -> Self {
+        let (n, k) = (usize::from(n), usize::from(k));
+        // Memory that is not written to yet costs nothing.
+        let kept = Kept { k, statements: BTreeMap::new(), leaves: Vec::with_capacity(n * k) };
+        let nodes = Vec::with_capacity(n * ShareTree::inner_nodes(k));
+        Self { kept, boxes: Vec::with_capacity(n * k), nodes, feldman: BTreeMap::new() }
+    }
+
+    /// Takes the shares of `dealer`, of which none are here, with the `tree` over their leaves. Both have k rows, since the
+    /// reader of messages takes no others.
+    pub(super) fn insert(&mut self, dealer: Member, shares: Shares, tree: &ShareTree) {
+        let row = self.kept.statements.len();
+        self.kept.statements.insert(dealer, (row, shares.statement));
+        self.kept.leaves.extend_from_slice(tree.leaves());
+        self.nodes.extend_from_slice(tree.nodes());
+        self.boxes.extend_from_slice(&shares.boxes);
+        self.feldman.insert(dealer, shares.feldman);
+    }
+
+    /// Who has dealt, ascending.
+    pub(super) fn dealers(&self) -> impl Iterator<Item = Member> + '_ {
+        self.kept.statements.keys().copied()
+    }
+
+    pub(super) fn contains(&self, dealer: Member) -> bool {
+        self.kept.statements.contains_key(&dealer)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.statements.len()
+    }
+
+    /// Whether `dealer` has dealt this and nothing else.
+    pub(super) fn is_same(&self, dealer: Member, shares: &Shares) -> bool {
+        let statement = self.kept.statement(dealer);
+        statement.is_some_and(|signed| signed.statement == shares.statement.statement)
+            && self.boxes_of(dealer).is_some_and(|boxes| boxes == shares.boxes)
+    }
+
+    /// What `dealer` dealt to its neighbour number `place`.
+    pub(super) fn dealing(&self, dealer: Member, place: usize) -> Option<Dealing> {
+        let (row, signed) = self.kept.statements.get(&dealer)?;
+        let inner = ShareTree::inner_nodes(self.kept.k);
+        let nodes = self.nodes.get(row * inner..(row + 1) * inner)?;
+        Some(Dealing {
+            dealer,
+            root: signed.statement.root,
+            self_mask_commitment: signed.statement.self_mask_commitment,
+            feldman_hash: signed.statement.feldman,
+            signature: signed.signature,
+            sealed: *self.boxes_of(dealer)?.get(place)?,
+            path: path_in(nodes, place, self.kept.k).ok()?,
+            feldman: self.feldman.get(&dealer)?.clone(),
+        })
+    }
+
+    /// Less boxes and inner nodes.
+    pub(super) fn into_kept(self) -> Kept {
+        self.kept
+    }
+
+    fn boxes_of(&self, dealer: Member) -> Option<&[[u8; BOX_BYTES]]> {
+        let (row, _) = self.kept.statements.get(&dealer)?;
+        self.boxes.get(row * self.kept.k..(row + 1) * self.kept.k)
+    }
+}
+
+impl Kept {
+    /// The signed root of `dealer`.
+    pub(super) fn statement(&self, dealer: Member) -> Option<&Signed<ShareStatement>> {
+        self.statements.get(&dealer).map(|(_, statement)| statement)
+    }
+
+    /// The leaves of `dealer`, in the order of its neighbours. `[k, 2]`
+    pub(super) fn leaves(&self, dealer: Member) -> Option<&[[Hash; 2]]> {
+        let (row, _) = self.statements.get(&dealer)?;
+        self.leaves.get(row * self.k..(row + 1) * self.k)
+    }
+}
