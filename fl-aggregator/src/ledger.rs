@@ -22,7 +22,7 @@ pub struct LedgerLine {
     pub event: Option<Event>,
     /// Who is charged, 64 hexadecimal digits each, ascending.
     pub members: Vec<String>,
-    /// What the model has cost after it, the greatest over its participants.
+    /// What the model has cost after it, the greatest over its participants; none where that is no longer finite.
     pub spent: Option<Spent>,
 }
 
@@ -102,7 +102,8 @@ impl Ledger {
         let names: BTreeSet<String> = members.iter().map(ToString::to_string).collect();
         let mut after = self.clone();
         after.count(event.as_ref(), names.clone())?;
-        let spent = after.spent()?;
+        // Infinite is no number of JSON's, and no promise.
+        let spent = after.spent()?.filter(|spent| spent.epsilon.is_finite());
         *self = after;
         Ok(LedgerLine { round, cohort, event, members: names.into_iter().collect(), spent })
     }
@@ -254,6 +255,16 @@ mod tests {
         ledger.charge(1, 0, None, &members(0..3)).unwrap();
         assert_eq!(ledger.charge(2, 0, Some(event()), &members(0..3)).unwrap().spent, None);
         assert_eq!(ledger.unprotected(), 1);
+    }
+
+    #[test]
+    fn a_cost_beyond_all_numbers_is_no_promise_and_can_be_read_again() {
+        let mut ledger = Ledger::new(1e-5);
+        let next_to_no_noise =
+            Event::Skellam { variance: 1.0, bounds: integer_bounds(1000.0, 64, 0.6), distance_log2: -80.0 };
+        let line = ledger.charge(1, 0, Some(next_to_no_noise), &members(0..3)).unwrap();
+        assert_eq!(line.spent, None);
+        assert_eq!(Ledger::replay(1e-5, &serde_json::to_string(&line).unwrap()).unwrap(), ledger);
     }
 
     #[test]

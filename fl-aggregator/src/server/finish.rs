@@ -6,7 +6,7 @@ use crate::strategy::DecodedSum;
 use crate::task::Track;
 use crate::update::{decode_sum, within_clip};
 use neuro_primitives::{Moment, NodeId};
-use neuro_privacy::next_clip;
+use neuro_privacy::{Spent, next_clip};
 
 impl TaskServer {
     pub(super) fn done(&mut self, now: Moment, sum: CohortSum) -> Vec<TaskEffect> {
@@ -208,6 +208,12 @@ impl TaskServer {
         self.tracks.iter().map(saved).collect()
     }
 
+    /// What is told: a finite ε, of a task with noise.
+    fn spent(&self) -> Option<Spent> {
+        let spent = self.ledger.spent().ok().flatten().filter(|spent| spent.epsilon.is_finite());
+        spent.filter(|_| self.setup.plan.privacy.is_some())
+    }
+
     fn round_record(&self, now: Moment, round: Round, succeeded: bool) -> RoundRecord {
         let took = now.since(round.began).as_millis();
         let mut cohorts = round.closed;
@@ -220,7 +226,7 @@ impl TaskServer {
             strategy: self.setup.plan.strategy.name().to_owned(),
             cohorts,
             metrics: round.metrics,
-            spent: self.ledger.spent().ok().flatten().filter(|_| self.setup.plan.privacy.is_some()),
+            spent: self.spent(),
             succeeded,
         }
     }

@@ -1,6 +1,6 @@
 //! The rounds of a task: `history.jsonl`, one line for each that ended. A line is the commit of its round.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -104,17 +104,27 @@ pub struct History {
 }
 
 impl History {
-    /// The history in the task's folder.
+    /// The history in the task's folder. A last line that a crash tore is cut off: its round is still open.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it is there and cannot be read, or a whole line of it is something else.
     pub fn open(task_folder: &Path) -> io::Result<Self> {
         let path = task_folder.join("history.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             text => text?,
         };
-        let rounds = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let (mut rounds, mut whole) = (Vec::new(), 0);
+        for line in text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let wrong = |error| io::Error::other(format!("{}: line {}: {error}", path.display(), rounds.len() + 1));
+            let round = serde_json::from_slice(line).map_err(wrong)?;
+            rounds.push(round);
+            whole += line.len();
+        }
+        if whole < text.len() {
+            tracing::warn!(path = %path.display(), "the history's last line was torn");
+            OpenOptions::new().write(true).open(&path)?.set_len(whole as u64)?;
+        }
         Ok(Self { path, rounds })
     }
 
@@ -220,6 +230,21 @@ mod tests {
         let history = History::open(folder.path()).unwrap();
         assert_eq!((history.newest(), history.rounds().len()), (3, 3));
         assert_eq!(history.model(), Some(Hash::of(&1_u64.to_le_bytes())));
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off_and_a_broken_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        history.commit(round(1, true)).unwrap();
+        let path = folder.path().join("history.jsonl");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [&whole[..], &whole[..9]].concat()).unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        history.commit(round(2, true)).unwrap();
+        assert_eq!(History::open(folder.path()).unwrap().newest(), 2);
+        fs::write(&path, [b"{}\n", &whole[..]].concat()).unwrap();
+        assert!(History::open(folder.path()).is_err());
     }
 
     #[test]

@@ -138,9 +138,12 @@ impl Rounds {
         }
     }
 
-    /// Whether the plan asks for another round by itself, and enough members attend.
+    /// Whether the plan asks for another round by itself, and enough members are listed and attend.
     fn is_due(&self) -> bool {
         let roster = self.shared.roster.roster();
+        if roster.fields().members.len() < usize::from(self.shared.plan.cohort.least) {
+            return false;
+        }
         let attending = || {
             let nodes = self.shared.streams.attending();
             nodes.into_iter().filter(|&node| roster.batch_of(node).is_some()).count()

@@ -59,7 +59,7 @@ async fn who_trains_longer_than_a_round_is_in_the_next_buffer() {
         format!("{COHORT}[cohort.deadlines]\nupload_ms = 6000\n[strategy]\nname = \"fed_buff\"\nmost_staleness = 3\n");
     let mut federation = Federation::start(&plan, &[("w", &[2])], Some(9), 1).await;
     let gate = federation.path("gate");
-    let nothing = federation.trainer(0, &[("w", &[2], &[1e-4, 0.0])], 1);
+    let nothing = federation.trainer(0, &[("w", &[2], &[1.0, 0.0])], 1);
     let slow = federation.trainer(8, &[("w", &[2], &[0.0, 6.0])], 1);
     let waits = format!("while [ ! -e {} ]; do sleep 0.05; done; {slow}", gate.display());
     let _fast = federation.join_all(8, |_| nothing.clone()).await;

@@ -1,21 +1,33 @@
 //! Members that enrol while a round gathers its own.
 
+use neuro_node::aggregator_role::AggregatorEvent;
+
 use crate::federation::Federation;
+
+const PLAN: &str = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 5000\n";
+
+fn trainer(federation: &Federation, number: usize) -> String {
+    federation.trainer(number, &[("w", &[2], &[0.5, 0.25])], 1)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_enrols_while_a_round_waits_for_members_takes_part() {
-    let plan = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n";
-    // It begins with five, who are too few: the others enrol while it waits.
-    let mut federation = Federation::start(plan, &[("w", &[2])], Some(5), 1).await;
-    let trainer = |number| federation.trainer(number, &[("w", &[2], &[0.5, 0.25])], 1);
-    let _participants = federation.join_all(8, trainer).await;
-    let round = loop {
-        let round = federation.ended().await;
-        if round.done {
-            break round;
-        }
-        assert!(round.outcome.contains("called again"), "{}", round.outcome);
-        assert_eq!(round.checkpoint.unwrap().failures, 0, "it counts for nothing");
-    };
-    assert_eq!(round.survivors, 8);
+    // Nine are listed, two of whom never come: a round of seven waits for an eighth, who is not on its roster.
+    let mut federation = Federation::start_listed(PLAN, &[("w", &[2])], Some(7), &[0; 9]).await;
+    let _seven = federation.join_all(7, |number| trainer(&federation, number)).await;
+    federation.until(|event| matches!(event, AggregatorEvent::Began { round: 1, .. }).then_some(())).await;
+    let _eighth = federation.join(20, &trainer(&federation, 20)).await;
+    let first = federation.ended().await;
+    assert!(first.outcome.contains("called again"), "{}", first.outcome);
+    assert_eq!(first.checkpoint.unwrap().failures, 0, "it counts for nothing");
+    let second = federation.ended().await;
+    assert_eq!((second.done, second.survivors), (true, 8), "{}", second.outcome);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_round_begins_by_itself_before_enough_are_listed() {
+    let mut federation = Federation::start(PLAN, &[("w", &[2])], Some(2), 1).await;
+    let _eight = federation.join_all(8, |number| trainer(&federation, number)).await;
+    let round = federation.ended().await;
+    assert_eq!((round.number, round.done, round.survivors), (1, true, 8), "{}", round.outcome);
 }

@@ -158,7 +158,8 @@ impl Task<'_> {
         let history = self.shared.history();
         let plan = self.shared.plan.clone();
         let delta = plan.privacy.map_or(NO_DELTA, |privacy| privacy.delta);
-        let population = roster.fields().members.len() as u32;
+        // Before anybody is listed there are no rounds either.
+        let population = (roster.fields().members.len() as u32).max(1);
         let setup = TaskSetup { task: self.shared.roster.identity().id(), plan, population };
         let (mut models, mut states) = (Vec::new(), Vec::new());
         for (at, first) in self.tracks.first.iter().enumerate() {
