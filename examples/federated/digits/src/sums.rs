@@ -6,7 +6,6 @@
 
 use crate::draw;
 use neuro_primitives::{Hash, NodeId};
-use neuro_secagg::group::{KeyPair, Scalar};
 use neuro_secagg::kdf::{MaskContext, RoundSecret};
 use neuro_secagg::masks::{self, Generator, MaskJob, MaskSeed, Sign};
 use neuro_secagg::packing::{Modulus, PayloadError};
@@ -65,7 +64,7 @@ impl CohortSeeds {
             let attempt = secret.attempt(&config, 0);
             (attempt.mask_key(), attempt.self_mask())
         };
-        let secrets: Vec<(KeyPair, Scalar)> = (0..members).map(drawn).collect();
+        let secrets: Vec<_> = (0..members).map(drawn).collect();
         let id = |i: usize| NodeId(draw::secret("node", seed, i as u64));
         let own = secrets.iter().enumerate().map(|(i, (_, own))| context.own(own, id(i))).collect();
         let agreed = |i: usize, j: usize| context.pair(&secrets[i].0.agree(&secrets[j].0.public()), id(i), id(j));
