@@ -26,6 +26,7 @@ mod network;
 mod process;
 mod same_answer;
 mod stage;
+mod taught;
 mod terminal;
 mod up;
 mod worker;

@@ -1,7 +1,9 @@
 //! Carries out the runs, and puts a model together from a record.
 //!
 //! ```text
-//! cargo run --release -p neuro-federated-skills -- train OUT [federated|central|private]...
+//! cargo run --release -p neuro-federated-skills -- train OUT federated central private
+//! cargo run --release -p neuro-federated-skills -- mark OUT                 # base and full training
+//! cargo run --release -p neuro-federated-skills -- finish OUT               # result.json
 //! cargo run --release -p neuro-federated-skills -- assemble MODEL [private]
 //! cargo run --release -p neuro-federated-skills -- version MODEL            # assembles, and names it in the record
 //! ```
@@ -25,62 +27,80 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let home = Path::new(HOME);
+    let setting = |out: &str| Setting::read(home, Path::new(out));
     match words.as_slice() {
-        [_, "train", out] => train(home, Path::new(out), &["federated", "central", "private"], true),
-        [_, "train", out, runs @ ..] => train(home, Path::new(out), runs, false),
+        [_, "train", out, runs @ ..] => runs.iter().try_for_each(|run| train(&setting(out)?, Path::new(out), run)),
+        [_, "mark", out] => mark_others(&setting(out)?, Path::new(out)),
+        [_, "finish", out] => finish(&setting(out)?, Path::new(out)),
         [_, "assemble", model] => record::assemble(home, record::ADDED, Path::new(model)),
         [_, "assemble", model, "private"] => record::assemble(home, record::ADDED_PRIVATE, Path::new(model)),
         [_, "version", model] => version::write(home, Path::new(model)),
-        _ => anyhow::bail!("expected `train OUT [RUN]...`, `assemble MODEL [private]` or `version MODEL`"),
+        _ => anyhow::bail!(
+            "expected `train OUT RUN...`, `mark OUT`, `finish OUT`, `assemble MODEL [private]` or `version MODEL`"
+        ),
     }
 }
 
-/// Carries out `names`; `whole`: and marks everything and writes the result.
-fn train(home: &Path, out: &Path, names: &[&str], whole: bool) -> anyhow::Result<()> {
-    let setting = Setting::read(home, out)?;
-    let mut curves = Curves::open(out)?;
-    let mut models = Vec::new();
-    for name in names {
-        let run = match *name {
-            "federated" => Run::Federated(FEDERATED),
-            "central" => Run::Central(FEDERATED),
-            "private" => Run::Federated(PRIVATE),
-            other => anyhow::bail!("expected federated, central or private, got {other}"),
-        };
-        if *name == "private" {
-            println!("before: {:?}", budget::spent(&PRIVATE, &setting.entries(&PRIVATE)?)?);
-        }
-        let model = setting.run(&run, &mut curves)?;
-        match *name {
-            "federated" => record::write_added(out, record::ADDED, &setting, &model)?,
-            "private" => record::write_added(out, record::ADDED_PRIVATE, &setting, &model)?,
-            _ => {}
-        }
-        models.push((*name, model));
-    }
-    if whole { finish(&setting, out, &models) } else { Ok(()) }
+fn run_called(name: &str) -> anyhow::Result<Run> {
+    Ok(match name {
+        "federated" => Run::Federated(FEDERATED),
+        "central" => Run::Central(FEDERATED),
+        "private" => Run::Federated(PRIVATE),
+        other => anyhow::bail!("expected federated, central or private, got {other}"),
+    })
 }
 
-fn finish(setting: &Setting, out: &Path, models: &[(&str, MoeModel)]) -> anyhow::Result<()> {
+/// Carries out a run, marks its model, and writes what it adds to the base.
+fn train(setting: &Setting, out: &Path, name: &str) -> anyhow::Result<()> {
+    if name == "private" {
+        println!("before: {:?}", budget::spent(&PRIVATE, &setting.entries(&PRIVATE)?)?);
+    }
+    let model = setting.run(&run_called(name)?, &mut Curves::open(out)?)?;
+    match name {
+        "federated" => record::write_added(out, record::ADDED, setting, &model)?,
+        "private" => record::write_added(out, record::ADDED_PRIVATE, setting, &model)?,
+        _ => {}
+    }
+    mark(setting, out, name, &model)
+}
+
+/// Marks a model and keeps the marks in `out`.
+fn mark(setting: &Setting, out: &Path, name: &str, model: &MoeModel) -> anyhow::Result<()> {
+    let marks = marking::all_marks(name, model, &setting.texts, plan::EACH)?;
+    Ok(std::fs::write(out.join(format!("marks-{name}.json")), serde_json::to_string(&marks)?)?)
+}
+
+/// Marks what the runs are compared with.
+fn mark_others(setting: &Setting, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)?;
+    mark(setting, out, "base", &setting.base)?;
     let full = setting.home.join("../../models/skills/checkpoint");
-    let full = MoeModel::read(&Checkpoint::open(&full)?)?;
-    let all = [("base", &setting.base)].into_iter().chain(models.iter().map(|(name, model)| (*name, model)));
+    mark(setting, out, "full", &MoeModel::read(&Checkpoint::open(&full)?)?)
+}
+
+/// Writes `result.json` from the runs that lie in `out`.
+fn finish(setting: &Setting, out: &Path) -> anyhow::Result<()> {
     let mut marks = serde_json::Map::new();
-    for (name, model) in all.chain([("full", &full)]) {
-        marks.insert(name.to_owned(), marking::all_marks(name, model, &setting.texts, plan::EACH)?);
+    for name in ["base", "federated", "central", "private", "full"] {
+        let path = out.join(format!("marks-{name}.json"));
+        if path.exists() {
+            marks.insert(name.to_owned(), serde_json::from_slice(&std::fs::read(path)?)?);
+        }
+    }
+    let mut hashes = serde_json::Map::new();
+    hashes.insert("base/model.safetensors".into(), record::hash(&setting.home.join("base/model.safetensors"))?.into());
+    for name in [record::ADDED, record::ADDED_PRIVATE, record::CONFIG, record::INDEX] {
+        if out.join(name).exists() {
+            hashes.insert(format!("record/{name}"), record::hash(&out.join(name))?.into());
+        }
     }
     let result = json!({
+        "missed": record::missed(&marks),
         "marks": marks,
         "plan": { "federated": FEDERATED.described(), "private": PRIVATE.described() },
         "privacy": privacy(setting)?,
         "masked_rounds": setting.masked_rounds(&FEDERATED)?,
-        "sha256": {
-            "base/model.safetensors": record::hash(&setting.home.join("base/model.safetensors"))?,
-            "record/added.safetensors": record::hash(&out.join(record::ADDED))?,
-            "record/added-private.safetensors": record::hash(&out.join(record::ADDED_PRIVATE))?,
-            "record/config.json": record::hash(&out.join(record::CONFIG))?,
-            "record/model.safetensors.index.json": record::hash(&out.join(record::INDEX))?,
-        },
+        "sha256": hashes,
     });
     Ok(std::fs::write(out.join("result.json"), format!("{}\n", serde_json::to_string_pretty(&result)?))?)
 }

@@ -9,6 +9,7 @@ use neuro_training::{Flat, MoeModel};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::corpus::{NEW, SKILLS};
 use crate::marking;
 use crate::run::Setting;
 
@@ -137,6 +138,22 @@ pub fn assemble(home: &Path, added: &str, folder: &Path) -> anyhow::Result<()> {
 /// A file that cannot be read.
 pub fn hash(path: &Path) -> anyhow::Result<String> {
     Ok(Sha256::digest(fs::read(path)?).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What `marks` miss of the aims: new skills within 5 points of central training, old ones at most 2 points below the
+/// base. One line a skill, in the order of the skills.
+#[must_use]
+pub fn missed(marks: &serde_json::Map<String, Value>) -> Vec<String> {
+    let points = |run: &str, skill: &str| {
+        let marks = marks.get(run)?;
+        Some(100.0 * marks["right"][skill].as_f64()? / marks["of"].as_f64()?)
+    };
+    let check = |skill: &&str| {
+        let (against, most) = if NEW.contains(skill) { ("central", 5.0) } else { ("base", 2.0) };
+        let below = points(against, skill)? - points("federated", skill)?;
+        (below > most).then(|| format!("{skill}: {below:.2} points below {against}"))
+    };
+    SKILLS.iter().filter_map(check).collect()
 }
 
 /// What a masked round showed, as the record has it.

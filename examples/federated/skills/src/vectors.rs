@@ -9,7 +9,7 @@ use neuro_secagg::parameters::Demand;
 use neuro_secagg::quantise::Grid;
 use neuro_secagg::sum::Accumulator;
 
-use crate::plan::Phase;
+use crate::plan::{DELTA, Phase};
 
 /// b: bits of a value without noise.
 pub const VALUE_BITS: u8 = 20;
@@ -123,6 +123,7 @@ fn private(phase: &Phase, multiplier: f64, entries: usize, round_id: &Hash) -> P
         scale: CLIP_UNITS / clip,
         variance: (multiplier * l2).powi(2),
         bit_variance: None,
+        delta: DELTA,
         rotation: PrivateSettings::rotation_seed(&round_id.0),
     }
 }
