@@ -81,7 +81,7 @@ async fn a_spent_budget_refuses_to_join() {
 #[tokio::test(flavor = "multi_thread")]
 async fn private_mode_refuses_rounds_without_noise() {
     let plan = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 1000\n";
-    let mut federation = Federation::start(plan, TENSORS, Some(1), 1).await;
+    let mut federation = Federation::start_listed(plan, TENSORS, Some(1), &[0; 8]).await;
     let mut careful = federation.join_with(0, &trainer(&federation, 0), "private_mode = true\n").await;
     let refused = |event| if let ParticipantEvent::Refused { reason, .. } = event { Some(reason) } else { None };
     let reason = careful.until(refused).await;

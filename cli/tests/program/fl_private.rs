@@ -10,7 +10,7 @@ use crate::process::Process;
 use crate::stage::Stage;
 
 const PLAN: &str = "task = \"digits\"\n[model]\nweights = \"global.safetensors\"\n[rounds]\ncount = 2\n[cohort]\nleast = 8\ndropout = 0.25\n[privacy]\nmode = \"distributed\"\nclip = 1.0\n\
-                    scale = 1000\nnoise_multiplier = 0.3\ndelta = 1e-5\n";
+                    scale = 1000\nnoise_multiplier = 0.5\ndelta = 1e-5\n";
 
 /// Four values whose norm is 2: they are clipped to half.
 const UPDATE: [f32; 4] = [1.0, -1.0, 1.0, -1.0];
@@ -38,7 +38,7 @@ fn private_rounds_tell_what_they_cost_and_compose() {
     let file = fs::read(folder.join(format!("models/{}.safetensors", first["model"].as_str().unwrap()))).unwrap();
     let values = file[file.len() - 16..].as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
     for (value, expected) in values.zip(UPDATE) {
-        assert!((value - expected / 2.0).abs() < 0.3, "{value} against the clipped mean {}", expected / 2.0);
+        assert!((value - expected / 2.0).abs() < 0.4, "{value} against the clipped mean {}", expected / 2.0);
     }
     let second_offer = participants[0].event("offered");
     assert!(

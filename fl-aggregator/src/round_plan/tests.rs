@@ -132,3 +132,16 @@ fn no_cut_of_a_plan_makes_the_reader_fall_over() {
         let _ = RoundPlan::parse(&WHOLE[..length]);
     }
 }
+
+#[test]
+fn more_for_the_trainers_than_a_configuration_holds_is_refused_with_its_line() {
+    let long = format!("{SMALL}[training]\nnote = \"{}\"\n", "x".repeat(4096));
+    let error = RoundPlan::parse(&long).unwrap_err();
+    assert_eq!((error.line, error.field.as_str()), (6, "training"));
+    assert!(error.expected.contains("4096 bytes"), "{error}");
+    let names: Vec<String> = (0..64).map(|name| format!("\"{name:064}\"")).collect();
+    let metrics = format!("{SMALL}[evaluation]\nmetrics = [{}]\n", names.join(", "));
+    assert_eq!(RoundPlan::parse(&metrics).unwrap_err().field, "evaluation");
+    let long_name = format!("{SMALL}[evaluation]\nmetrics = [\"{}\"]\n", "x".repeat(65));
+    assert_eq!(RoundPlan::parse(&long_name).unwrap_err().field, "evaluation.metrics");
+}

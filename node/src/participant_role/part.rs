@@ -40,6 +40,8 @@ enum Progress {
 pub(super) struct Part {
     core: Participant,
     store: RecordStore,
+    /// N: members that its batches list.
+    rostered: u32,
     progress: Progress,
     masks: Option<Masks>,
     stop: CancellationToken,
@@ -47,21 +49,17 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(mut core: Participant, store: RecordStore) -> Self {
+    /// A part whose batches list `rostered` members.
+    pub(super) fn new(mut core: Participant, store: RecordStore, rostered: u32) -> Self {
         core.check_modulus_by(modulus_rule);
         let stop = CancellationToken::new();
         let _stop_at_the_end = stop.clone().drop_guard();
-        Self { core, store, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }
+        Self { core, store, rostered, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }
     }
 
-    /// Whom its round calls.
-    pub(super) fn batches(&self) -> &[u16] {
-        &self.core.config().batches
-    }
-
-    /// What it will have released when it answers; the batches list `rostered` members.
-    pub(super) fn foreseen(&self, rostered: u32) -> Foreseen {
-        Foreseen::of(self.core.config(), rostered)
+    /// What it will have released when it answers.
+    pub(super) fn foreseen(&self) -> Foreseen {
+        Foreseen::of(self.core.config(), self.rostered)
     }
 
     /// Starts to train, unless it has begun. In a buffered round that may be to wait for a trainer that runs already.
@@ -231,7 +229,7 @@ impl Part {
                 }
                 PartEffect::Upload { payload } => self.upload(payload, around, line)?,
                 PartEffect::Charge(release) => {
-                    let event = event_of(self.core.config(), &release);
+                    let event = event_of(self.core.config(), self.rostered, &release);
                     around.past.charge(release.round, release.cohort, unix_now(), event)?;
                 }
                 PartEffect::Wipe => {

@@ -74,7 +74,7 @@ impl Foreseen {
         let none = Self { event: None, delta: 0.0 };
         let Ok(plan) = EncodingPlan::of(config) else { return none };
         let Some(delta) = plan.delta() else { return none };
-        let most = config.most_members.min(u16::try_from(rostered).unwrap_or(u16::MAX));
+        let most = most_members(config, rostered);
         let honest = |n| config.demand(n, rostered).honest_at_least();
         // The fewer share the noise, the coarser each one's sampler; so few may be beyond what it can do at all.
         let least = [config.least_members.min(most), most].into_iter().map(honest).filter(|&honest| honest > 0);
@@ -162,10 +162,15 @@ impl PastFile {
     }
 }
 
-/// What a release costs: none without noise, which is counted as such.
-pub(super) fn event_of(config: &RoundConfig, release: &Release) -> Option<Event> {
-    let honest_at_least = release.honest_at_least.max(1);
-    EncodingPlan::of(config).ok()?.release(config.most_members, honest_at_least).ok().flatten()
+/// What a release costs: none without noise, which is counted as such. The batches list `rostered` members.
+pub(super) fn event_of(config: &RoundConfig, rostered: u32, release: &Release) -> Option<Event> {
+    let plan = EncodingPlan::of(config).ok()?;
+    plan.release(most_members(config, rostered), release.honest_at_least.max(1)).ok().flatten()
+}
+
+/// As many as may have drawn noise for a sum.
+fn most_members(config: &RoundConfig, rostered: u32) -> u16 {
+    config.most_members.min(u16::try_from(rostered).unwrap_or(u16::MAX))
 }
 
 /// Equal events counted together: a task's rounds are mostly alike.

@@ -78,8 +78,8 @@ impl Session {
         for (round, cohort) in RecordStore::open_rounds(self.folder.path())? {
             let store = RecordStore::open(self.folder.path(), round, cohort)?;
             match self.resumed(&store) {
-                Some(core) => {
-                    self.parts.insert((round, cohort), Part::new(core, store));
+                Some((core, rostered)) => {
+                    self.parts.insert((round, cohort), Part::new(core, store, rostered));
                     (self.report)(ParticipantEvent::Resumed { round });
                 }
                 None => {
@@ -92,12 +92,14 @@ impl Session {
     }
 
     /// What was sent last is sent again when there is a line; the effects of resuming say the same.
-    fn resumed(&self, store: &RecordStore) -> Option<Participant> {
+    fn resumed(&self, store: &RecordStore) -> Option<(Participant, u32)> {
         let record = Record::decode(&store.load().ok()??).ok()?;
         let pin = Pin { owner: self.folder.invitation().owner, task: self.folder.task(), newest: None };
         let roster = SignedRoster::decode(&fs::read(store.roster()).ok()?).ok()?;
         let roster = roster.verify(|signed| signed.check(&pin, unix_now())).ok()?;
-        Participant::resume(record, Arc::new(roster), self.around.key.clone()).ok().map(|(core, _)| core)
+        let rostered = roster.rostered(&record.config().batches);
+        let resumed = Participant::resume(record, Arc::new(roster), self.around.key.clone());
+        resumed.ok().map(|(core, _)| (core, rostered))
     }
 
     /// One conversation, until it breaks or enough rounds were taken part in.
@@ -134,9 +136,8 @@ impl Session {
             }
         }
         // An invitation has at least one address.
-        let nowhere =
-            || ConnectError::Unreachable { address: String::new(), source: std::io::ErrorKind::NotFound.into() };
-        Err(last.unwrap_or_else(nowhere))
+        let source = std::io::ErrorKind::NotFound.into();
+        Err(last.unwrap_or(ConnectError::Unreachable { address: String::new(), source }))
     }
 
     /// Shows the invitation and takes the newest roster.
@@ -196,8 +197,9 @@ impl Session {
         if self.parts.contains_key(&key) {
             return Ok(());
         }
-        let next = Foreseen::of(&config, roster.rostered(&config.batches));
-        let (past, account) = self.around.past.at(unix_now(), &next, &self.pending(&roster));
+        let rostered = roster.rostered(&config.batches);
+        let next = Foreseen::of(&config, rostered);
+        let (past, account) = self.around.past.at(unix_now(), &next, &self.pending());
         (self.report)(ParticipantEvent::Offered(offer(&config, &roster, account)));
         let secret = RoundSecret::generate().map_err(|error| JoinError::Entropy(error.to_string()))?;
         let untrusted = SignedConfig::decode(bytes)?;
@@ -212,7 +214,7 @@ impl Session {
         self.around.past.joined(key.0, key.1)?;
         let store = RecordStore::open(self.folder.path(), key.0, key.1)?;
         store.keep_roster(&encoded)?;
-        let mut part = Part::new(core, store);
+        let mut part = Part::new(core, store, rostered);
         let notes = part.carry_out(effects, &mut self.around, self.line.as_ref()).await?;
         if let Some(line) = &self.line {
             part.train(&self.around, line)?;
@@ -224,9 +226,9 @@ impl Session {
     }
 
     /// What the parts that have not answered yet will release.
-    fn pending(&self, roster: &Roster) -> Vec<Foreseen> {
+    fn pending(&self) -> Vec<Foreseen> {
         let open = self.parts.iter().filter(|((round, cohort), _)| !self.around.past.is_charged(*round, *cohort));
-        open.map(|(_, part)| part.foreseen(roster.rostered(part.batches()))).collect()
+        open.map(|(_, part)| part.foreseen()).collect()
     }
 
     /// The configuration, if it is our aggregator's for our task; the roster that it names is fetched for it first.

@@ -12,7 +12,7 @@ const UPDATE: [f32; 4] = [0.5, -0.5, 0.5, -0.5];
 fn plan(mode: &str, more: &str) -> String {
     format!(
         "[rounds]\ncount = 2\n[cohort]\nleast = 8\ndropout = 0.25\n[privacy]\nmode = \"{mode}\"\nclip = 1.0\nscale = 1000\n\
-         noise_multiplier = 0.3\ndelta = 1e-5\n{more}"
+         noise_multiplier = 0.5\ndelta = 1e-5\n{more}"
     )
 }
 
@@ -27,9 +27,9 @@ async fn private_sums_decode_near_the_mean_and_releases_compose() {
         federation.join_all(8, |number| federation.trainer(number, &[("w", &[4], &UPDATE)], 1)).await;
     let (first, first_offer) = (federation.ended().await, offer(&mut participants[3]).await);
     assert!(first.done, "{}", first.outcome);
-    // Noise of a deviation of some 380 units on a sum of eight times 500.
+    // Noise of a deviation of some 630 units on a sum of eight times 500.
     for (value, expected) in federation.weights(&first.model).iter().zip(UPDATE) {
-        assert!((value - expected).abs() < 0.3, "{value} against {expected}");
+        assert!((value - expected).abs() < 0.4, "{value} against {expected}");
     }
     assert_eq!(first_offer.noise, Noise::Participants);
     assert!(first_offer.epsilon > 0.0 && first_offer.epsilon.is_finite());
@@ -44,9 +44,9 @@ async fn private_sums_decode_near_the_mean_and_releases_compose() {
     let past = federation.past(3);
     assert_eq!(past["releases"].as_array().unwrap().len(), 2);
     let variance = past["releases"][1]["event"]["Skellam"]["variance"].as_f64();
-    assert!(variance.is_some_and(|got| (got - 90_000.0).abs() < 1.0), "what was asked for: (0.3 · 1000 · 1)², {past}");
+    assert!(variance.is_some_and(|got| (got - 250_000.0).abs() < 1.0), "what was asked for: (0.5 · 1000 · 1)², {past}");
     // The aggregator's ledger counts the same releases; the participant's estimate is no lower.
-    assert!(second_offer.epsilon_after >= spent.epsilon);
+    assert!(second_offer.epsilon_after >= spent.epsilon && second_offer.epsilon_after.is_finite());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +60,7 @@ async fn central_noise_is_added_before_the_sum_is_used() {
     let exact = UPDATE.to_vec();
     let weights = federation.weights(&round.model);
     assert_ne!(weights, exact);
-    assert!(weights.iter().zip(exact).all(|(value, expected)| (value - expected).abs() < 0.3), "{weights:?}");
+    assert!(weights.iter().zip(exact).all(|(value, expected)| (value - expected).abs() < 0.4), "{weights:?}");
     let offered = offer(&mut participants[0]).await;
     assert_eq!(offered.noise, Noise::Aggregator);
     assert!(round.record.unwrap().spent.unwrap().epsilon > 0.0);
