@@ -120,7 +120,9 @@ fn open(
     let cohort = Cohort::open(parts, uploads, handle.state())?;
     let run = move || {
         let ran = cohort.run(&posts, |end| drop(told.send((number, Ok(end)))));
-        ran.err().map(|error| told.send((number, Err(error))));
+        if let Err(error) = ran {
+            drop(told.send((number, Err(error))));
+        }
     };
     std::thread::Builder::new().name(format!("cohort {number}")).spawn(run)?;
     Ok(OpenCohort { name, folder, handle: Arc::new(handle), end: None })
