@@ -54,7 +54,7 @@ pub struct ApplyArgs {
     /// The task's name, if there are several
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// `lora_alpha` of the plan's [training]; without it, the adapters' rank
+    /// `lora_alpha` of the plan's training section; without it, the adapters' rank
     #[arg(long, value_name = "ALPHA")]
     pub lora_alpha: Option<f32>,
     /// The folder to write
