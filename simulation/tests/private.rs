@@ -66,7 +66,16 @@ impl PrivateUpdates for Noised {
     fn settings(&self) -> Vec<u8> {
         let rotation = Hash([0; 32]);
         let (clip, scale, variance) = (CLIP, SCALE, VARIANCE);
-        PrivateSettings { noise: NoiseBy::Participants, clip, scale, variance, bit_variance: None, rotation }.encode()
+        PrivateSettings {
+            noise: NoiseBy::Participants,
+            clip,
+            scale,
+            variance,
+            bit_variance: None,
+            delta: DELTA,
+            rotation,
+        }
+        .encode()
     }
 
     fn strategy_settings(&self) -> Vec<u8> {
