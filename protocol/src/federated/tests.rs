@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_status_shows_the_phase_by_name_and_keeps_the_unknown_unknown() -> Result<(), serde_json::Error> {
     let cohort = CohortStatus { phase: RoundPhase::Upload.into(), members: 8, ..CohortStatus::default() };
-    let round = RoundFacts { number: 3, cohorts: vec![cohort] };
+    let round = RoundFacts { number: 3, cohorts: vec![cohort], ..RoundFacts::default() };
     let status = RoundStatus { round: Some(round), ..RoundStatus::default() };
     let json = serde_json::to_value(&status)?;
     assert_eq!(json["round"]["cohorts"][0]["phase"], "upload");
