@@ -67,6 +67,12 @@ pub enum SettingsError {
 }
 
 impl SignedSettings {
+    /// A strategy, and nothing else to tell.
+    #[must_use]
+    pub fn of(strategy: StrategySettings) -> Self {
+        Self { strategy, control: None, training: Map::new(), metrics: Vec::new() }
+    }
+
     /// Whether participants measure instead of training.
     #[must_use]
     pub fn is_evaluation(&self) -> bool {

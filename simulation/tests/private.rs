@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use neuro_fl_aggregator::update::{NoiseBy, PrivateSettings};
-use neuro_fl_aggregator::{EncodingPlan, Flat, StrategySettings, decode_sum, encode_update};
+use neuro_fl_aggregator::{EncodingPlan, Flat, SignedSettings, StrategySettings, decode_sum, encode_update};
 use neuro_primitives::Hash;
 use neuro_privacy::{Accountant, NoiseRng, RdpAccountant};
 use neuro_secagg::aggregator::ModulusRule;
@@ -79,7 +79,7 @@ impl PrivateUpdates for Noised {
     }
 
     fn strategy_settings(&self) -> Vec<u8> {
-        StrategySettings::FedAvg { rate: 1.0 }.encode()
+        SignedSettings::of(StrategySettings::FedAvg { rate: 1.0 }).encode()
     }
 
     fn modulus_rule(&self) -> ModulusRule {
