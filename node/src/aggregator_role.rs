@@ -219,6 +219,7 @@ fn prepare(
         running: RwLock::default(),
         ended: RwLock::default(),
         task_end: Mutex::default(),
+        capabilities: Mutex::default(),
         history: Mutex::new(History::open(folder).map_err(at)?),
     };
     Ok((Arc::new(shared), tracks))

@@ -73,6 +73,8 @@ pub struct JoinOptions {
     pub trainer: TrainerCommand,
     /// Address space of the trainer in bytes; none: no bound.
     pub trainer_memory_bytes: Option<u64>,
+    /// What it declares to be able to do, in the task's own unit.
+    pub capability: u64,
     /// Its floors, if not those in the task's folder.
     pub floors: Option<PathBuf>,
     /// After how many rounds it leaves; none: it stays.
@@ -210,6 +212,7 @@ pub async fn join_task(options: JoinOptions, report: Report, stop: CancellationT
         folder: folder.path().to_owned(),
         command: options.trainer,
         memory_bytes: options.trainer_memory_bytes,
+        capability: options.capability,
         audit: AuditLog::new(folder.path()),
         past: PastFile::open(folder.path())?,
         work,

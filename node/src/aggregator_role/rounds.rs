@@ -164,7 +164,7 @@ impl Rounds {
     /// A new round: everything about it is on disk before anybody hears of it.
     fn begin(&mut self) -> Result<Begun, RoundError> {
         let (roster, encoded) = (self.shared.roster.roster(), self.shared.roster.encoded());
-        let open = batches(&roster, &self.shared.streams.attending());
+        let open = batches(&roster, &self.shared.streams.attending(), &self.shared.capabilities());
         let beginning = Beginning { began: unix_now(), random: task::random()?, open };
         let opened = self.task().open(&roster, &beginning)?;
         if opened.configs.is_empty() {

@@ -65,6 +65,9 @@ impl FederatedService for AggregatorService {
             }
             Err(error) => return Err(enrol_refused(&error)),
         };
+        if listed {
+            shared.capabilities().insert(peer, request.capability);
+        }
         let signed_roster = shared.roster.encoded().to_vec();
         Ok(EnrolReply { signed_roster, listed, description: shared.description.clone() })
     }

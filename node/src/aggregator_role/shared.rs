@@ -1,9 +1,10 @@
 //! What the parts of an aggregator share.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use neuro_fl_aggregator::round_plan::RoundPlan;
-use neuro_primitives::NodeKey;
+use neuro_primitives::{NodeId, NodeKey};
 use tokio::sync::{mpsc, oneshot};
 
 use super::cohort::CohortHandle;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub roster: RosterKeeper,
     /// The conversations.
     pub streams: Arc<Streams>,
+    /// What members declared to be able to do when they last came.
+    pub capabilities: Mutex<BTreeMap<NodeId, u64>>,
     /// Weights by their hash.
     pub models: Models,
     /// Requests to begin a round.
@@ -80,6 +83,11 @@ impl Shared {
     /// Why no further round is called by itself.
     pub fn task_end(&self) -> MutexGuard<'_, Option<String>> {
         self.task_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What members declared to be able to do when they last came.
+    pub fn capabilities(&self) -> MutexGuard<'_, BTreeMap<NodeId, u64>> {
+        self.capabilities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rounds so far.

@@ -146,6 +146,7 @@ impl Session {
             invitation: self.folder.invitation_text().to_owned(),
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            capability: self.around.capability,
         };
         let reply = client.enrol(request).await?;
         let roster = self.folder.take_roster(&reply.signed_roster, unix_now())?;

@@ -166,6 +166,11 @@ impl Federation {
 
     /// A participant with these floors.
     pub async fn join_with(&self, number: usize, trainer: &str, floors: &str) -> Participant {
+        self.join_able(number, trainer, floors, 0).await
+    }
+
+    /// A participant with these floors that declares this capability.
+    pub async fn join_able(&self, number: usize, trainer: &str, floors: &str, capability: u64) -> Participant {
         let floors_file = self.path(&format!("floors-{number}.toml"));
         fs::write(&floors_file, floors).unwrap();
         let arguments = ["-c", trainer, "sh"].map(OsString::from).to_vec();
@@ -175,6 +180,7 @@ impl Federation {
             name: String::new(),
             trainer: TrainerCommand { program: "sh".into(), arguments },
             trainer_memory_bytes: None,
+            capability,
             floors: Some(floors_file),
             rounds: None,
         };

@@ -34,6 +34,9 @@ pub struct JoinArgs {
     /// Address space that the trainer may use, in MiB; without it, no bound
     #[arg(long, value_name = "MIB")]
     pub trainer_memory: Option<u64>,
+    /// What this machine can do, in the task's own unit, where rounds are called by capability
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub capability: u64,
     /// File with your floors; without it, floors.toml in the task's folder, or the defaults
     #[arg(long, value_name = "FILE")]
     pub floors: Option<PathBuf>,
@@ -59,6 +62,7 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         name: args.name.clone(),
         trainer: args.trainer()?,
         trainer_memory_bytes: args.trainer_memory.map(|mebibytes| mebibytes << 20),
+        capability: args.capability,
         floors: args.floors.clone(),
         rounds: args.rounds,
     };

@@ -50,6 +50,8 @@ pub(in super::super) struct Surroundings {
     pub(in super::super) folder: PathBuf,
     pub(in super::super) command: TrainerCommand,
     pub(in super::super) memory_bytes: Option<u64>,
+    /// What is declared to the aggregator.
+    pub(in super::super) capability: u64,
     pub(in super::super) audit: AuditLog,
     pub(in super::super) past: PastFile,
     pub(in super::super) work: mpsc::Sender<Work>,

@@ -27,10 +27,12 @@ const DEMAND: Demand = Demand {
     correctness_bits: 20,
 };
 
+/// Measures one piece, in CPU seconds.
+type Piece = fn() -> Result<f64, Failure>;
+
 /// The pieces that are wanted.
 pub(super) fn measure(is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Measurement>, Failure> {
-    let cases: [(&str, fn() -> Result<f64, Failure>); 3] =
-        [("skellam_1m", skellam_s), ("rotate_1m", rotation_s), ("find_n1000", find_s)];
+    let cases: [(&str, Piece); 3] = [("skellam_1m", skellam_s), ("rotate_1m", rotation_s), ("find_n1000", find_s)];
     let wanted = cases.into_iter().filter(|(name, _)| is_wanted(name));
     wanted.map(|(name, seconds)| Ok(Measurement::new(name, seconds()?, "CPU s"))).collect()
 }
