@@ -6,13 +6,21 @@ use neuro_primitives::codec::{Reader, Writer};
 
 /// The numbers of the strategies, in kept states and in signed configurations. A number is never given twice.
 pub(super) mod kind {
+    /// FedAvg.
     pub const FED_AVG: u8 = 1;
+    /// FedProx.
     pub const FED_PROX: u8 = 2;
+    /// FedAdagrad.
     pub const FED_ADAGRAD: u8 = 3;
+    /// FedAdam.
     pub const FED_ADAM: u8 = 4;
+    /// FedYogi.
     pub const FED_YOGI: u8 = 5;
+    /// SCAFFOLD.
     pub const SCAFFOLD: u8 = 6;
+    /// FedBuff.
     pub const FED_BUFF: u8 = 7;
+    /// Ditto.
     pub const DITTO: u8 = 8;
 }
 
