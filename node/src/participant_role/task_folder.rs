@@ -78,7 +78,7 @@ pub struct TaskFolder {
     file: PinFile,
     invitation: Invitation,
     pin: Pin,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl TaskFolder {
@@ -123,7 +123,7 @@ impl TaskFolder {
         Err(TaskFolderError::Unknown { name: name.to_owned() })
     }
 
-    fn with(path: PathBuf, file: PinFile, invitation: Invitation, lock: File) -> Result<Self, TaskFolderError> {
+    fn with(path: PathBuf, file: PinFile, invitation: Invitation, lock: FolderLock) -> Result<Self, TaskFolderError> {
         let damaged = || TaskFolderError::Damaged { path: path.join("pin.json") };
         let newest = match &file.newest {
             Some((version, hash)) => Some((*version, hash.parse().map_err(|_| damaged())?)),
@@ -212,12 +212,23 @@ fn read_pin(folder: &Path) -> Result<Option<PinFile>, TaskFolderError> {
     }
 }
 
+/// The lock of a folder. It is given up by name: closing the file would not do while a process that this one has just
+/// started still holds a copy of it.
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing it right afterwards does the same, if later.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Two processes with one key would be one participant that contradicts itself.
-fn lock(folder: &Path) -> Result<File, TaskFolderError> {
+fn lock(folder: &Path) -> Result<FolderLock, TaskFolderError> {
     let path = folder.join("lock");
     let file = File::create(&path).map_err(at(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::WouldBlock) => Err(TaskFolderError::Taken { path: folder.to_owned() }),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }
