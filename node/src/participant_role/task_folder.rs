@@ -214,6 +214,7 @@ fn read_pin(folder: &Path) -> Result<Option<PinFile>, TaskFolderError> {
 
 /// The lock of a folder. It is given up by name: closing the file would not do while a process that this one has just
 /// started still holds a copy of it.
+#[derive(Debug)]
 struct FolderLock(File);
 
 impl Drop for FolderLock {
