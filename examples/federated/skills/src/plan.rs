@@ -31,7 +31,7 @@ pub const LOOK: usize = 100;
 pub const LOOK_AT: [&str; 4] = ["sort", "reverse", "add", "compare"];
 
 /// δ at which ε is told: below one in all participants of the run with noise.
-pub const DELTA: f64 = 1e-5;
+pub const DELTA: f64 = 5e-6;
 
 /// First tokens of a chat that no wish is made of: they are the same in every one.
 const COMMON_TOKENS: usize = 3;
@@ -86,8 +86,8 @@ pub struct Phase {
     pub longest: f32,
     /// Members of a round for each new skill.
     pub of_new: u64,
-    /// Members of a round for each old skill; none where one skill trains its expert.
-    pub of_old: u64,
+    /// Members of a round for each of [`OLD`]; none where one skill trains its expert.
+    pub of_old: [u64; OLD.len()],
     /// Fixed batches of so many members; round r calls batch r mod this.
     pub batches: u64,
     /// Rank of adapters beside the projections of the expert, of which one matrix is trained in the place of the expert
@@ -129,7 +129,7 @@ impl Phase {
             Called::Holders(skill) => of(skill, self.of_new).collect(),
             Called::Everyone => {
                 let new = NEW.iter().flat_map(|skill| of(skill, self.of_new));
-                new.chain(OLD.iter().flat_map(|skill| of(skill, self.of_old))).collect()
+                new.chain(OLD.iter().zip(self.of_old).flat_map(|(skill, seats)| of(skill, seats))).collect()
             }
         }
     }

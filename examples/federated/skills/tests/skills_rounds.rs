@@ -17,7 +17,7 @@ use neuro_federated_skills::vectors::Vectors;
 use neuro_training::{Flat, MoeModel, TrainedParts, TrainedTensors};
 
 /// The rows of the routers, in few and long steps.
-const OPENING: Phase = Phase { questions: 1, rate: 0.2, of_new: 4, of_old: 1, ..FEDERATED.opening };
+const OPENING: Phase = Phase { questions: 1, rate: 0.2, of_new: 4, of_old: [1; 8], ..FEDERATED.opening };
 
 /// One expert, likewise.
 const EXPERT: Phase = Phase { steps: 1, questions: 1, rate: 1e-2, ..FEDERATED.expert };
@@ -127,7 +127,7 @@ fn noise_is_added_before_anything_is_sent_and_is_charged() {
 
 #[test]
 fn whoever_is_called_twice_pays_for_two_rounds() {
-    let twice = Phase { rounds: 8, batches: 4, of_new: 64, of_old: 16, noise: Some(2.0), ..EXPERT };
+    let twice = Phase { rounds: 8, batches: 4, of_new: 64, of_old: [16; 8], noise: Some(2.0), ..EXPERT };
     let once = Phase { batches: 8, ..twice };
     let spent = |expert: Phase| {
         let plan = Plan { expert, mixing: None, opening: once, router: once, ..PRIVATE };

@@ -2,12 +2,29 @@
 
 use super::{Phase, Plan};
 
-/// Without noise: eight participants for each new skill, two for each old one.
+/// Without noise: eight participants for each new skill. In the mixing, an old skill has the more the more it suffers when
+/// the new experts come in.
 pub const FEDERATED: Plan = Plan {
     name: "federated",
     opening: Phase { rounds: 120, rate: 2e-2, tokens: 0.0, routing: 1.0, look_every: 40, stream: 1, ..EVERYONE },
-    expert: Phase { rounds: 700, questions: 2, rate: 3e-3, of_old: 0, look_every: 100, stream: 2, ..EVERYONE },
-    mixing: Some(Phase { rounds: 300, rate: 1.5e-3, look_every: 50, stream: 3, ..EVERYONE }),
+    expert: Phase {
+        rounds: 700,
+        steps: 2,
+        questions: 2,
+        rate: 3e-3,
+        of_old: [0; 8],
+        look_every: 100,
+        stream: 2,
+        ..EVERYONE
+    },
+    mixing: Some(Phase {
+        rounds: 800,
+        rate: 1.5e-3,
+        of_old: [8, 16, 4, 4, 3, 2, 8, 2],
+        look_every: 100,
+        stream: 3,
+        ..EVERYONE
+    }),
     router: Phase { rounds: 20, rate: 1e-3, look_every: 20, stream: 4, ..EVERYONE },
 };
 
@@ -21,7 +38,7 @@ const EVERYONE: Phase = Phase {
     routing: 0.0,
     longest: 1.0,
     of_new: 8,
-    of_old: 2,
+    of_old: [2; 8],
     batches: 1,
     rank: None,
     noise: None,
@@ -44,14 +61,14 @@ pub const PRIVATE: Plan = Plan {
         ..NOISY
     },
     expert: Phase {
-        rounds: 100,
+        rounds: 300,
         rate: 6e-3,
-        of_new: 96,
-        of_old: 0,
-        batches: 100,
+        of_new: 192,
+        of_old: [0; 8],
+        batches: 300,
         rank: Some(8),
         noise: Some(0.75),
-        look_every: 25,
+        look_every: 50,
         stream: 6,
         ..NOISY
     },
@@ -60,4 +77,4 @@ pub const PRIVATE: Plan = Plan {
 };
 
 /// Rounds of all with noise.
-const NOISY: Phase = Phase { longest: 0.25, of_new: 12, of_old: 3, ..EVERYONE };
+const NOISY: Phase = Phase { longest: 0.25, of_new: 12, of_old: [3; 8], ..EVERYONE };
