@@ -1,0 +1,61 @@
+//! How a party reaches the other two.
+
+use thiserror::Error;
+
+use crate::party::PartyId;
+
+/// Ordered, authentic and private links to the other two parties, each message named by its step.
+///
+/// Gadgets are synchronous: a party computes, sends, and waits. A deadline for what is waited for belongs to the
+/// implementation.
+pub trait Channel {
+    /// Hands over a message. Does not wait for the peer.
+    ///
+    /// # Errors
+    /// A link that is gone.
+    fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError>;
+
+    /// The next message from `from`.
+    ///
+    /// # Errors
+    /// A link that is gone, a deadline that passed, an abort of the peer.
+    fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError>;
+}
+
+/// One message of one step.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Number of the step in the program, the same at all parties.
+    pub step: u64,
+    /// What the step is called, in errors and in the transcript.
+    pub name: &'static str,
+    /// Shares and proofs: never logged.
+    pub body: Vec<u8>,
+}
+
+/// Why nothing came, or not what was expected. Never says a value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChannelError {
+    /// The link is gone.
+    #[error("party {peer}: connection lost")]
+    Lost {
+        /// Whose link.
+        peer: PartyId,
+    },
+    /// Nothing came in time.
+    #[error("party {peer}: nothing within {deadline_ms} ms in step {name}")]
+    Late {
+        /// Who was waited for.
+        peer: PartyId,
+        /// What for.
+        name: &'static str,
+        /// How long.
+        deadline_ms: u64,
+    },
+    /// The peer has ended the session.
+    #[error("party {peer} aborted the session")]
+    Aborted {
+        /// Who.
+        peer: PartyId,
+    },
+}

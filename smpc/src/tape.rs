@@ -1,0 +1,92 @@
+//! What a party remembers of every product until it is proved.
+//!
+//! In a product z = x·y party P_i computes and sends its component
+//!
+//! ```text
+//! z_i = x_i y_i + x_i y_{i+1} + x_{i+1} y_i + a_i - a_{i+1}          (a: shared randomness, component by component)
+//! ```
+//!
+//! P_{i-1} knows everything in it with index i, P_{i+1} everything with index i+1. So P_i is right if and only if
+//!
+//! ```text
+//! (z_i - x_i y_i - a_i)  +  a_{i+1}  =  x_i · y_{i+1}  +  y_i · x_{i+1}
+//!  told by P_{i-1}          P_{i+1}     left · right      left · right
+//! ```
+//!
+//! an inner product of a vector that the *left* verifier P_{i-1} knows and one that the *right* verifier P_{i+1} knows,
+//! and the prover knows both (Boneh et al. 2019). Each party so keeps three tapes: of what it proves itself, of what it
+//! checks as left verifier of P_{i+1}, and of what it checks as right verifier of P_{i-1}. Sums of products of any length
+//! are one relation with as many terms.
+
+/// The relations of one ring, from the sides of one party. Words of AND gates hold 64 relations each.
+#[derive(Default)]
+pub struct Tape {
+    /// What this party proves.
+    pub proving: ProverTape,
+    /// What it checks of P_{i+1}: it knows the left vectors.
+    pub left: VerifierTape,
+    /// What it checks of P_{i-1}: it knows the right vectors.
+    pub right: VerifierTape,
+}
+
+/// Terms of the prover: relation r has the terms `ends[r-1]..ends[r]`.
+#[derive(Default)]
+pub struct ProverTape {
+    /// `[terms]`.
+    pub left: Vec<u64>,
+    /// `[terms]`.
+    pub right: Vec<u64>,
+    /// `[relations]`: where the terms of each end.
+    pub ends: Vec<usize>,
+}
+
+/// Terms and targets of one verifier.
+#[derive(Default)]
+pub struct VerifierTape {
+    /// `[terms]`: the side that this verifier knows.
+    pub known: Vec<u64>,
+    /// `[relations]`: this verifier's part of what the sum of the terms shall be.
+    pub target: Vec<u64>,
+    /// `[relations]`.
+    pub ends: Vec<usize>,
+}
+
+impl Tape {
+    /// No relation is waiting at any of the three.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.proving.ends.is_empty() && self.left.ends.is_empty() && self.right.ends.is_empty()
+    }
+}
+
+/// Products of two matrices, Z = X·Y, that wait for their proof: too many terms to list one by one.
+///
+/// With the component indices of [`Tape`], P_i is right if and only if
+/// `(Z_i - X_i Y_i - A_i) + A_{i+1} = X_i Y_{i+1} + X_{i+1} Y_i`.
+pub struct MatrixProduct {
+    /// Rows of X and Z.
+    pub rows: usize,
+    /// Columns of X, rows of Y.
+    pub inner: usize,
+    /// Columns of Y and Z.
+    pub columns: usize,
+    /// `[rows, inner]`: components i and i+1 of X.
+    pub x: [Vec<u64>; 2],
+    /// `[inner, columns]`: components i and i+1 of Y.
+    pub y: [Vec<u64>; 2],
+    /// `[rows, columns]`: `Z - A` at component i+1, from which this party checks P_{i+1} as left verifier.
+    pub product: Vec<u64>,
+    /// `[rows, columns]`: A at component i, with which it checks P_{i-1} as right verifier.
+    pub zero: Vec<u64>,
+}
+
+/// All that waits.
+#[derive(Default)]
+pub struct Tapes {
+    /// Relations over Z_2^64. Those of a smaller ring Z_2^k stand here times 2^(64-k), left side and targets.
+    pub ring: Tape,
+    /// Relations over GF(2), 64 in a word: `&` is the product, `^` the sum.
+    pub bits: Tape,
+    /// Matrix products over Z_2^64.
+    pub matrices: Vec<MatrixProduct>,
+}
