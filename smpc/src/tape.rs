@@ -59,6 +59,26 @@ impl Tape {
     }
 }
 
+impl ProverTape {
+    /// Relations of one term each.
+    pub fn single_terms(&mut self, left: impl IntoIterator<Item = u64>, right: impl IntoIterator<Item = u64>) {
+        let first = self.left.len() + 1;
+        self.left.extend(left);
+        self.right.extend(right);
+        self.ends.extend(first..=self.left.len());
+    }
+}
+
+impl VerifierTape {
+    /// Relations of one term each.
+    pub fn single_terms(&mut self, known: impl IntoIterator<Item = u64>, targets: impl IntoIterator<Item = u64>) {
+        let first = self.known.len() + 1;
+        self.known.extend(known);
+        self.target.extend(targets);
+        self.ends.extend(first..=self.known.len());
+    }
+}
+
 /// Products of two matrices, Z = X·Y, that wait for their proof: too many terms to list one by one.
 ///
 /// With the component indices of [`Tape`], P_i is right if and only if

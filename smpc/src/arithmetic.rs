@@ -1,0 +1,201 @@
+//! Products and openings over Z_2^64 and its smaller rings.
+//!
+//! With x = Σ x_j and y = Σ y_j, party P_i computes
+//!
+//! ```text
+//! z_i = x_i y_i + x_i y_{i+1} + x_{i+1} y_i + a_i - a_{i+1},      Σ z_i = x·y      (Araki et al. 2016)
+//! ```
+//!
+//! which it either hands to P_{i-1}, so that z is replicated again, or, with a mask r that is replicated already, tells
+//! both as c_i = z_i + r_i: then c = z + r is public and z_i = c_i - r_i is replicated, in the same round.
+
+use crate::channel::Channel;
+use crate::computation::{Computation, Step};
+use crate::error::SmpcError;
+use crate::party::PartyId;
+use crate::ring::{pack, packed_bytes, unpack};
+use crate::share::{NEXT, OWN, Shares};
+
+/// A uniform one-time mask r over Z_2^bits, `[n]`. Whatever opens with it uses it up.
+pub struct Mask {
+    /// r.
+    pub(crate) shares: Shares,
+    /// Of the ring.
+    pub(crate) bits: u32,
+}
+
+/// Components of products before they travel: `[n]`, and where their relations stand on the tape.
+pub struct Products {
+    step: Step,
+    own: Vec<u64>,
+    bits: u32,
+    first: usize,
+    /// What was added to component 0 afterwards: no part of what is proved.
+    constant: u64,
+}
+
+impl Products {
+    /// The same plus a public constant, which P_0's component takes.
+    #[must_use]
+    pub fn plus_constant(mut self, party: PartyId, constant: u64) -> Self {
+        if party.index() == 0 {
+            self.own.iter_mut().for_each(|value| *value = value.wrapping_add(constant));
+        }
+        self.constant = self.constant.wrapping_add(constant);
+        self
+    }
+}
+
+impl<C: Channel> Computation<C> {
+    /// x·y, entry by entry: `[n]`, over Z_2^bits.
+    ///
+    /// # Errors
+    /// Randomness that was used before.
+    pub fn products(&mut self, name: &'static str, x: &Shares, y: &Shares, bits: u32) -> Result<Products, SmpcError> {
+        self.inner_products(name, x, y, 1, bits)
+    }
+
+    /// Sums of `terms` products each: `[n * terms]` and `[n * terms]` to `[n]`, over Z_2^bits.
+    ///
+    /// # Errors
+    /// Randomness that was used before.
+    pub fn inner_products(
+        &mut self,
+        name: &'static str,
+        x: &Shares,
+        y: &Shares,
+        terms: usize,
+        bits: u32,
+    ) -> Result<Products, SmpcError> {
+        let step = self.begin(name);
+        let zero = self.random(step, x.len() / terms)?;
+        let sums = x.parts[OWN].chunks_exact(terms).zip(x.parts[NEXT].chunks_exact(terms));
+        let factors = y.parts[OWN].chunks_exact(terms).zip(y.parts[NEXT].chunks_exact(terms));
+        let zeros = zero[OWN].iter().zip(&zero[NEXT]);
+        let own = sums
+            .zip(factors)
+            .zip(zeros)
+            .map(|((x, y), (a, b))| cross_terms(x, y).wrapping_add(*a).wrapping_sub(*b))
+            .collect();
+        let first = if self.is_malicious() { self.record(x, y, terms, bits, &zero) } else { 0 };
+        Ok(Products { step, own, bits, first, constant: 0 })
+    }
+
+    /// Hands products to P_{i-1}, so that they are replicated.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn replicate(&mut self, products: Products) -> Result<Shares, SmpcError> {
+        let Products { step, own, bits, first, constant } = products;
+        let length = packed_bytes(own.len(), bits);
+        self.send(step, self.party().previous(), pack(&own, bits))?;
+        let next = unpack(&self.receive(step, self.party().next(), length)?, bits, own.len());
+        self.settle(first, &next, bits, constant);
+        Ok(Shares::new(own, next))
+    }
+
+    /// Opens products under `mask`: z + r over Z_2^bits, `[n]`, and z.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn open_products(&mut self, products: Products, mask: &Mask) -> Result<(Vec<u64>, Shares), SmpcError> {
+        let Products { step, own, bits, first, constant } = products;
+        debug_assert_eq!(bits, mask.bits, "a mask of the ring of the products");
+        let told: Vec<u64> = own.iter().zip(&mask.shares.parts[OWN]).map(|(z, r)| z.wrapping_add(*r)).collect();
+        let (packed, length) = (pack(&told, bits), packed_bytes(own.len(), bits));
+        self.send(step, self.party().previous(), packed.clone())?;
+        self.send(step, self.party().next(), packed)?;
+        let from_next = self.receive(step, self.party().next(), length)?;
+        let from_previous = self.receive(step, self.party().previous(), length)?;
+        if self.is_malicious() {
+            self.openings.told_by_next.update(&from_next);
+            self.openings.told_by_previous.update(&from_previous);
+        }
+        let (next, previous) = (unpack(&from_next, bits, own.len()), unpack(&from_previous, bits, own.len()));
+        let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
+        self.settle(first, &z_next, bits, constant);
+        let sum = |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
+        let opened = told.iter().zip(&next).zip(&previous).map(sum).collect();
+        Ok((opened, Shares::new(own, z_next)))
+    }
+
+    /// Opens x + r over Z_2^bits, `[n]`: each party lacks one component, which the other two both hold. One sends it, the
+    /// other answers for it by its digest.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn open_masked(&mut self, name: &'static str, x: &Shares, mask: Mask) -> Result<Vec<u64>, SmpcError> {
+        let bits = mask.bits;
+        let masked = x.plus(&mask.shares);
+        let step = self.begin(name);
+        let length = packed_bytes(masked.len(), bits);
+        self.send(step, self.party().previous(), pack(&masked.parts[NEXT], bits))?;
+        let body = self.receive(step, self.party().next(), length)?;
+        if self.is_malicious() {
+            self.openings.known.update(&pack(&masked.parts[OWN], bits));
+            self.openings.received.update(&body);
+        }
+        let missing = unpack(&body, bits, masked.len());
+        let sum = |((own, next), missing): ((&u64, &u64), &u64)| {
+            reduced(own.wrapping_add(*next).wrapping_add(*missing), bits)
+        };
+        Ok(masked.parts[OWN].iter().zip(&masked.parts[NEXT]).zip(&missing).map(sum).collect())
+    }
+
+    /// Writes the relations of sums of `terms` products to the tape; returns the place of the first.
+    fn record(&mut self, x: &Shares, y: &Shares, terms: usize, bits: u32, zero: &[Vec<u64>; 2]) -> usize {
+        let lift = 64 - bits;
+        let tape = &mut self.tapes.ring;
+        let first = tape.left.target.len();
+        for (at, (own, next)) in zero[OWN].iter().zip(&zero[NEXT]).enumerate() {
+            let range = at * terms..(at + 1) * terms;
+            let ([x_own, x_next], [y_own, y_next]) = (side(x, &range), side(y, &range));
+            let lifted = |values: &[u64], to: &mut Vec<u64>| to.extend(values.iter().map(|value| value << lift));
+            lifted(x_own, &mut tape.proving.left);
+            lifted(y_own, &mut tape.proving.left);
+            tape.proving.right.extend(y_next.iter().chain(x_next).map(|value| reduced(*value, bits)));
+            tape.proving.ends.push(tape.proving.left.len());
+            lifted(x_next, &mut tape.left.known);
+            lifted(y_next, &mut tape.left.known);
+            tape.left.ends.push(tape.left.known.len());
+            tape.left.target.push(inner(x_next, y_next).wrapping_add(*next).wrapping_neg() << lift);
+            tape.right.known.extend(y_own.iter().chain(x_own).map(|value| reduced(*value, bits)));
+            tape.right.ends.push(tape.right.known.len());
+            tape.right.target.push(own << lift);
+        }
+        first
+    }
+
+    /// Completes the relations from `first` on with the components that P_{i+1} answers for.
+    fn settle(&mut self, first: usize, z_next: &[u64], bits: u32, constant: u64) {
+        if self.is_malicious() {
+            let constant = if self.party().next().index() == 0 { constant } else { 0 };
+            let targets = &mut self.tapes.ring.left.target[first..first + z_next.len()];
+            targets.iter_mut().zip(z_next).for_each(|(target, z)| {
+                *target = target.wrapping_add(z.wrapping_sub(constant) << (64 - bits));
+            });
+        }
+    }
+}
+
+/// x_i y_i + x_i y_{i+1} + x_{i+1} y_i, summed.
+fn cross_terms((x, x_next): (&[u64], &[u64]), (y, y_next): (&[u64], &[u64])) -> u64 {
+    let terms = x.iter().zip(x_next).zip(y.iter().zip(y_next));
+    terms.fold(0, |sum: u64, ((x, x_next), (y, y_next))| {
+        sum.wrapping_add(x.wrapping_mul(y.wrapping_add(*y_next))).wrapping_add(x_next.wrapping_mul(*y))
+    })
+}
+
+fn inner(x: &[u64], y: &[u64]) -> u64 {
+    x.iter().zip(y).fold(0, |sum: u64, (x, y)| sum.wrapping_add(x.wrapping_mul(*y)))
+}
+
+fn side<'a>(shares: &'a Shares, range: &std::ops::Range<usize>) -> [&'a [u64]; 2] {
+    [&shares.parts[OWN][range.clone()], &shares.parts[NEXT][range.clone()]]
+}
+
+/// `value` modulo 2^bits.
+#[must_use]
+pub const fn reduced(value: u64, bits: u32) -> u64 {
+    value & (u64::MAX >> (64 - bits))
+}

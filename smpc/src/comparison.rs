@@ -1,0 +1,63 @@
+//! Signs and comparisons.
+//!
+//! Of x, |x| < 2^(k-1): c = x + r mod 2^k is opened under edaBits r. Bit j of x = c - r is c_j ⊕ r_j ⊕ b_j, where the
+//! borrow b_j is 1 if and only if c mod 2^j < r mod 2^j: a carry tree over public c and shared bits of r.
+
+use crate::boolean::Carry;
+use crate::channel::Channel;
+use crate::computation::Computation;
+use crate::error::SmpcError;
+use crate::random_bits::{DaBits, EdaBits};
+use crate::ring::to_planes;
+use crate::share::{BitShares, NEXT, OWN, Shares};
+
+impl<C: Channel> Computation<C> {
+    /// Whether each x is below zero: one plane, in 1 + log2(k) rounds.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn is_negative(&mut self, x: &Shares, masks: EdaBits) -> Result<BitShares, SmpcError> {
+        let EdaBits { mask, bits: r } = masks;
+        let width = mask.bits as usize;
+        let opened = self.open_masked("sign: open", x, mask)?;
+        let c = to_planes(&opened, width);
+        let not_c: Vec<u64> = c.iter().map(|word| !word).collect();
+        let (party, top) = (self.party(), width - 1);
+        let borrow = Carry {
+            generate: r.and_public(&not_c).planes(0..top),
+            propagate: r.clone().xor_public(party, &not_c).planes(0..top),
+        };
+        let borrows = self.carries_over("sign: borrow", vec![borrow])?;
+        let sign = r.planes(top..width).xor_public(party, &c[top * r.words..]);
+        Ok(sign.xor(&borrows[0].generate))
+    }
+
+    /// Bits as numbers over Z_2^64 with daBits made beforehand: b = e + d - 2ed for the opened e = b ⊕ d. One round.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn plane_to_numbers(&mut self, plane: &BitShares, da_bits: DaBits) -> Result<Shares, SmpcError> {
+        let DaBits { plane: mask, numbers } = da_bits;
+        let opened = self.open_masked_plane(plane, &mask)?;
+        let party = self.party();
+        let e: Vec<u64> = (0..numbers.len()).map(|at| opened[at / 64] >> (at % 64) & 1).collect();
+        let signed = numbers.map(|part| part.iter().zip(&e).map(|(d, e)| d.wrapping_mul(1_u64.wrapping_sub(2 * e))).collect());
+        Ok(signed.plus_public(party, &e))
+    }
+
+    /// Opens x ⊕ d: each party lacks one component, which the other two both hold.
+    fn open_masked_plane(&mut self, x: &BitShares, mask: &BitShares) -> Result<Vec<u64>, SmpcError> {
+        let masked = x.xor(mask);
+        let step = self.begin("open bits");
+        let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        self.send(step, self.party().previous(), bytes(&masked.parts[NEXT]))?;
+        let body = self.receive(step, self.party().next(), masked.parts[OWN].len() * 8)?;
+        if self.is_malicious() {
+            self.openings.known.update(&bytes(&masked.parts[OWN]));
+            self.openings.received.update(&body);
+        }
+        let missing = body.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let sum = |((own, next), missing): ((&u64, &u64), u64)| own ^ next ^ missing;
+        Ok(masked.parts[OWN].iter().zip(&masked.parts[NEXT]).zip(missing).map(sum).collect())
+    }
+}

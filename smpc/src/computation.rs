@@ -1,0 +1,133 @@
+//! A party at work: its steps, its messages, and what must be true before anything is revealed.
+
+use crate::channel::{Channel, Message};
+use crate::error::SmpcError;
+use crate::party::PartyId;
+use crate::prss::Prss;
+use crate::tape::Tapes;
+
+/// What the parties are held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Nobody deviates. Products are not proved, and truncation is local: for comparison only.
+    SemiHonest,
+    /// One party may do anything and is found out before a result is revealed.
+    Malicious,
+}
+
+/// One party's side of a computation.
+///
+/// Steps are numbered as the program goes, so they have the same number at all parties; a number is used once, for
+/// randomness and for messages.
+pub struct Computation<C> {
+    party: PartyId,
+    link: C,
+    prss: Prss,
+    security: Security,
+    step: u64,
+    /// What waits for its proof.
+    pub(crate) tapes: Tapes,
+    pub(crate) openings: Openings,
+}
+
+/// Number and name of one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    number: u64,
+    name: &'static str,
+}
+
+/// Running digests of what was opened. Every opened component was sent by one party and is known to, or was also sent to,
+/// another one; those two compare digests before anything is revealed.
+#[derive(Default)]
+pub(crate) struct Openings {
+    /// Components i of what was opened: for P_{i+1}, who got them from P_{i-1}.
+    pub(crate) known: blake3::Hasher,
+    /// Components i-1, as they came from P_{i+1}.
+    pub(crate) received: blake3::Hasher,
+    /// What P_{i+1} told everybody.
+    pub(crate) told_by_next: blake3::Hasher,
+    /// What P_{i-1} told everybody.
+    pub(crate) told_by_previous: blake3::Hasher,
+}
+
+impl<C: Channel> Computation<C> {
+    /// Begins at step 0.
+    #[must_use]
+    pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
+        Self { party, link, prss, security, step: 0, tapes: Tapes::default(), openings: Openings::default() }
+    }
+
+    /// Who this is.
+    #[must_use]
+    pub const fn party(&self) -> PartyId {
+        self.party
+    }
+
+    /// What the parties are held to.
+    #[must_use]
+    pub const fn is_malicious(&self) -> bool {
+        matches!(self.security, Security::Malicious)
+    }
+
+    /// The links.
+    pub const fn link(&mut self) -> &mut C {
+        &mut self.link
+    }
+
+    /// The next step of the program.
+    pub(crate) const fn begin(&mut self, name: &'static str) -> Step {
+        self.step += 1;
+        Step { number: self.step, name }
+    }
+
+    /// Randomness of `step`: `[n]` at components i and i+1, uniform, and unknown to P_{i+1} and P_{i-1} respectively.
+    pub(crate) fn random(&mut self, step: Step, n: usize) -> Result<[Vec<u64>; 2], SmpcError> {
+        Ok(self.prss.words(step.number, n)?)
+    }
+
+    /// Sends `body` as the message of `step`.
+    pub(crate) fn send(&mut self, step: Step, to: PartyId, body: Vec<u8>) -> Result<(), SmpcError> {
+        Ok(self.link.send(to, Message { step: step.number, name: step.name, body })?)
+    }
+
+    /// The message of `step` from `from`, of `length` bytes.
+    pub(crate) fn receive(&mut self, step: Step, from: PartyId, length: usize) -> Result<Vec<u8>, SmpcError> {
+        let Message { step: got, body, .. } = self.link.receive(from)?;
+        let name = step.name;
+        if got != step.number {
+            return Err(SmpcError::OutOfStep { peer: from, name, expected: step.number, got });
+        }
+        if body.len() != length {
+            return Err(SmpcError::Length { peer: from, name, expected: length, got: body.len() });
+        }
+        Ok(body)
+    }
+
+    /// Compares with both peers what was opened since the last time.
+    ///
+    /// # Errors
+    /// Openings that differ; then nothing may be revealed.
+    pub fn compare_openings(&mut self) -> Result<(), SmpcError> {
+        if !self.is_malicious() {
+            return Ok(());
+        }
+        let Openings { known, received, told_by_next, told_by_previous } = std::mem::take(&mut self.openings);
+        let digest = |hasher: blake3::Hasher| *hasher.finalize().as_bytes();
+        let (next, previous) = (self.party.next(), self.party.previous());
+        let step = self.begin("compare openings");
+        // What P_{i+1} told this party, it also told P_{i-1}; what P_{i-1} told, it also told P_{i+1}.
+        self.send(step, next, [digest(known), digest(told_by_previous.clone())].concat())?;
+        self.send(step, previous, digest(told_by_next.clone()).to_vec())?;
+        let from_previous = self.receive(step, previous, 64)?;
+        let from_next = self.receive(step, next, 32)?;
+        let differ = |right| SmpcError::OpeningsDiffer { left: self.party, right };
+        if from_previous != [digest(received), digest(told_by_next)].concat() {
+            return Err(differ(previous));
+        }
+        if from_next != digest(told_by_previous) {
+            return Err(differ(next));
+        }
+        Ok(())
+    }
+}

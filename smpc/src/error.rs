@@ -1,0 +1,64 @@
+//! Why a computation ended.
+
+use thiserror::Error;
+
+use crate::channel::ChannelError;
+use crate::party::PartyId;
+use crate::prss::StepReused;
+
+/// Why a party left the computation. None of these says a value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SmpcError {
+    /// A peer that is gone, late, or has aborted.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A message of another step than the one that is due.
+    #[error("party {peer}: expected step {expected} ({name}), got step {got}")]
+    OutOfStep {
+        /// Who sent it.
+        peer: PartyId,
+        /// What the step is called here.
+        name: &'static str,
+        /// Number of the step here.
+        expected: u64,
+        /// Number that came.
+        got: u64,
+    },
+    /// A message of another length.
+    #[error("party {peer}, step {name}: expected {expected} bytes, got {got}")]
+    Length {
+        /// Who sent it.
+        peer: PartyId,
+        /// The step.
+        name: &'static str,
+        /// Bytes that the step has.
+        expected: usize,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// Two parties were told different openings of one value.
+    #[error("openings differ between parties {left} and {right}: one of the three lied")]
+    OpeningsDiffer {
+        /// The party that found it.
+        left: PartyId,
+        /// The party whose digest differs.
+        right: PartyId,
+    },
+    /// A proof that is not right.
+    #[error("the proof of party {prover} failed: it or a verifier lied")]
+    Proof {
+        /// Whose products were being proved.
+        prover: PartyId,
+    },
+    /// Our own mistake: randomness asked for twice.
+    #[error(transparent)]
+    StepReused(#[from] StepReused),
+    /// The program takes more correlated randomness than was made for it.
+    #[error("the program takes more {kind} than the {made} that were made")]
+    OutOfRandomness {
+        /// Which kind.
+        kind: &'static str,
+        /// How many there were.
+        made: usize,
+    },
+}
