@@ -11,5 +11,6 @@
 //! Not protected against: two parties together, who see everything; and lengths, which are public.
 
 pub mod channel;
+pub mod memory;
 pub mod party;
 pub mod tape;
