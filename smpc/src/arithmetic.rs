@@ -24,6 +24,13 @@ pub struct Mask {
     pub(crate) bits: u32,
 }
 
+impl Mask {
+    /// That of `n` values from value `from` on.
+    pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
+        Self { shares: self.shares.range(from..from + n), bits: self.bits }
+    }
+}
+
 /// Components of products before they travel: `[n]`, and where their relations stand on the tape.
 pub struct Products {
     step: Step,
@@ -35,6 +42,24 @@ pub struct Products {
 }
 
 impl Products {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.own.len()
+    }
+
+    /// None.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty()
+    }
+
+    /// k of Z_2^k.
+    #[must_use]
+    pub const fn bits(&self) -> u32 {
+        self.bits
+    }
+
     /// The same plus a public constant, which P_0's component takes.
     #[must_use]
     pub fn plus_constant(mut self, party: PartyId, constant: u64) -> Self {

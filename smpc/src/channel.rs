@@ -22,6 +22,16 @@ pub trait Channel {
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError>;
 }
 
+impl<C: Channel> Channel for &mut C {
+    fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
+        (**self).send(to, message)
+    }
+
+    fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
+        (**self).receive(from)
+    }
+}
+
 /// One message of one step.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {

@@ -16,9 +16,9 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn is_negative(&mut self, x: &Shares, masks: EdaBits) -> Result<BitShares, SmpcError> {
-        let EdaBits { mask, bits: r } = masks;
-        let width = mask.bits as usize;
+    pub fn is_negative(&mut self, x: &Shares, bits: u32) -> Result<BitShares, SmpcError> {
+        let EdaBits { mask, bits: r } = self.take_eda_bits(x.len(), bits)?;
+        let width = bits as usize;
         let opened = self.open_masked("sign: open", x, mask)?;
         let c = to_planes(&opened, width);
         let not_c: Vec<u64> = c.iter().map(|word| !word).collect();
@@ -36,8 +36,8 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn plane_to_numbers(&mut self, plane: &BitShares, da_bits: DaBits) -> Result<Shares, SmpcError> {
-        let DaBits { plane: mask, numbers } = da_bits;
+    pub fn plane_to_numbers(&mut self, plane: &BitShares, n: usize) -> Result<Shares, SmpcError> {
+        let DaBits { plane: mask, numbers } = self.take_da_bits(n)?;
         let opened = self.open_masked_plane(plane, &mask)?;
         let party = self.party();
         let e: Vec<u64> = (0..numbers.len()).map(|at| opened[at / 64] >> (at % 64) & 1).collect();

@@ -4,6 +4,7 @@ use crate::channel::{Channel, Message};
 use crate::error::SmpcError;
 use crate::party::PartyId;
 use crate::prss::Prss;
+use crate::supply::Supply;
 use crate::tape::Tapes;
 
 /// What the parties are held to.
@@ -28,6 +29,8 @@ pub struct Computation<C> {
     /// What waits for its proof.
     pub(crate) tapes: Tapes,
     pub(crate) openings: Openings,
+    /// Masks made beforehand.
+    pub(crate) supply: Supply,
 }
 
 /// Number and name of one step.
@@ -55,7 +58,7 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        Self { party, link, prss, security, step: 0, tapes: Tapes::default(), openings: Openings::default() }
+        Self { party, link, prss, security, step: 0, tapes: Tapes::default(), openings: Openings::default(), supply: Supply::default() }
     }
 
     /// Who this is.

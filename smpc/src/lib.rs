@@ -10,7 +10,22 @@
 //!
 //! Not protected against: two parties together, who see everything; and lengths, which are public.
 
+pub mod arithmetic;
+pub mod boolean;
 pub mod channel;
+pub mod comparison;
+pub mod computation;
+pub mod conversion;
+pub mod error;
+pub mod lookup;
 pub mod memory;
 pub mod party;
+pub mod prss;
+pub mod random_bits;
+pub mod ring;
+pub mod share;
+pub mod supply;
 pub mod tape;
+#[cfg(test)]
+mod trial;
+pub mod truncation;

@@ -8,21 +8,17 @@
 //! T[cell'] = Σ_a u_a (Σ_b T[C - (2^s a + b)] v_b)                     local inside, one inner product outside
 //! ```
 //!
-//! Whether the next cell is taken depends on what r has in its low bits. So cell j is fitted on its own cell and the one
-//! before it, in δ = x' - 2^(k-t) j, and y = T_0 + T_1 δ + (T_2 + T_3 δ) δ².
+//! Whether the next cell is taken depends on what r has in its low bits. So x must lie below the last cell, and cell j is
+//! fitted on its own cell and the one before it, in δ = x' - 2^(k-t) j, and y = T_0 + T_1 δ + (T_2 + T_3 δ) δ².
 
 use crate::arithmetic::Mask;
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::conversion::Conversion;
 use crate::error::SmpcError;
-use crate::random_bits::TruncationMasks;
 use crate::share::Shares;
 
-/// Bits of a value under truncation inside of a lookup: everything is far below 2^(this - 2).
-pub const LOOKUP_BITS: u32 = 64;
-
-/// What is looked up.
+/// What is looked up: a function on [low, low + 2^k - 2^(k-t)), in fixed point.
 pub struct Table {
     /// k: the domain has 2^k integers.
     pub domain_bits: u32,
@@ -46,14 +42,15 @@ pub struct LookupMasks {
     pub(crate) low: Shares,
 }
 
-/// What one lookup of `n` values takes.
-pub struct LookupRandomness {
-    /// The cell.
-    pub masks: LookupMasks,
-    /// For δ² and T_3 δ: `[2n]`, shift f.
-    pub powers: TruncationMasks,
-    /// For y: `[n]`, shift f.
-    pub result: TruncationMasks,
+impl LookupMasks {
+    /// Those of `n` values from value `from` on.
+    pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
+        let of = |digit: &Shares| {
+            let width = digit.len() / self.mask.shares.len();
+            digit.range(from * width..(from + n) * width)
+        };
+        Self { mask: self.mask.cut(from, n), high: of(&self.high), low: of(&self.low) }
+    }
 }
 
 impl Table {
@@ -163,9 +160,9 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn look_up(&mut self, x: &Shares, table: &Table, randomness: LookupRandomness) -> Result<Shares, SmpcError> {
-        let LookupRandomness { masks: LookupMasks { mask, high, low }, powers, result } = randomness;
+    pub fn look_up(&mut self, x: &Shares, table: &Table) -> Result<Shares, SmpcError> {
         let (party, n) = (self.party(), x.len());
+        let LookupMasks { mask, high, low } = self.take_lookup(n, table.domain_bits, table.cell_bits)?;
         let from_low = x.clone().plus_constant(party, (table.low as u64).wrapping_neg());
         let opened = self.open_masked("look up: open", &from_low, mask)?;
         let cells: Vec<u64> = opened.iter().map(|c| c >> (table.domain_bits - table.cell_bits)).collect();
@@ -175,14 +172,14 @@ impl<C: Channel> Computation<C> {
         let delta = from_low.minus(&origin);
         let left = Shares::concat(&[&delta, &t3]);
         let right = Shares::concat(&[&delta, &delta]);
-        let products = self.products("look up: powers", &left, &right, powers.mask.bits)?;
-        let powers = self.truncate_products(products, powers)?.split(&[n, n]);
+        let products = self.products("look up: powers", &left, &right, 64)?;
+        let powers = self.truncate_products(products, table.fraction)?.split(&[n, n]);
         // T_1 δ + (T_2 + T_3 δ) δ², and T_0 at its scale.
         let pairs: Vec<usize> = (0..n).flat_map(|at| [at, n + at]).collect();
         let left = Shares::concat(&[&t1, &t2.plus(&powers[1])]).gather(&pairs);
         let right = Shares::concat(&[&delta, &powers[0]]).gather(&pairs);
-        let sums = self.inner_products("look up: result", &left, &right, 2, result.mask.bits)?;
-        Ok(self.truncate_products(sums, result)?.plus(&t0))
+        let sums = self.inner_products("look up: result", &left, &right, 2, 64)?;
+        Ok(self.truncate_products(sums, table.fraction)?.plus(&t0))
     }
 
     /// `[5, n]`: T_0 to T_3 and the origin of the cell of each x.

@@ -40,6 +40,29 @@ pub struct TruncationMasks {
     pub shift: u32,
 }
 
+impl EdaBits {
+    /// Those of `n` values from value `from` on, which begins a word.
+    pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
+        Self { mask: self.mask.cut(from, n), bits: self.bits.lanes(from, n) }
+    }
+}
+
+impl DaBits {
+    /// Those of `n` values from value `from` on, which begins a word.
+    pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
+        Self { plane: self.plane.lanes(from, n), numbers: self.numbers.range(from..from + n) }
+    }
+}
+
+impl TruncationMasks {
+    /// Those of `n` values from value `from` on.
+    pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
+        let range = from..from + n;
+        let (high, top) = (self.high.range(range.clone()), self.top.range(range));
+        Self { mask: self.mask.cut(from, n), high, top, shift: self.shift }
+    }
+}
+
 /// s + c of three numbers r_0 + r_1 + r_2, as carry-save addition leaves them: `[k]` planes, and `[k + 1]` for the carries.
 struct CarrySave {
     mask: Mask,

@@ -164,6 +164,17 @@ impl BitShares {
         Self { words: self.words, parts: [OWN, NEXT].map(|at| self.parts[at][words.clone()].to_vec()) }
     }
 
+    /// The words of `n` values from value `from` on, which begins a word, in every plane.
+    #[must_use]
+    pub fn lanes(&self, from: usize, n: usize) -> Self {
+        let words = from / 64..from / 64 + n.div_ceil(64);
+        let part = |at: usize| {
+            let planes = self.parts[at].chunks_exact(self.words.max(1));
+            planes.flat_map(|plane| &plane[words.clone()]).copied().collect()
+        };
+        Self { words: words.len(), parts: [part(OWN), part(NEXT)] }
+    }
+
     /// The planes named by `places`, in their order.
     #[must_use]
     pub fn select(&self, places: impl Iterator<Item = usize> + Clone) -> Self {

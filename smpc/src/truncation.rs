@@ -21,12 +21,11 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn truncate_products(&mut self, products: Products, masks: TruncationMasks) -> Result<Shares, SmpcError> {
-        let offset = self.offset(&masks);
+    pub fn truncate_products(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
         let party = self.party();
-        let TruncationMasks { mask, high, top, shift } = masks;
+        let TruncationMasks { mask, high, top, .. } = self.take_truncation(products.len(), products.bits(), shift)?;
         let bits = mask.bits;
-        let (opened, _) = self.open_products(products.plus_constant(party, offset), &mask)?;
+        let (opened, _) = self.open_products(products.plus_constant(party, 1 << (bits - 2)), &mask)?;
         Ok(truncated(party, &opened, &high, &top, shift, bits))
     }
 
@@ -34,17 +33,11 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn truncate(&mut self, x: &Shares, masks: TruncationMasks) -> Result<Shares, SmpcError> {
+    pub fn truncate(&mut self, x: &Shares, bits: u32, shift: u32) -> Result<Shares, SmpcError> {
         let party = self.party();
-        let offset = self.offset(&masks);
-        let TruncationMasks { mask, high, top, shift } = masks;
-        let bits = mask.bits;
-        let opened = self.open_masked("truncate", &x.clone().plus_constant(party, offset), mask)?;
+        let TruncationMasks { mask, high, top, .. } = self.take_truncation(x.len(), bits, shift)?;
+        let opened = self.open_masked("truncate", &x.clone().plus_constant(party, 1 << (bits - 2)), mask)?;
         Ok(truncated(party, &opened, &high, &top, shift, bits))
-    }
-
-    fn offset(&self, masks: &TruncationMasks) -> u64 {
-        1 << (masks.mask.bits - 2)
     }
 }
 

@@ -1,0 +1,192 @@
+//! Every gadget against the same thing on plain numbers.
+
+use super::{Random, join, join_bits, run, share};
+use crate::computation::Security::{self, Malicious, SemiHonest};
+use crate::conversion::Conversion;
+use crate::lookup::Table;
+use crate::ring::to_planes;
+use crate::share::{BitShares, NEXT, OWN, Shares};
+
+const BOTH: [Security; 2] = [SemiHonest, Malicious];
+
+fn words(n: usize, seed: u64) -> Vec<u64> {
+    let mut random = Random(seed);
+    (0..n).map(|_| random.word()).collect()
+}
+
+#[test]
+fn products_are_products() {
+    let (x, y) = (words(130, 1), words(130, 2));
+    for security in BOTH {
+        let trial = run(security, |party| {
+            let (x, y) = (share(party.party(), &x), share(party.party(), &y));
+            let products = party.products("test", &x, &y, 64)?;
+            party.replicate(products)
+        });
+        let expected: Vec<u64> = x.iter().zip(&y).map(|(x, y)| x.wrapping_mul(*y)).collect();
+        assert_eq!(join(&trial.results), expected);
+        assert_eq!(trial.traffic.map(|traffic| traffic.bytes.iter().sum::<u64>() / 130)[1] >= 8, true);
+    }
+}
+
+#[test]
+fn inner_products_have_one_element_a_sum() {
+    let (x, y) = (words(60, 3), words(60, 4));
+    let trial = run(Malicious, |party| {
+        let (x, y) = (share(party.party(), &x), share(party.party(), &y));
+        let products = party.inner_products("test", &x, &y, 20, 64)?;
+        party.replicate(products)
+    });
+    let sum = |at: usize| (0..20).fold(0_u64, |sum, k| sum.wrapping_add(x[at * 20 + k].wrapping_mul(y[at * 20 + k])));
+    assert_eq!(join(&trial.results), (0..3).map(sum).collect::<Vec<_>>());
+}
+
+#[test]
+fn bits_become_numbers_of_any_ring() {
+    let bits = words(3, 5);
+    for k in [64, 17, 1] {
+        let trial = run(Malicious, |party| {
+            let planes = share_bits(party.party(), &bits);
+            let numbers = party.to_numbers(&[Conversion { planes: &planes, n: 100, bits: k }])?;
+            Ok(numbers.into_iter().next().unwrap_or_default())
+        });
+        // Three words are one plane of 192 values, of which the first hundred count.
+        let expected: Vec<u64> = (0..100).map(|at| bits[at / 64] >> (at % 64) & 1).collect();
+        let modulus = if k == 64 { u64::MAX } else { (1 << k) - 1 };
+        assert_eq!(join(&trial.results).iter().map(|value| value & modulus).collect::<Vec<_>>(), expected, "k = {k}");
+    }
+}
+
+/// One plane of these words.
+fn share_bits(party: crate::party::PartyId, plane: &[u64]) -> BitShares {
+    let mut random = Random(77);
+    let parts: Vec<[u64; 3]> = plane.iter().map(|word| { let (a, b) = (random.word(), random.word()); [a, b, word ^ a ^ b] }).collect();
+    let component = |at: usize| parts.iter().map(|part| part[at]).collect();
+    BitShares { words: plane.len(), parts: [component(party.index()), component(party.next().index())] }
+}
+
+#[test]
+fn random_numbers_have_the_bits_that_they_say() {
+    for bits in [64, 33, 8, 3] {
+        let trial = run(Malicious, |party| {
+            let eda = party.eda_bits(200, bits)?;
+            Ok((eda.mask.shares, eda.bits))
+        });
+        let [first, second, third] = trial.results;
+        let modulus = u64::MAX >> (64 - bits);
+        let numbers: Vec<u64> = join(&[first.0, second.0, third.0]).iter().map(|value| value & modulus).collect();
+        assert_eq!(numbers, join_bits(&[first.1, second.1, third.1], 200), "{bits} bits");
+    }
+}
+
+#[test]
+fn masks_for_truncation_are_consistent() {
+    for (bits, shift) in [(64, 16), (64, 1), (40, 13), (8, 3)] {
+        let trial = run(Malicious, |party| {
+            let masks = party.truncation_masks(300, bits, shift)?;
+            Ok([masks.mask.shares, masks.high, masks.top])
+        });
+        let of = |at: usize| join(&[0, 1, 2].map(|party: usize| trial.results[party][at].clone()));
+        let modulus = u64::MAX >> (64 - bits);
+        let r: Vec<u64> = of(0).iter().map(|r| r & modulus).collect();
+        assert_eq!(of(1), r.iter().map(|r| r >> shift).collect::<Vec<_>>(), "{bits} bits, {shift} off: high");
+        let top = |r: &u64| (r >> (bits - 1)) << (bits - shift);
+        assert_eq!(of(2), r.iter().map(top).collect::<Vec<_>>(), "{bits} bits, {shift} off: top");
+    }
+}
+
+#[test]
+fn truncation_is_off_by_less_than_one_at_the_edges_and_everywhere_in_eight_bits() {
+    // |x| < 2^(k-2).
+    let all_of_eight: Vec<u64> = (-64..64_i64).map(|x| x as u64).collect();
+    let edge = 1_i64 << 62;
+    let edges: Vec<u64> =
+        [-edge, 1 - edge, -(1 << 16) - 1, -(1 << 16), -1, 0, 1, 65535, 65536, edge - 1].map(|x| x as u64).to_vec();
+    for (bits, shift, values) in [(8, 3, &all_of_eight), (64, 16, &edges)] {
+        for _ in 0..4 {
+            let trial = run(Malicious, |party| {
+                let x = share(party.party(), values);
+                party.truncate(&x, bits, shift)
+            });
+            for (x, y) in values.iter().zip(join(&trial.results)) {
+                let difference = (y as i64) as f64 - (*x as i64) as f64 / f64::from(1 << shift);
+                assert!(difference.abs() < 1.0, "{bits} bits: {} became {}", *x as i64, y as i64);
+            }
+        }
+    }
+}
+
+#[test]
+fn truncation_has_no_bias() {
+    let n = 1 << 20;
+    let values: Vec<u64> = words(n, 9).iter().map(|word| word >> 24).collect();
+    let trial = run(SemiHonest, |party| {
+        let x = share(party.party(), &values);
+        party.truncate(&x, 64, 16)
+    });
+    let errors = join(&trial.results).into_iter().zip(&values).map(|(y, x)| y as f64 - *x as f64 / 65536.0);
+    let (sum, squares) = errors.fold((0.0, 0.0), |(sum, squares), error| (sum + error, squares + error * error));
+    let (mean, deviation) = (sum / n as f64, (squares / n as f64).sqrt());
+    assert!(mean.abs() < 3.0 * deviation / (n as f64).sqrt(), "mean error {mean}, deviation {deviation}");
+}
+
+#[test]
+fn signs_are_right_everywhere_in_eight_bits_and_at_the_edges() {
+    let all: Vec<u64> = (-128..128_i64).map(|x| x as u64).collect();
+    let edges = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX].map(|x| x as u64).to_vec();
+    for (bits, values) in [(8, &all), (64, &edges)] {
+        let trial = run(Malicious, |party| {
+            let x = share(party.party(), values);
+            let plane = party.is_negative(&x, bits)?;
+            let numbers = party.plane_to_numbers(&plane, values.len())?;
+            Ok((plane, numbers))
+        });
+        let expected: Vec<u64> = values.iter().map(|x| x >> 63).collect();
+        let [first, second, third] = trial.results;
+        assert_eq!(join_bits(&[first.0, second.0, third.0], values.len()), expected, "{bits} bits");
+        assert_eq!(join(&[first.1, second.1, third.1]), expected, "{bits} bits, as numbers");
+    }
+}
+
+#[test]
+fn silu_is_looked_up() {
+    let table = Table::of(|x| x / (1.0 + (-x).exp()), -(32 << 16), 22, 6, 16);
+    // The last cell, from 31 on, is no part of the domain.
+    let x: Vec<u64> = (0..2000).map(|at| ((-32.0 + at as f64 * 0.0315) * 65536.0) as i64 as u64).collect();
+    let trial = run(Malicious, |party| {
+        let x = share(party.party(), &x);
+        party.look_up(&x, &table)
+    });
+    let mut worst = 0.0_f64;
+    for (x, y) in x.iter().zip(join(&trial.results)) {
+        let x = (*x as i64) as f64 / 65536.0;
+        worst = worst.max(((y as i64) as f64 / 65536.0 - x / (1.0 + (-x).exp())).abs());
+    }
+    assert!(worst < 2.0e-3, "largest error {worst}");
+}
+
+#[test]
+fn what_was_prepared_is_what_is_used() {
+    let values = words(70, 11).iter().map(|word| word >> 20).collect::<Vec<_>>();
+    let trial = run(Malicious, |party| {
+        let x = share(party.party(), &values);
+        let first = party.truncate(&x, 64, 16)?;
+        let requests = std::mem::take(&mut party.supply.requests);
+        party.prepare(&requests)?;
+        let second = party.truncate(&x, 64, 16)?;
+        Ok([first, second])
+    });
+    for at in 0..2 {
+        let joined = join(&[0, 1, 2].map(|party: usize| trial.results[party][at].clone()));
+        for (x, y) in values.iter().zip(joined) {
+            assert!((y as f64 - *x as f64 / 65536.0).abs() < 1.0);
+        }
+    }
+}
+
+#[test]
+fn planes_and_shares_have_their_shapes() {
+    let planes = to_planes(&[1, 2, 3], 2);
+    assert_eq!(planes, [0b101, 0b110]);
+    assert_eq!(Shares::zeros(3).parts[OWN].len() + Shares::zeros(3).parts[NEXT].len(), 6);
+}
