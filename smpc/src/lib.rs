@@ -13,4 +13,5 @@
 pub mod channel;
 pub mod memory;
 pub mod party;
+pub mod prss;
 pub mod tape;
