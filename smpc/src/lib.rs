@@ -14,4 +14,5 @@ pub mod channel;
 pub mod memory;
 pub mod party;
 pub mod prss;
+pub mod ring;
 pub mod tape;
