@@ -13,7 +13,7 @@ use crate::channel::Channel;
 use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
 use crate::party::PartyId;
-use crate::ring::{pack, packed_bytes, unpack};
+use crate::ring::packing::pack;
 use crate::share::{NEXT, OWN, Shares};
 
 /// A uniform one-time mask r over Z_2^bits, `[n]`. Whatever opens with it uses it up.
@@ -112,9 +112,8 @@ impl<C: Channel> Computation<C> {
     /// A peer that is gone or out of step.
     pub fn replicate(&mut self, products: Products) -> Result<Shares, SmpcError> {
         let Products { step, own, bits, first, constant } = products;
-        let length = packed_bytes(own.len(), bits);
-        self.send(step, self.party().previous(), pack(&own, bits))?;
-        let next = unpack(&self.receive(step, self.party().next(), length)?, bits, own.len());
+        self.send_values(step, self.party().previous(), &own, bits)?;
+        let (next, _) = self.receive_values(step, self.party().next(), own.len(), bits)?;
         self.settle(first, &next, bits, constant);
         Ok(Shares::new(own, next))
     }
@@ -127,16 +126,15 @@ impl<C: Channel> Computation<C> {
         let Products { step, own, bits, first, constant } = products;
         debug_assert_eq!(bits, mask.bits, "a mask of the ring of the products");
         let told: Vec<u64> = own.iter().zip(&mask.shares.parts[OWN]).map(|(z, r)| z.wrapping_add(*r)).collect();
-        let (packed, length) = (pack(&told, bits), packed_bytes(own.len(), bits));
+        let packed = pack(&told, bits);
         self.send(step, self.party().previous(), packed.clone())?;
         self.send(step, self.party().next(), packed)?;
-        let from_next = self.receive(step, self.party().next(), length)?;
-        let from_previous = self.receive(step, self.party().previous(), length)?;
+        let (next, from_next) = self.receive_values(step, self.party().next(), own.len(), bits)?;
+        let (previous, from_previous) = self.receive_values(step, self.party().previous(), own.len(), bits)?;
         if self.is_malicious() {
             self.openings.told_by_next.update(&from_next);
             self.openings.told_by_previous.update(&from_previous);
         }
-        let (next, previous) = (unpack(&from_next, bits, own.len()), unpack(&from_previous, bits, own.len()));
         let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
         self.settle(first, &z_next, bits, constant);
         let sum = |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
@@ -153,14 +151,12 @@ impl<C: Channel> Computation<C> {
         let bits = mask.bits;
         let masked = x.plus(&mask.shares);
         let step = self.begin(name);
-        let length = packed_bytes(masked.len(), bits);
-        self.send(step, self.party().previous(), pack(&masked.parts[NEXT], bits))?;
-        let body = self.receive(step, self.party().next(), length)?;
+        self.send_values(step, self.party().previous(), &masked.parts[NEXT], bits)?;
+        let (missing, body) = self.receive_values(step, self.party().next(), masked.len(), bits)?;
         if self.is_malicious() {
             self.openings.known.update(&pack(&masked.parts[OWN], bits));
             self.openings.received.update(&body);
         }
-        let missing = unpack(&body, bits, masked.len());
         let sum = |((own, next), missing): ((&u64, &u64), &u64)| {
             reduced(own.wrapping_add(*next).wrapping_add(*missing), bits)
         };

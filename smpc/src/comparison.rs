@@ -8,7 +8,7 @@ use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::random_bits::{DaBits, EdaBits};
-use crate::ring::to_planes;
+use crate::ring::planes::to_planes;
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
 impl<C: Channel> Computation<C> {

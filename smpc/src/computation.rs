@@ -4,6 +4,7 @@ use crate::channel::{Channel, Message};
 use crate::error::SmpcError;
 use crate::party::PartyId;
 use crate::prss::Prss;
+use crate::ring::packing::{pack, packed_len, unpack};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
@@ -38,6 +39,13 @@ pub struct Computation<C> {
 pub struct Step {
     number: u64,
     name: &'static str,
+}
+
+impl Step {
+    /// What the step is called.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
 }
 
 /// Running digests of what was opened. Every opened component was sent by one party and is known to, or was also sent to,
@@ -105,6 +113,24 @@ impl<C: Channel> Computation<C> {
             return Err(SmpcError::Length { peer: from, name, expected: length, got: body.len() });
         }
         Ok(body)
+    }
+
+    /// `values` over Z_2^bits as the message of `step`.
+    pub(crate) fn send_values(&mut self, step: Step, to: PartyId, values: &[u64], bits: u32) -> Result<(), SmpcError> {
+        self.send(step, to, pack(values, bits))
+    }
+
+    /// The message of `step` from `from`: `[n]` over Z_2^bits, and its bytes.
+    pub(crate) fn receive_values(
+        &mut self,
+        step: Step,
+        from: PartyId,
+        n: usize,
+        bits: u32,
+    ) -> Result<(Vec<u64>, Vec<u8>), SmpcError> {
+        let body = self.receive(step, from, packed_len(bits, n))?;
+        let values = unpack(&body, bits, n).map_err(|source| SmpcError::Unpack { peer: from, name: step.name, source })?;
+        Ok((values, body))
     }
 
     /// Compares with both peers what was opened since the last time.

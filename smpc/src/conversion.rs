@@ -14,9 +14,10 @@
 
 use crate::arithmetic::reduced;
 use crate::channel::Channel;
-use crate::computation::Computation;
+use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
-use crate::ring::{pack, packed_bytes, unpack};
+use crate::party::PartyId;
+use crate::ring::packing::{pack, packed_len, unpack};
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
 /// Planes of bits, and the ring that they shall be numbers of.
@@ -65,8 +66,8 @@ impl<C: Channel> Computation<C> {
             }
             1 => Shares::new(random[OWN].clone(), vec![0; random[OWN].len()]),
             _ => {
-                let body = self.receive(step, next, packed_length(rings))?;
-                Shares::new(vec![0; random[OWN].len()], unpacked(rings, &body))
+                let zeroth = self.receive_packed(step, next, rings)?;
+                Shares::new(vec![0; random[OWN].len()], zeroth)
             }
         };
         if self.is_malicious() {
@@ -113,9 +114,8 @@ impl<C: Channel> Computation<C> {
         let sum = |masks: &[u64]| masks[..n].iter().zip(&masks[n..]).map(|(s, t)| s.wrapping_add(*t)).collect::<Vec<_>>();
         let w = match self.party().index() {
             0 => {
-                let next = unpacked(rings, &self.receive(step, next, packed_length(rings))?);
-                let own = unpacked(rings, &self.receive(step, previous, packed_length(rings))?);
-                Shares::new(own, next)
+                let next = self.receive_packed(step, next, rings)?;
+                Shares::new(self.receive_packed(step, previous, rings)?, next)
             }
             1 => {
                 let own = less(&mut v(OWN).zip(of(NEXT)), &random[NEXT][..n]);
@@ -148,6 +148,19 @@ impl<C: Channel> Computation<C> {
                 Shares { parts: [OWN, NEXT].map(part) }
             })
             .collect())
+    }
+
+    /// What [`packed`] packed.
+    fn receive_packed(&mut self, step: Step, from: PartyId, rings: &[Ring]) -> Result<Vec<u64>, SmpcError> {
+        let body = self.receive(step, from, packed_length(rings))?;
+        let (mut rest, mut values) = (&body[..], Vec::new());
+        for ring in rings {
+            let (these, others) = rest.split_at(packed_len(ring.bits, ring.n));
+            let unpacked = unpack(these, ring.bits, ring.n);
+            values.extend(unpacked.map_err(|source| SmpcError::Unpack { peer: from, name: step.name(), source })?);
+            rest = others;
+        }
+        Ok(values)
     }
 
     /// u_0 + a_1 = b_0 · b_1: proved by P_0.
@@ -214,7 +227,7 @@ struct Ring {
 }
 
 fn packed_length(rings: &[Ring]) -> usize {
-    rings.iter().map(|ring| packed_bytes(ring.n, ring.bits)).sum()
+    rings.iter().map(|ring| packed_len(ring.bits, ring.n)).sum()
 }
 
 fn packed(rings: &[Ring], values: &[u64]) -> Vec<u8> {
@@ -226,18 +239,6 @@ fn packed(rings: &[Ring], values: &[u64]) -> Vec<u8> {
         rest = others;
     }
     body
-}
-
-/// What [`packed`] packed; `body` has the length of [`packed_length`].
-fn unpacked(rings: &[Ring], body: &[u8]) -> Vec<u64> {
-    let mut rest = body;
-    let mut values = Vec::new();
-    for ring in rings {
-        let (these, others) = rest.split_at(packed_bytes(ring.n, ring.bits));
-        values.extend(unpack(these, ring.bits, ring.n));
-        rest = others;
-    }
-    values
 }
 
 /// `[n]`: how far each value is shifted to stand in a relation over Z_2^64.

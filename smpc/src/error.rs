@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::channel::ChannelError;
 use crate::party::PartyId;
 use crate::prss::StepReused;
+use crate::ring::packing::UnpackError;
 
 /// Why a party left the computation. None of these says a value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,6 +36,16 @@ pub enum SmpcError {
         expected: usize,
         /// Bytes that came.
         got: usize,
+    },
+    /// A message that is not packed as it should be.
+    #[error("party {peer}, step {name}: {source}")]
+    Unpack {
+        /// Who sent it.
+        peer: PartyId,
+        /// The step.
+        name: &'static str,
+        /// What is wrong with it.
+        source: UnpackError,
     },
     /// Two parties were told different openings of one value.
     #[error("openings differ between parties {left} and {right}: one of the three lied")]

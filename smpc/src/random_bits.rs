@@ -9,7 +9,7 @@ use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::conversion::Conversion;
 use crate::error::SmpcError;
-use crate::ring::to_planes;
+use crate::ring::planes::to_planes;
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
 /// Uniform r over Z_2^k with its bits.

@@ -1,0 +1,121 @@
+//! Values of k bits as bytes, for the wire.
+//!
+//! Value i stands at bits `i·k ..` of the bytes, the lowest bit first; the last byte is filled up with zeros. There is
+//! one encoding of each vector.
+
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+/// Bytes that are not `n` values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UnpackError {
+    /// Too few or too many.
+    #[error("expected {expected} bytes, got {got}")]
+    Length {
+        /// What `n` values take.
+        expected: usize,
+        /// What came.
+        got: usize,
+    },
+    /// Bits behind the last value that are not zero.
+    #[error("bits set behind the last value")]
+    Padding,
+}
+
+/// Bytes that `n` values of `bits` bits take.
+///
+/// # Panics
+/// If they are more than memory can hold.
+#[must_use]
+pub fn packed_len(bits: u32, n: usize) -> usize {
+    let bytes = (n as u128 * u128::from(bits)).div_ceil(8);
+    assert!(bytes <= isize::MAX as u128, "{n} values of {bits} bits");
+    bytes as usize
+}
+
+/// The lower `bits` bits of each value of `[n]`; what is above them is left out.
+///
+/// # Panics
+/// If `bits` is not 1 to 64.
+#[must_use]
+pub fn pack(values: &[u64], bits: u32) -> Vec<u8> {
+    assert!((1..=64).contains(&bits), "{bits} bits");
+    let mut bytes = Vec::with_capacity(packed_len(bits, values.len()));
+    if bits.is_multiple_of(8) {
+        pack_bytes(values, bits as usize / 8, &mut bytes);
+        return bytes;
+    }
+    let (mut pending, mut filled) = (0_u128, 0);
+    for value in values {
+        pending |= u128::from(value & mask(bits)) << filled;
+        filled += bits;
+        if filled >= 64 {
+            bytes.extend_from_slice(&(pending as u64).to_le_bytes());
+            pending >>= 64;
+            filled -= 64;
+        }
+    }
+    bytes.extend_from_slice(&pending.to_le_bytes()[..filled.div_ceil(8) as usize]);
+    bytes
+}
+
+/// `n` values of `bits` bits, `[n]`: the reverse of [`pack`].
+///
+/// # Errors
+/// Bytes of another length, or with anything behind the last value.
+///
+/// # Panics
+/// If `bits` is not 1 to 64.
+pub fn unpack(bytes: &[u8], bits: u32, n: usize) -> Result<Vec<u64>, UnpackError> {
+    assert!((1..=64).contains(&bits), "{bits} bits");
+    let expected = packed_len(bits, n);
+    if bytes.len() != expected {
+        return Err(UnpackError::Length { expected, got: bytes.len() });
+    }
+    if bits.is_multiple_of(8) {
+        return Ok(unpack_bytes(bytes, bits as usize / 8));
+    }
+    let mut values = Vec::with_capacity(n);
+    let (mut pending, mut filled) = (0_u128, 0);
+    for bytes in bytes.chunks(8) {
+        pending |= u128::from(word(bytes)) << filled;
+        filled += 8 * bytes.len() as u32;
+        while filled >= bits && values.len() < n {
+            values.push(pending as u64 & mask(bits));
+            pending >>= bits;
+            filled -= bits;
+        }
+    }
+    if pending == 0 { Ok(values) } else { Err(UnpackError::Padding) }
+}
+
+/// A whole number of bytes a value.
+fn pack_bytes(values: &[u64], width: usize, bytes: &mut Vec<u8>) {
+    match width {
+        1 => bytes.extend(values.iter().map(|&value| value as u8)),
+        2 => bytes.extend(values.iter().flat_map(|&value| (value as u16).to_le_bytes())),
+        4 => bytes.extend(values.iter().flat_map(|&value| (value as u32).to_le_bytes())),
+        8 => bytes.extend(values.iter().flat_map(|&value| value.to_le_bytes())),
+        _ => values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()[..width])),
+    }
+}
+
+fn unpack_bytes(bytes: &[u8], width: usize) -> Vec<u64> {
+    match width {
+        8 => bytes.as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect(),
+        _ => bytes.chunks_exact(width).map(word).collect(),
+    }
+}
+
+/// Up to eight bytes as the lowest of a word.
+fn word(bytes: &[u8]) -> u64 {
+    let mut whole = [0; 8];
+    whole[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(whole)
+}
+
+const fn mask(bits: u32) -> u64 {
+    u64::MAX >> (64 - bits)
+}
