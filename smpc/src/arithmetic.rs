@@ -15,6 +15,7 @@ use crate::error::SmpcError;
 use crate::party::PartyId;
 use crate::ring::packing::pack;
 use crate::share::{NEXT, OWN, Shares};
+use crate::tape::MatrixProduct;
 
 /// A uniform one-time mask r over Z_2^bits, `[n]`. Whatever opens with it uses it up.
 pub struct Mask {
@@ -31,12 +32,30 @@ impl Mask {
     }
 }
 
+/// Rows and columns of a matrix product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Of X and Z.
+    pub rows: usize,
+    /// Columns of X, rows of Y.
+    pub inner: usize,
+    /// Of Y and Z.
+    pub columns: usize,
+}
+
+/// Where the relations of products stand that wait for what P_{i+1} sends.
+#[derive(Clone, Copy)]
+enum Recorded {
+    Terms { first: usize },
+    Matrices { first: usize },
+}
+
 /// Components of products before they travel: `[n]`, and where their relations stand on the tape.
 pub struct Products {
     step: Step,
     own: Vec<u64>,
     bits: u32,
-    first: usize,
+    recorded: Recorded,
     /// What was added to component 0 afterwards: no part of what is proved.
     constant: u64,
 }
@@ -58,6 +77,11 @@ impl Products {
     #[must_use]
     pub const fn bits(&self) -> u32 {
         self.bits
+    }
+
+    /// Components i before they travel, and their step.
+    pub(crate) fn into_own(self) -> (Step, Vec<u64>) {
+        (self.step, self.own)
     }
 
     /// The same plus a public constant, which P_0's component takes.
@@ -103,7 +127,48 @@ impl<C: Channel> Computation<C> {
             .map(|((x, y), (a, b))| cross_terms(x, y).wrapping_add(*a).wrapping_sub(*b))
             .collect();
         let first = if self.is_malicious() { self.record(x, y, terms, bits, &zero) } else { 0 };
-        Ok(Products { step, own, bits, first, constant: 0 })
+        Ok(Products { step, own, bits, recorded: Recorded::Terms { first }, constant: 0 })
+    }
+
+    /// Matrix products X·Y over Z_2^64, one after the other: `[rows, inner]` each, `[inner, columns]` each, to
+    /// `[rows, columns]` each.
+    ///
+    /// # Errors
+    /// Randomness that was used before.
+    pub fn matrix_products(
+        &mut self,
+        name: &'static str,
+        x: &Shares,
+        y: &Shares,
+        shapes: &[Shape],
+    ) -> Result<Products, SmpcError> {
+        let step = self.begin(name);
+        let zero = self.random(step, shapes.iter().map(|shape| shape.rows * shape.columns).sum())?;
+        let first = self.tapes.matrices.len();
+        let mut own = Vec::with_capacity(zero[OWN].len());
+        let (mut from_x, mut from_y) = (0, 0);
+        for shape in shapes {
+            let range_x = from_x..from_x + shape.rows * shape.inner;
+            let range_y = from_y..from_y + shape.inner * shape.columns;
+            (from_x, from_y) = (range_x.end, range_y.end);
+            let range = own.len()..own.len() + shape.rows * shape.columns;
+            let (x, y) = (side(x, &range_x), side(y, &range_y));
+            let local = local_matrix(*shape, x, y).into_iter();
+            let zeros = zero[OWN][range.clone()].iter().zip(&zero[NEXT][range.clone()]);
+            own.extend(local.zip(zeros).map(|(z, (a, b))| z.wrapping_add(*a).wrapping_sub(*b)));
+            if self.is_malicious() {
+                self.tapes.matrices.push(MatrixProduct {
+                    rows: shape.rows,
+                    inner: shape.inner,
+                    columns: shape.columns,
+                    x: x.map(<[u64]>::to_vec),
+                    y: y.map(<[u64]>::to_vec),
+                    product: zero[NEXT][range.clone()].iter().map(|a| a.wrapping_neg()).collect(),
+                    zero: zero[OWN][range].to_vec(),
+                });
+            }
+        }
+        Ok(Products { step, own, bits: 64, recorded: Recorded::Matrices { first }, constant: 0 })
     }
 
     /// Hands products to P_{i-1}, so that they are replicated.
@@ -111,10 +176,10 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn replicate(&mut self, products: Products) -> Result<Shares, SmpcError> {
-        let Products { step, own, bits, first, constant } = products;
+        let Products { step, own, bits, recorded, constant } = products;
         self.send_values(step, self.party().previous(), &own, bits)?;
         let (next, _) = self.receive_values(step, self.party().next(), own.len(), bits)?;
-        self.settle(first, &next, bits, constant);
+        self.settle(recorded, &next, bits, constant);
         Ok(Shares::new(own, next))
     }
 
@@ -123,7 +188,7 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn open_products(&mut self, products: Products, mask: &Mask) -> Result<(Vec<u64>, Shares), SmpcError> {
-        let Products { step, own, bits, first, constant } = products;
+        let Products { step, own, bits, recorded, constant } = products;
         debug_assert_eq!(bits, mask.bits, "a mask of the ring of the products");
         let told: Vec<u64> = own.iter().zip(&mask.shares.parts[OWN]).map(|(z, r)| z.wrapping_add(*r)).collect();
         let packed = pack(&told, bits);
@@ -136,7 +201,7 @@ impl<C: Channel> Computation<C> {
             self.openings.told_by_previous.update(&from_previous);
         }
         let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
-        self.settle(first, &z_next, bits, constant);
+        self.settle(recorded, &z_next, bits, constant);
         let sum = |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
         let opened = told.iter().zip(&next).zip(&previous).map(sum).collect();
         Ok((opened, Shares::new(own, z_next)))
@@ -187,16 +252,49 @@ impl<C: Channel> Computation<C> {
         first
     }
 
-    /// Completes the relations from `first` on with the components that P_{i+1} answers for.
-    fn settle(&mut self, first: usize, z_next: &[u64], bits: u32, constant: u64) {
-        if self.is_malicious() {
-            let constant = if self.party().next().index() == 0 { constant } else { 0 };
-            let targets = &mut self.tapes.ring.left.target[first..first + z_next.len()];
+    /// Completes relations with the components that P_{i+1} answers for.
+    fn settle(&mut self, recorded: Recorded, z_next: &[u64], bits: u32, constant: u64) {
+        if !self.is_malicious() {
+            return;
+        }
+        let constant = if self.party().next().index() == 0 { constant } else { 0 };
+        let add = |targets: &mut [u64], z_next: &[u64]| {
             targets.iter_mut().zip(z_next).for_each(|(target, z)| {
                 *target = target.wrapping_add(z.wrapping_sub(constant) << (64 - bits));
             });
+        };
+        match recorded {
+            Recorded::Terms { first } => add(&mut self.tapes.ring.left.target[first..first + z_next.len()], z_next),
+            Recorded::Matrices { first } => {
+                let mut rest = z_next;
+                for product in &mut self.tapes.matrices[first..] {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    let (these, others) = rest.split_at(product.product.len());
+                    add(&mut product.product, these);
+                    rest = others;
+                }
+            }
         }
     }
+}
+
+/// X_i Y_i + X_i Y_{i+1} + X_{i+1} Y_i: `[rows, columns]`.
+fn local_matrix(shape: Shape, [x, x_next]: [&[u64]; 2], [y, y_next]: [&[u64]; 2]) -> Vec<u64> {
+    let both: Vec<u64> = y.iter().zip(y_next).map(|(y, next)| y.wrapping_add(*next)).collect();
+    let mut z = vec![0_u64; shape.rows * shape.columns];
+    for (row, z) in z.chunks_exact_mut(shape.columns.max(1)).enumerate() {
+        for k in 0..shape.inner {
+            let (factor, next) = (x[row * shape.inner + k], x_next[row * shape.inner + k]);
+            let columns = k * shape.columns..(k + 1) * shape.columns;
+            let pairs = both[columns.clone()].iter().zip(&y[columns]);
+            z.iter_mut().zip(pairs).for_each(|(z, (both, y))| {
+                *z = z.wrapping_add(factor.wrapping_mul(*both)).wrapping_add(next.wrapping_mul(*y));
+            });
+        }
+    }
+    z
 }
 
 /// x_i y_i + x_i y_{i+1} + x_{i+1} y_i, summed.

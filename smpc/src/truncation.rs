@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::random_bits::TruncationMasks;
-use crate::share::Shares;
+use crate::share::{NEXT, OWN, Shares};
 
 impl<C: Channel> Computation<C> {
     /// Products without their last m bits: one round for both.
@@ -22,6 +22,9 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn truncate_products(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
+        if !self.is_malicious() {
+            return self.truncate_products_locally(products, shift);
+        }
         let party = self.party();
         let TruncationMasks { mask, high, top, .. } = self.take_truncation(products.len(), products.bits(), shift)?;
         let bits = mask.bits;
@@ -34,10 +37,59 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn truncate(&mut self, x: &Shares, bits: u32, shift: u32) -> Result<Shares, SmpcError> {
+        if !self.is_malicious() {
+            let opposite = || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
+            return self.truncate_locally(&x.parts, opposite, shift);
+        }
         let party = self.party();
         let TruncationMasks { mask, high, top, .. } = self.take_truncation(x.len(), bits, shift)?;
         let opened = self.open_masked("truncate", &x.clone().plus_constant(party, 1 << (bits - 2)), mask)?;
         Ok(truncated(party, &opened, &high, &top, shift, bits))
+    }
+
+    /// Products without their last m bits, semi-honest: P_0 and P_2 share z_0, P_1 gets z_2 beside its z_1. Two rounds.
+    fn truncate_products_locally(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
+        let (step, own) = products.into_own();
+        let (previous, next) = (self.party().previous(), self.party().next());
+        if self.party().index() != 1 {
+            self.send_values(step, previous, &own, 64)?;
+        }
+        let from_next = match self.party().index() {
+            0 => vec![0; own.len()],
+            _ => self.receive_values(step, next, own.len(), 64)?.0,
+        };
+        let opposite = || own.iter().zip(&from_next).map(|(own, next)| own.wrapping_add(*next)).collect();
+        self.truncate_locally(&[own.clone(), from_next.clone()], opposite, shift)
+    }
+
+    /// y = (x_0 >> m) + ((x_1 + x_2) >> m), semi-honest (Mohassel and Rindal 2018): off by one at most, but with a
+    /// chance of |x| / 2^63 by 2^(64-m). `parts`: those of component 0 count; `opposite`: x_1 + x_2, at P_1.
+    fn truncate_locally(
+        &mut self,
+        parts: &[Vec<u64>; 2],
+        opposite: impl Fn() -> Vec<u64>,
+        shift: u32,
+    ) -> Result<Shares, SmpcError> {
+        let step = self.begin("truncate locally");
+        let n = parts[OWN].len();
+        let random = self.random(step, n)?;
+        // Rounded, not cut: both cut would be one too low on average.
+        let half = (1_u64 << shift) >> 1;
+        let rounded = |value: &u64| ((value.wrapping_add(half) as i64) >> shift) as u64;
+        let shifted = |part: &[u64]| part.iter().map(rounded).collect::<Vec<u64>>();
+        Ok(match self.party().index() {
+            0 => Shares::new(shifted(&parts[OWN]), self.receive_values(step, self.party().next(), n, 64)?.0),
+            1 => {
+                let own: Vec<u64> = shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
+                self.send_values(step, self.party().previous(), &own, 64)?;
+                let [_, next] = random;
+                Shares::new(own, next)
+            }
+            _ => {
+                let [own, _] = random;
+                Shares::new(own, shifted(&parts[NEXT]))
+            }
+        })
     }
 }
 
