@@ -192,3 +192,74 @@ fn planes_and_shares_have_their_shapes() {
     assert_eq!(planes, [0b101, 0b110]);
     assert_eq!(Shares::zeros(3).parts[OWN].len() + Shares::zeros(3).parts[NEXT].len(), 6);
 }
+
+fn fixed(value: f64) -> u64 {
+    (value * 65536.0).round() as i64 as u64
+}
+
+fn real(value: u64, fraction: u32) -> f64 {
+    (value as i64) as f64 / f64::from(fraction).exp2()
+}
+
+#[test]
+fn the_largest_are_found_and_equal_ones_in_their_order() {
+    let rows = [[3.0, 1.0, 3.0, -2.0, 7.5], [0.0; 5], [-1.0, -2.0, -3.0, -4.0, -0.5], [5.0, 4.0, 3.0, 2.0, 1.0]];
+    let x: Vec<u64> = rows.iter().flatten().map(|value| fixed(*value)).collect();
+    let trial = run(Malicious, |party| {
+        let x = share(party.party(), &x);
+        party.largest(&x, 5, 2, 24)
+    });
+    let one_hot = |places: [usize; 4]| places.iter().flat_map(|place| (0..5).map(move |at| u64::from(at == *place))).collect::<Vec<_>>();
+    assert_eq!(join(&trial.results), [one_hot([4, 0, 4, 0]), one_hot([0, 1, 0, 1])].concat());
+}
+
+#[test]
+fn the_maximum_of_many_goes_over_groups() {
+    let x: Vec<u64> = words(300, 21).iter().map(|word| ((*word as i64) >> 44) as u64).collect();
+    let trial = run(Malicious, |party| {
+        let x = share(party.party(), &x);
+        party.maximum(&x, 100, 24)
+    });
+    let expected: Vec<u64> = x.chunks(100).map(|row| row.iter().map(|x| *x as i64).max().unwrap_or(0) as u64).collect();
+    assert_eq!(join(&trial.results), expected);
+}
+
+#[test]
+fn softmax_is_within_a_thousandth() {
+    let mut random = Random(31);
+    let x: Vec<f64> = (0..8 * 33).map(|_| (random.word() >> 40) as f64 / f64::from(1 << 24) * 24.0 - 12.0).collect();
+    let attended: Vec<bool> = (0..x.len()).map(|at| at % 33 <= 4 * (at / 33)).collect();
+    let shared: Vec<u64> = x.iter().map(|value| fixed(*value)).collect();
+    for security in BOTH {
+        let trial = run(security, |party| {
+            let x = share(party.party(), &shared);
+            party.softmax(&x, 33, &attended)
+        });
+        let got = join(&trial.results);
+        for row in 0..8 {
+            let range = row * 33..(row + 1) * 33;
+            let exponentials: Vec<f64> =
+                range.clone().map(|at| if attended[at] { x[at].exp() } else { 0.0 }).collect();
+            let sum: f64 = exponentials.iter().sum();
+            for (at, expected) in range.zip(exponentials) {
+                let difference = real(got[at], 16) - expected / sum;
+                assert!(difference.abs() < 3e-4, "{security:?}, row {row}: off by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn reciprocal_roots_are_right_over_nine_orders_of_magnitude() {
+    let x: Vec<f64> = (0..200).map(|at| 10.0_f64.powf(-3.6 + at as f64 * 0.042)).collect();
+    let shared: Vec<u64> = x.iter().map(|value| (value * 4_294_967_296.0) as u64).collect();
+    let trial = run(Malicious, |party| {
+        let x = share(party.party(), &shared);
+        party.reciprocal_root(&x, 11.3)
+    });
+    for (x, y) in x.iter().zip(join(&trial.results)) {
+        let expected = 11.3 / x.sqrt();
+        let difference = (real(y, 20) / expected - 1.0).abs();
+        assert!(difference < 2e-4, "1/√{x}: {} in the place of {expected}", real(y, 20));
+    }
+}
