@@ -104,6 +104,9 @@ fn pack_bytes(values: &[u64], width: usize, bytes: &mut Vec<u8>) {
 
 fn unpack_bytes(bytes: &[u8], width: usize) -> Vec<u64> {
     match width {
+        1 => bytes.iter().map(|&byte| u64::from(byte)).collect(),
+        2 => bytes.as_chunks().0.iter().map(|&bytes| u64::from(u16::from_le_bytes(bytes))).collect(),
+        4 => bytes.as_chunks().0.iter().map(|&bytes| u64::from(u32::from_le_bytes(bytes))).collect(),
         8 => bytes.as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect(),
         _ => bytes.chunks_exact(width).map(word).collect(),
     }

@@ -2,7 +2,7 @@
 
 use super::super::planes::BLOCK;
 use super::instruction_set::InstructionSet;
-use super::vectorised::{Body, run};
+use super::lanes::{Kernel, Lanes, run};
 
 /// Writes the bits of `values: [n]` to `planes: [width][words]`.
 pub(in super::super) fn to_planes(set: InstructionSet, values: &[u64], planes: &mut [u64], words: usize) {
@@ -20,9 +20,9 @@ struct ToPlanes<'a> {
     words: usize,
 }
 
-impl Body for ToPlanes<'_> {
+impl Kernel for ToPlanes<'_> {
     #[inline(always)]
-    fn compute(self) {
+    unsafe fn compute<L: Lanes>(self) {
         for (word, values) in self.values.chunks(BLOCK).enumerate() {
             let mut block = [0; BLOCK];
             block[..values.len()].copy_from_slice(values);
@@ -40,9 +40,9 @@ struct FromPlanes<'a> {
     words: usize,
 }
 
-impl Body for FromPlanes<'_> {
+impl Kernel for FromPlanes<'_> {
     #[inline(always)]
-    fn compute(self) {
+    unsafe fn compute<L: Lanes>(self) {
         for (word, values) in self.values.chunks_mut(BLOCK).enumerate() {
             let mut block = [0; BLOCK];
             for (plane, bits) in self.planes.chunks_exact(self.words).zip(&mut block) {
