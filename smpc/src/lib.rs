@@ -12,4 +12,5 @@
 
 pub mod channel;
 pub mod party;
+pub mod ring;
 pub mod tape;

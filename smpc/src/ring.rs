@@ -1,0 +1,5 @@
+//! Arithmetic in bulk.
+
+pub mod galois;
+pub mod gf64;
+pub mod kernels;
