@@ -12,5 +12,6 @@
 
 pub mod channel;
 pub mod party;
+pub mod proof;
 pub mod ring;
 pub mod tape;

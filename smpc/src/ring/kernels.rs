@@ -9,10 +9,10 @@ pub mod galois;
 #[cfg(target_arch = "x86_64")]
 mod galois_avx512;
 pub mod galois_set;
+#[cfg(test)]
+mod galois_tests;
 pub mod gf64;
 #[cfg(target_arch = "x86_64")]
 mod gf64_clmul;
-#[cfg(test)]
-mod galois_tests;
 #[cfg(test)]
 mod gf64_tests;

@@ -66,13 +66,7 @@ fn halves(element: &Element) -> Halves {
 /// Adds what the coefficients `shift`, `shift + 8`, `shift + 16` ... of the left factors contribute. Their products
 /// lie in whole registers, `shift` lanes from where they belong.
 #[target_feature(enable = "avx512f,avx512dq")]
-fn add_shifted(
-    sums: &mut [u64; 2 * HALF + 2 * LANES],
-    part: usize,
-    shift: usize,
-    lefts: &[Halves],
-    rights: &[Halves],
-) {
+fn add_shifted(sums: &mut [u64; 2 * HALF + 2 * LANES], part: usize, shift: usize, lefts: &[Halves], rights: &[Halves]) {
     let mut registers = [_mm512_setzero_si512(); 2 * HALF / LANES - 1];
     for (left, right) in lefts.iter().zip(rights) {
         let (left, right) = (&left.0[part], &right.0[part]);
@@ -98,7 +92,7 @@ const TILE: usize = 16;
 pub(super) fn accumulate(sums: &mut [Element], weights: &[u64], rows: &[u64]) {
     let width = sums.len();
     let mut first = 0;
-    while first < width {
+    while first < width && !weights.is_empty() {
         let tile = if width - first >= TILE { TILE } else { 1 };
         for octet in 0..DEGREE / LANES {
             let sums = &mut sums[first..first + tile];
