@@ -13,7 +13,9 @@ use crate::channel::Channel;
 use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
 use crate::party::PartyId;
+use crate::ring::Shape;
 use crate::ring::packing::pack;
+use crate::ring::replicated;
 use crate::share::{NEXT, OWN, Shares};
 use crate::tape::MatrixProduct;
 
@@ -30,17 +32,6 @@ impl Mask {
     pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
         Self { shares: self.shares.range(from..from + n), bits: self.bits }
     }
-}
-
-/// Rows and columns of a matrix product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Of X and Z.
-    pub rows: usize,
-    /// Columns of X, rows of Y.
-    pub inner: usize,
-    /// Of Y and Z.
-    pub columns: usize,
 }
 
 /// Where the relations of products stand that wait for what P_{i+1} sends.
@@ -118,14 +109,9 @@ impl<C: Channel> Computation<C> {
     ) -> Result<Products, SmpcError> {
         let step = self.begin(name);
         let zero = self.random(step, x.len() / terms)?;
-        let sums = x.parts[OWN].chunks_exact(terms).zip(x.parts[NEXT].chunks_exact(terms));
-        let factors = y.parts[OWN].chunks_exact(terms).zip(y.parts[NEXT].chunks_exact(terms));
-        let zeros = zero[OWN].iter().zip(&zero[NEXT]);
-        let own = sums
-            .zip(factors)
-            .zip(zeros)
-            .map(|((x, y), (a, b))| cross_terms(x, y).wrapping_add(*a).wrapping_sub(*b))
-            .collect();
+        let all = 0..x.len();
+        let local = replicated::inner_products(terms, side(x, &all), side(y, &all));
+        let own = with_zeros(local, &zero[OWN], &zero[NEXT]);
         let first = if self.is_malicious() { self.record(x, y, terms, bits, &zero) } else { 0 };
         Ok(Products { step, own, bits, recorded: Recorded::Terms { first }, constant: 0 })
     }
@@ -153,9 +139,8 @@ impl<C: Channel> Computation<C> {
             (from_x, from_y) = (range_x.end, range_y.end);
             let range = own.len()..own.len() + shape.rows * shape.columns;
             let (x, y) = (side(x, &range_x), side(y, &range_y));
-            let local = local_matrix(*shape, x, y).into_iter();
-            let zeros = zero[OWN][range.clone()].iter().zip(&zero[NEXT][range.clone()]);
-            own.extend(local.zip(zeros).map(|(z, (a, b))| z.wrapping_add(*a).wrapping_sub(*b)));
+            let local = replicated::matrix_product(*shape, x, y);
+            own.extend(with_zeros(local, &zero[OWN][range.clone()], &zero[NEXT][range.clone()]));
             if self.is_malicious() {
                 self.tapes.matrices.push(MatrixProduct {
                     rows: shape.rows,
@@ -280,29 +265,10 @@ impl<C: Channel> Computation<C> {
     }
 }
 
-/// X_i Y_i + X_i Y_{i+1} + X_{i+1} Y_i: `[rows, columns]`.
-fn local_matrix(shape: Shape, [x, x_next]: [&[u64]; 2], [y, y_next]: [&[u64]; 2]) -> Vec<u64> {
-    let both: Vec<u64> = y.iter().zip(y_next).map(|(y, next)| y.wrapping_add(*next)).collect();
-    let mut z = vec![0_u64; shape.rows * shape.columns];
-    for (row, z) in z.chunks_exact_mut(shape.columns.max(1)).enumerate() {
-        for k in 0..shape.inner {
-            let (factor, next) = (x[row * shape.inner + k], x_next[row * shape.inner + k]);
-            let columns = k * shape.columns..(k + 1) * shape.columns;
-            let pairs = both[columns.clone()].iter().zip(&y[columns]);
-            z.iter_mut().zip(pairs).for_each(|(z, (both, y))| {
-                *z = z.wrapping_add(factor.wrapping_mul(*both)).wrapping_add(next.wrapping_mul(*y));
-            });
-        }
-    }
+/// z + a_i - a_{i+1}.
+fn with_zeros(mut z: Vec<u64>, a: &[u64], next: &[u64]) -> Vec<u64> {
+    z.iter_mut().zip(a.iter().zip(next)).for_each(|(z, (a, next))| *z = z.wrapping_add(*a).wrapping_sub(*next));
     z
-}
-
-/// x_i y_i + x_i y_{i+1} + x_{i+1} y_i, summed.
-fn cross_terms((x, x_next): (&[u64], &[u64]), (y, y_next): (&[u64], &[u64])) -> u64 {
-    let terms = x.iter().zip(x_next).zip(y.iter().zip(y_next));
-    terms.fold(0, |sum: u64, ((x, x_next), (y, y_next))| {
-        sum.wrapping_add(x.wrapping_mul(y.wrapping_add(*y_next))).wrapping_add(x_next.wrapping_mul(*y))
-    })
 }
 
 fn inner(x: &[u64], y: &[u64]) -> u64 {

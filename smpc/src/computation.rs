@@ -3,8 +3,10 @@
 use crate::channel::{Channel, Message};
 use crate::error::SmpcError;
 use crate::party::PartyId;
+use crate::proof::{self, Coins, CoinsError};
 use crate::prss::Prss;
 use crate::ring::packing::{pack, packed_len, unpack};
+use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
@@ -45,6 +47,47 @@ impl Step {
     /// What the step is called.
     pub(crate) const fn name(self) -> &'static str {
         self.name
+    }
+}
+
+/// A computation of which everything so far is proved. While it is held, nothing more is computed.
+pub struct Verified<'a, C> {
+    computation: &'a mut Computation<C>,
+}
+
+impl<C: Channel> Verified<'_, C> {
+    /// This party's shares of a result, for whoever may have it: two parties' shares of each component must agree.
+    #[must_use]
+    pub fn release(&self, x: Shares) -> [Vec<u64>; 2] {
+        x.parts
+    }
+
+    /// Tells all parties x, `[n]`. Each gets the component that it lacks from both others.
+    ///
+    /// # Errors
+    /// A peer that is gone; components that differ.
+    pub fn open(&mut self, x: &Shares) -> Result<Vec<u64>, SmpcError> {
+        let computation = &mut *self.computation;
+        let (next, previous) = (computation.party.next(), computation.party.previous());
+        let step = computation.begin("open");
+        computation.send_values(step, previous, &x.parts[NEXT], 64)?;
+        computation.send_values(step, next, &x.parts[OWN], 64)?;
+        let (missing, _) = computation.receive_values(step, next, x.len(), 64)?;
+        let (same, _) = computation.receive_values(step, previous, x.len(), 64)?;
+        if missing != same {
+            return Err(SmpcError::OpeningsDiffer { left: next, right: previous });
+        }
+        let sum = |((own, next), missing): ((&u64, &u64), &u64)| own.wrapping_add(*next).wrapping_add(*missing);
+        Ok(x.parts[OWN].iter().zip(&x.parts[NEXT]).zip(&missing).map(sum).collect())
+    }
+}
+
+/// The generator as the proof draws from it.
+struct Common<'a>(&'a mut Prss);
+
+impl Coins for Common<'_> {
+    fn draw(&mut self, step: u64, own: &mut [u64], next: &mut [u64]) -> Result<(), CoinsError> {
+        self.0.fill(step, own, next).map_err(|_| CoinsError { step })
     }
 }
 
@@ -133,11 +176,23 @@ impl<C: Channel> Computation<C> {
         Ok((values, body))
     }
 
-    /// Compares with both peers what was opened since the last time.
+    /// Proves what this party multiplied and checks what the others did, and compares what was opened. Only what comes out
+    /// of this may be revealed.
     ///
     /// # Errors
-    /// Openings that differ; then nothing may be revealed.
-    pub fn compare_openings(&mut self) -> Result<(), SmpcError> {
+    /// A proof that fails, openings that differ: the session is over.
+    pub fn verify(&mut self) -> Result<Verified<'_, C>, SmpcError> {
+        if self.is_malicious() {
+            let step = self.begin("proof");
+            let tapes = std::mem::take(&mut self.tapes);
+            proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+            self.compare_openings()?;
+        }
+        Ok(Verified { computation: self })
+    }
+
+    /// Compares with both peers what was opened since the last time.
+    fn compare_openings(&mut self) -> Result<(), SmpcError> {
         if !self.is_malicious() {
             return Ok(());
         }

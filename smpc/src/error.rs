@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::channel::ChannelError;
 use crate::party::PartyId;
+use crate::proof::ProofError;
 use crate::prss::StepReused;
 use crate::ring::packing::UnpackError;
 
@@ -56,11 +57,8 @@ pub enum SmpcError {
         right: PartyId,
     },
     /// A proof that is not right.
-    #[error("the proof of party {prover} failed: it or a verifier lied")]
-    Proof {
-        /// Whose products were being proved.
-        prover: PartyId,
-    },
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// Our own mistake: randomness asked for twice.
     #[error(transparent)]
     StepReused(#[from] StepReused),

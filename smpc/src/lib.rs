@@ -21,6 +21,7 @@ pub mod functions;
 pub mod lookup;
 pub mod memory;
 pub mod party;
+pub mod proof;
 pub mod prss;
 pub mod random_bits;
 pub mod ring;

@@ -3,7 +3,9 @@
 //! Results do not depend on the instruction set. Matrices are row-major. Shapes that do not fit are our own bug, and
 //! are asserted; what comes from a peer is only ever unpacked by [`packing`]. Everything runs in the caller's thread.
 
-mod kernels;
+pub mod galois;
+pub mod gf64;
+pub(crate) mod kernels;
 pub mod packing;
 pub mod planes;
 pub mod replicated;

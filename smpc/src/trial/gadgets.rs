@@ -1,9 +1,10 @@
 //! Every gadget against the same thing on plain numbers.
 
-use super::{Random, join, join_bits, run, share};
+use super::{Random, join, join_bits, prove, run, share};
 use crate::computation::Security::{self, Malicious, SemiHonest};
 use crate::conversion::Conversion;
 use crate::lookup::Table;
+use crate::ring::Shape;
 use crate::ring::planes::to_planes;
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
@@ -261,5 +262,25 @@ fn reciprocal_roots_are_right_over_nine_orders_of_magnitude() {
         let expected = 11.3 / x.sqrt();
         let difference = (real(y, 20) / expected - 1.0).abs();
         assert!(difference < 2e-4, "1/√{x}: {} in the place of {expected}", real(y, 20));
+    }
+}
+
+#[test]
+fn what_is_proved_is_opened_to_all() {
+    let x: Vec<u64> = (0..40).map(|at| fixed(f64::from(at) / 4.0 - 5.0)).collect();
+    let opened = prove(|party| {
+        let x = share(party.party(), &x);
+        let activated = party.silu(&x)?;
+        let shape = Shape { rows: 4, inner: 10, columns: 4 };
+        let products = party.matrix_products("square", &activated, &activated, &[shape])?;
+        party.truncate_products(products, 16)
+    });
+    let activated: Vec<f64> = x.iter().map(|x| real(*x, 16)).map(|x| x / (1.0 + (-x).exp())).collect();
+    for result in opened {
+        let got = result.unwrap();
+        for (row, column) in (0..4).flat_map(|row| (0..4).map(move |column| (row, column))) {
+            let expected: f64 = (0..10).map(|k| activated[row * 10 + k] * activated[k * 4 + column]).sum();
+            assert!((real(got[row * 4 + column], 16) - expected).abs() < 1e-2, "row {row}, column {column}");
+        }
     }
 }

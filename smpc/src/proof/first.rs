@@ -1,0 +1,122 @@
+//! The first fold, from the words of a tape to elements: streamed, so nothing is held for each term.
+//!
+//! Column l has `U_l(X) = beta_l sum_j alpha_j u_jl X^j` and `V_l(X) = sum_k v_kl X^(rows-1-k)`. The coefficient of
+//! `X^(rows-1)` in `sum_l U_l V_l` is what the targets add up to, weighted.
+
+use super::algebra::Algebra;
+use super::layout::{Group, Layout};
+
+/// The weights of the relations of one tape, from the exceptional set.
+pub(super) struct Weights {
+    /// `[rows]`.
+    pub alpha: Vec<u64>,
+    /// `[layout.weights]`.
+    pub beta: Vec<u64>,
+}
+
+/// Whose words are folded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The left vectors, which carry the weights.
+    Left,
+    /// The right vectors.
+    Right,
+}
+
+/// The coefficients of `sum_l U_l V_l`: `[2 · FIRST - 1]`.
+pub(super) fn polynomial<A: Algebra>(layout: &Layout, left: &[u64], right: &[u64], weights: &Weights) -> Vec<A> {
+    let mut coefficients = vec![A::ZERO; 2 * A::FIRST - 1];
+    for short in [true, false] {
+        let mut sums = vec![A::SUM; A::FIRST * A::FIRST];
+        for block in layout.blocks(short) {
+            add_products::<A>(layout, &block, [left, right], &weights.beta, &mut sums);
+        }
+        for (j, row) in sums.chunks(A::FIRST).enumerate() {
+            let alpha = if short { A::exceptional(weights.alpha[j]) } else { A::ONE };
+            for (k, &sum) in row.iter().enumerate() {
+                let coefficient = &mut coefficients[j + A::FIRST - 1 - k];
+                *coefficient = coefficient.plus(alpha.times(A::reduced(sum)));
+            }
+        }
+    }
+    coefficients
+}
+
+/// `sums[j][k] += sum over the groups of beta · sum over their columns of left_j · right_k`.
+fn add_products<A: Algebra>(
+    layout: &Layout,
+    block: &[&Group],
+    [left, right]: [&[u64]; 2],
+    beta: &[u64],
+    sums: &mut [A::Sum],
+) {
+    let weights: Vec<_> = block.iter().map(|group| beta[group.weight]).collect();
+    let owners: Vec<_> = block.iter().enumerate().flat_map(|(i, group)| vec![i; group.width]).collect();
+    let (lefts, rights) = (columns::<A>(layout, block, left), columns::<A>(layout, block, right));
+    let mut rows = vec![0; block.len() * A::FIRST];
+    for (j, sums) in sums.chunks_mut(A::FIRST).enumerate() {
+        rows.fill(0);
+        for (c, &owner) in owners.iter().enumerate() {
+            let row = &mut rows[owner * A::FIRST..][..A::FIRST];
+            A::multiply_add(row, lefts[c * A::FIRST + j], &rights[c * A::FIRST..][..A::FIRST]);
+        }
+        A::accumulate(sums, &weights, &rows);
+    }
+}
+
+/// `[columns, FIRST]`.
+fn columns<A: Algebra>(layout: &Layout, block: &[&Group], terms: &[u64]) -> Vec<u64> {
+    let count: usize = block.iter().map(|group| group.width).sum();
+    let mut columns = vec![0; count * A::FIRST];
+    let mut places = columns.chunks_mut(A::FIRST);
+    for group in block {
+        for (slot, column) in places.by_ref().take(group.width).enumerate() {
+            layout.gather(group, slot, terms, column);
+        }
+    }
+    columns
+}
+
+/// What the polynomials of one side are at `zeta`: `[layout.columns · PLACES]`.
+pub(super) fn fold<A: Algebra>(layout: &Layout, terms: &[u64], side: Side, weights: &Weights, zeta: A) -> Vec<A> {
+    let mut powers = A::powers(zeta, A::FIRST);
+    let mut weighted = powers.clone();
+    if side == Side::Left {
+        weighted.iter_mut().zip(&weights.alpha).for_each(|(power, &a)| *power = power.times(A::exceptional(a)));
+    } else {
+        powers.reverse();
+        weighted.reverse();
+    }
+    let mut folded = Vec::with_capacity(layout.columns * A::PLACES);
+    let mut column = vec![0; A::FIRST];
+    for group in &layout.groups {
+        let coefficients = if group.short { &weighted } else { &powers };
+        let weight = (side == Side::Left).then(|| weights.beta[group.weight]);
+        for slot in 0..group.width {
+            layout.gather(group, slot, terms, &mut column);
+            A::combine(coefficients, &column, weight, &mut folded);
+        }
+    }
+    folded
+}
+
+/// The weighted sum of the `targets`, one for each relation.
+pub(super) fn target<A: Algebra>(layout: &Layout, targets: &[u64], weights: &Weights) -> A {
+    let mut short = vec![A::SUM; A::FIRST];
+    let mut long = [A::SUM];
+    let mut row = vec![0; A::FIRST];
+    let mut last = None;
+    for group in &layout.groups {
+        let beta = [weights.beta[group.weight]];
+        if group.short {
+            row.fill(0);
+            row[..group.entries].copy_from_slice(&targets[group.relation..][..group.entries]);
+            A::accumulate(&mut short, &beta, &row);
+        } else if last != Some(group.relation) {
+            A::accumulate(&mut long, &beta, &targets[group.relation..=group.relation]);
+        }
+        last = Some(group.relation);
+    }
+    let terms = short.into_iter().zip(&weights.alpha);
+    terms.fold(A::reduced(long[0]), |sum, (t, &alpha)| sum.plus(A::reduced(t).times(A::exceptional(alpha))))
+}

@@ -1,0 +1,151 @@
+//! Loops over the Galois ring, scalar, and the choice of an instruction set.
+
+use super::super::galois::{DEGREE, Element};
+use super::galois_set::{Level, Set};
+
+/// Coefficients of a product before it is reduced, and one more.
+pub(super) type Wide = [u64; 2 * DEGREE];
+
+/// `sum over p of left[p] · right[p * stride]`; `left`: `[n]`, `right`: at least `(n - 1) * stride + 1`.
+#[must_use]
+pub fn dot(set: Set, left: &[Element], right: &[Element], stride: usize) -> Element {
+    assert!(left.is_empty() || right.len() > (left.len() - 1) * stride, "fewer factors on the right");
+    let wide = match set.level() {
+        Level::Scalar => wide_dot(left, right, stride),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX2.
+        Level::Avx2 => unsafe { wide_dot_avx2(left, right, stride) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX-512.
+        Level::Avx512 => unsafe { super::galois_avx512::wide_dot(left, right, stride) },
+    };
+    reduce(&wide)
+}
+
+/// `sums[i] += sum over g of weights[g] * rows[g][i]`, the weights from the exceptional set.
+///
+/// `sums`: `[n]`, `weights`: `[g]`, `rows`: `[g, n]` words of Z_2^64.
+pub fn accumulate(set: Set, sums: &mut [Element], weights: &[u64], rows: &[u64]) {
+    assert_eq!(rows.len(), sums.len() * weights.len(), "a row has a word for every sum");
+    match set.level() {
+        Level::Scalar => accumulate_scalar(sums, weights, rows),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX2.
+        Level::Avx2 => unsafe { accumulate_avx2(sums, weights, rows) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX-512.
+        Level::Avx512 => unsafe { super::galois_avx512::accumulate(sums, weights, rows) },
+    }
+}
+
+/// `sum over j of coefficients[j] * words[j]`; both `[n]`, the words from Z_2^64.
+#[must_use]
+pub fn combine(set: Set, coefficients: &[Element], words: &[u64]) -> Element {
+    assert_eq!(coefficients.len(), words.len(), "a coefficient for every word");
+    match set.level() {
+        Level::Scalar => combine_scalar(coefficients, words),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX2.
+        Level::Avx2 => unsafe { combine_avx2(coefficients, words) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX-512.
+        Level::Avx512 => unsafe { super::galois_avx512::combine(coefficients, words) },
+    }
+}
+
+/// `sums[i] += factor * words[i]` over Z_2^64; both `[n]`.
+pub fn multiply_add(set: Set, sums: &mut [u64], factor: u64, words: &[u64]) {
+    match set.level() {
+        Level::Scalar => multiply_add_scalar(sums, factor, words),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX2.
+        Level::Avx2 => unsafe { multiply_add_avx2(sums, factor, words) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set says that the machine has AVX-512.
+        Level::Avx512 => unsafe { super::galois_avx512::multiply_add(sums, factor, words) },
+    }
+}
+
+/// A polynomial of degree below 128 modulo x^64 = x^4 + x^3 + x + 1. What is carried above x^63 the first time is of
+/// degree below 68 and is carried a second time.
+fn reduce(wide: &Wide) -> Element {
+    let mut high = [0; DEGREE + 8];
+    high[4..DEGREE + 4].copy_from_slice(&wide[DEGREE..]);
+    let folded = |i: usize| {
+        let sum: u64 = high[i + 4].wrapping_add(high[i + 3]);
+        sum.wrapping_add(high[i + 1]).wrapping_add(high[i])
+    };
+    let mut low: [u64; DEGREE] = std::array::from_fn(|i| wide[i].wrapping_add(folded(i)));
+    for i in 0..4 {
+        let carried = folded(DEGREE + i);
+        for place in [0, 1, 3, 4] {
+            low[i + place] = low[i + place].wrapping_add(carried);
+        }
+    }
+    Element(low)
+}
+
+#[inline(always)]
+fn wide_dot(left: &[Element], right: &[Element], stride: usize) -> Wide {
+    let mut wide = [0u64; 2 * DEGREE];
+    for (p, a) in left.iter().enumerate() {
+        let b = &right[p * stride].0;
+        for (i, &a) in a.0.iter().enumerate() {
+            for (sum, &b) in wide[i..i + DEGREE].iter_mut().zip(b) {
+                *sum = sum.wrapping_add(a.wrapping_mul(b));
+            }
+        }
+    }
+    wide
+}
+
+#[inline(always)]
+fn accumulate_scalar(sums: &mut [Element], weights: &[u64], rows: &[u64]) {
+    let width = sums.len();
+    for (g, &weight) in weights.iter().enumerate() {
+        let masks: [u64; DEGREE] = std::array::from_fn(|bit| 0u64.wrapping_sub((weight >> bit) & 1));
+        for (sum, &word) in sums.iter_mut().zip(&rows[g * width..]) {
+            sum.0.iter_mut().zip(&masks).for_each(|(sum, mask)| *sum = sum.wrapping_add(word & mask));
+        }
+    }
+}
+
+#[inline(always)]
+fn combine_scalar(coefficients: &[Element], words: &[u64]) -> Element {
+    let mut sum = Element::ZERO;
+    for (coefficient, &word) in coefficients.iter().zip(words) {
+        let terms = coefficient.0.iter().map(|coefficient| coefficient.wrapping_mul(word));
+        sum.0.iter_mut().zip(terms).for_each(|(sum, term)| *sum = sum.wrapping_add(term));
+    }
+    sum
+}
+
+#[inline(always)]
+pub(super) fn multiply_add_scalar(sums: &mut [u64], factor: u64, words: &[u64]) {
+    sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum = sum.wrapping_add(factor.wrapping_mul(word)));
+}
+
+/// The scalar loops, compiled with wider registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn wide_dot_avx2(left: &[Element], right: &[Element], stride: usize) -> Wide {
+    wide_dot(left, right, stride)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn accumulate_avx2(sums: &mut [Element], weights: &[u64], rows: &[u64]) {
+    accumulate_scalar(sums, weights, rows);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn combine_avx2(coefficients: &[Element], words: &[u64]) -> Element {
+    combine_scalar(coefficients, words)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn multiply_add_avx2(sums: &mut [u64], factor: u64, words: &[u64]) {
+    multiply_add_scalar(sums, factor, words);
+}
