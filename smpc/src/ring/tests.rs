@@ -1,3 +1,5 @@
+//! All instruction sets against the plainest loops, at shapes with every kind of edge.
+
 use proptest::prelude::*;
 
 use super::kernels::elementwise;

@@ -106,7 +106,7 @@ impl<W: Weight> Dots<'_, '_, W> {
         for (r, taken) in rows.iter_mut().enumerate() {
             *taken = &self.rows[row + r][start..][..weights[0].len()];
         }
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller says; all were cut to the length of the first row of weights.
         let sums = unsafe { dots::<L, W, R, C>(&rows, weights) };
         for (r, sums) in sums.iter().enumerate() {
             for (out, sum) in self.out[row + r][column..][..C].iter_mut().zip(sums) {
@@ -117,10 +117,10 @@ impl<W: Weight> Dots<'_, '_, W> {
     }
 }
 
-/// All products of a row and a row of weights, which are all equally long.
+/// All products of a row and a row of weights.
 ///
 /// # Safety
-/// The machine has the instruction set of `L`.
+/// The machine has the instruction set of `L`, and all slices are equally long.
 #[inline(always)]
 unsafe fn dots<L: Lanes, W: Weight, const R: usize, const C: usize>(
     rows: &[&[u64]; R],
