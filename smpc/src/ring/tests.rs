@@ -129,7 +129,7 @@ fn all_instruction_sets_give_the_product_whatever_the_shape() {
             check_replicated(shape, rows as u64);
         }
     }
-    for (rows, inner, columns) in [(131, 260, 18), (9, 140, 150), (3, 20, 150), (129, 3, 65)] {
+    for (rows, inner, columns) in [(131, 260, 18), (9, 140, 150), (3, 20, 150), (129, 3, 65), (130, 1030, 3)] {
         check_matrices(Shape { rows, inner, columns }, 1);
         check_public(Shape { rows, inner, columns }, 2);
     }
