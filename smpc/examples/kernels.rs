@@ -18,6 +18,7 @@ fn main() {
     for rows in [1, 4, 16, 64, 512] {
         matrices(Shape { rows, inner: 1024, columns: 1024 });
     }
+    decoding(Shape { rows: 1, inner: 4096, columns: 11_008 });
     vectors();
 }
 
@@ -81,6 +82,17 @@ fn matrices(shape: Shape) {
         let name = of(&format!("public {name}, both components"));
         measure(&name, 2.0 * macs, "GMAC/s", || replicated::public_product(shape, [&x, &x], weights));
     }
+}
+
+/// One token and weights that no cache holds: what memory allows.
+fn decoding(shape: Shape) {
+    let x = some_words(shape.inner);
+    let weights: Vec<i16> = (0..shape.inner * shape.columns).map(|i| i as i16).collect();
+    let (macs, bytes) = (2.0 * weights.len() as f64, 2.0 * weights.len() as f64);
+    let product = || replicated::public_product(shape, [&x, &x], PublicWeights::I16(&weights));
+    let name = format!("public i16, both components, {} x {}", shape.inner, shape.columns);
+    measure(&name, macs, "GMAC/s", product);
+    measure(&name, bytes, "GB/s", product);
 }
 
 fn vectors() {

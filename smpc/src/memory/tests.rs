@@ -1,3 +1,5 @@
+//! Times by hand, ends and panics, and what a hook may do to messages.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

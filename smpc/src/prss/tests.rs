@@ -1,3 +1,5 @@
+//! Words against AES block by block, holders against each other, and the refusal of what was drawn.
+
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! All instruction sets against the plainest loops, at shapes with every kind of edge.
+
 use proptest::prelude::*;
 
 use super::kernels::elementwise;
@@ -127,9 +129,10 @@ fn all_instruction_sets_give_the_product_whatever_the_shape() {
             check_replicated(shape, rows as u64);
         }
     }
-    let banded = Shape { rows: 131, inner: 260, columns: 18 };
-    check_matrices(banded, 1);
-    check_public(banded, 2);
+    for (rows, inner, columns) in [(131, 260, 18), (9, 140, 150), (3, 20, 150), (129, 3, 65), (130, 1030, 3)] {
+        check_matrices(Shape { rows, inner, columns }, 1);
+        check_public(Shape { rows, inner, columns }, 2);
+    }
 }
 
 #[test]

@@ -134,7 +134,8 @@ impl Columns<'_> {
                 continue;
             }
             let copied = COPIED.min(rest);
-            self.copy_right(start, column, copied, width, &mut copy[..depth * COPIED]);
+            // SAFETY: as the caller says.
+            unsafe { self.copy_right::<L, V>(start, column, copied, &mut copy[..depth * COPIED]) };
             for (p, words) in copy.chunks_exact(depth * width).take(copied.div_ceil(width)).enumerate() {
                 let (panel, kept) = (Panel { words, stride: width, depth }, width.min(copied - p * width));
                 // SAFETY: as the caller says.
@@ -146,15 +147,32 @@ impl Columns<'_> {
 
     /// Copies `copied` columns of the right matrix from row `start` on, panel after panel; the last is filled up with
     /// zeros.
+    ///
+    /// # Safety
+    /// The machine has the instruction set of `L`.
     #[inline(always)]
-    fn copy_right(&self, start: usize, column: usize, copied: usize, width: usize, copy: &mut [u64]) {
-        let depth = copy.len() / COPIED;
+    unsafe fn copy_right<L: Lanes, const V: usize>(
+        &self,
+        start: usize,
+        column: usize,
+        copied: usize,
+        copy: &mut [u64],
+    ) {
+        let (width, depth) = (V * L::WIDTH, copy.len() / COPIED);
         for d in 0..depth {
             let row = &self.right[(start + d) * self.shape.columns + column..][..copied];
             for (p, words) in row.chunks(width).enumerate() {
                 let target = &mut copy[(p * depth + d) * width..][..width];
-                target[..words.len()].copy_from_slice(words);
-                target[words.len()..].fill(0);
+                if words.len() < width {
+                    target[..words.len()].copy_from_slice(words);
+                    target[words.len()..].fill(0);
+                    continue;
+                }
+                for v in 0..V {
+                    let at = v * L::WIDTH;
+                    // SAFETY: the instruction set is there, as the caller says; both slices have `V` registers.
+                    unsafe { L::store(L::load(words.as_ptr().add(at)), target.as_mut_ptr().add(at)) };
+                }
             }
         }
     }

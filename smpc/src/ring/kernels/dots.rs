@@ -4,13 +4,14 @@
 //! for all rows of a band.
 
 use super::instruction_set::InstructionSet;
-use super::lanes::{Kernel, Lanes, Weight, run, total};
+use super::lanes::{Kernel, Lanes, WIDEST, Weight, run, total};
 
-/// Elements of a row that a tile goes along: a strip of four rows of words is then 16 KiB, which the first cache holds.
-/// Twice as many fill it; half as many double the share of adding up lanes, now about 5 %.
+/// Elements of a row that a tile of many rows goes along: a strip of four rows of words is then 16 KiB, which the first
+/// cache holds. Twice as many fill it; half as many double the share of adding up lanes, now about 5 %.
 const DEPTH: usize = 512;
 
 /// Rows of shares that weights are read once for: with [`DEPTH`] words each they take half of a second cache of 1 MiB.
+/// With fewer rows a tile goes along more elements instead, so that weights which no cache holds are read in long runs.
 const BAND: usize = 128;
 
 /// `out[i][j] += rows[i] · weights[j]`, where `rows: [..][inner]`, `weights: [columns, inner]`, `out: [..][columns]`.
@@ -44,9 +45,11 @@ struct Dots<'a, 'b, W> {
 impl<W: Weight> Kernel for Dots<'_, '_, W> {
     #[inline(always)]
     unsafe fn compute<L: Lanes>(mut self) {
+        // A whole number of registers, so that nothing but the end of a row is left over.
+        let most = (DEPTH * BAND / self.rows.len()).next_multiple_of(WIDEST);
         let mut start = 0;
         while start < self.inner {
-            let depth = DEPTH.min(self.inner - start);
+            let depth = most.min(self.inner - start);
             let mut column = 0;
             while column < self.columns {
                 let left = self.columns - column;
@@ -106,7 +109,7 @@ impl<W: Weight> Dots<'_, '_, W> {
         for (r, taken) in rows.iter_mut().enumerate() {
             *taken = &self.rows[row + r][start..][..weights[0].len()];
         }
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller says; all were cut to the length of the first row of weights.
         let sums = unsafe { dots::<L, W, R, C>(&rows, weights) };
         for (r, sums) in sums.iter().enumerate() {
             for (out, sum) in self.out[row + r][column..][..C].iter_mut().zip(sums) {
@@ -117,10 +120,10 @@ impl<W: Weight> Dots<'_, '_, W> {
     }
 }
 
-/// All products of a row and a row of weights, which are all equally long.
+/// All products of a row and a row of weights.
 ///
 /// # Safety
-/// The machine has the instruction set of `L`.
+/// The machine has the instruction set of `L`, and all slices are equally long.
 #[inline(always)]
 unsafe fn dots<L: Lanes, W: Weight, const R: usize, const C: usize>(
     rows: &[&[u64]; R],

@@ -63,16 +63,16 @@ impl Kernel for InnerProducts<'_> {
             for side in &mut sides {
                 *side = &side[begin..][..self.length];
             }
-            // SAFETY: as the caller says.
+            // SAFETY: as the caller says; all were cut to one length.
             *out = unsafe { inner_product::<L>(&sides) };
         }
     }
 }
 
-/// One group: components own and next of x, then of y, all equally long.
+/// One group: components own and next of x, then of y.
 ///
 /// # Safety
-/// The machine has the instruction set of `L`.
+/// The machine has the instruction set of `L`, and all four are equally long.
 #[inline(always)]
 unsafe fn inner_product<L: Lanes>(sides: &[&[u64]; 4]) -> u64 {
     let [x_own, x_next, y_own, y_next] = *sides;

@@ -1,3 +1,5 @@
+//! Encodings by hand, and any values and bytes.
+
 use proptest::prelude::*;
 
 use super::*;

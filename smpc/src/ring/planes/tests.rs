@@ -1,3 +1,5 @@
+//! Each bit where it should be, under every instruction set.
+
 use proptest::prelude::*;
 
 use super::*;
