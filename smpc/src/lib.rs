@@ -20,6 +20,7 @@ pub mod error;
 pub mod functions;
 pub mod lookup;
 pub mod memory;
+pub mod nn;
 pub mod party;
 pub mod proof;
 pub mod prss;
