@@ -1,3 +1,5 @@
+//! Loops over the Galois ring: all instruction sets give the same.
+
 use proptest::prelude::*;
 
 use super::super::galois::Element;
