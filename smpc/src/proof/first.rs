@@ -27,16 +27,21 @@ pub(super) enum Side {
 pub(super) fn polynomial<A: Algebra>(layout: &Layout, left: &[u64], right: &[u64], weights: &Weights) -> Vec<A> {
     let mut coefficients = vec![A::ZERO; 2 * A::FIRST - 1];
     for short in [true, false] {
-        let mut sums = vec![A::SUM; A::FIRST * A::FIRST];
+        let mut sums = Vec::new();
         for block in layout.blocks(short) {
+            sums.resize(A::FIRST * A::FIRST, A::SUM);
             add_products::<A>(layout, &block, [left, right], &weights.beta, &mut sums);
         }
-        for (j, row) in sums.chunks(A::FIRST).enumerate() {
-            let alpha = if short { A::exceptional(weights.alpha[j]) } else { A::ONE };
-            for (k, &sum) in row.iter().enumerate() {
-                let coefficient = &mut coefficients[j + A::FIRST - 1 - k];
-                *coefficient = coefficient.plus(alpha.times(A::reduced(sum)));
-            }
+        if sums.is_empty() {
+            continue;
+        }
+        let one = |&alpha| if short { A::exceptional(alpha) } else { A::ONE };
+        let alpha: Vec<_> = weights.alpha.iter().map(one).collect();
+        for (power, coefficient) in coefficients.iter_mut().enumerate() {
+            let first = (power + 1).saturating_sub(A::FIRST);
+            let last = power.min(A::FIRST - 1);
+            let diagonal = (first..=last).map(|j| A::reduced(sums[j * A::FIRST + j + A::FIRST - 1 - power]));
+            *coefficient = coefficient.plus(A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>()));
         }
     }
     coefficients
@@ -51,14 +56,14 @@ fn add_products<A: Algebra>(
     sums: &mut [A::Sum],
 ) {
     let weights: Vec<_> = block.iter().map(|group| beta[group.weight]).collect();
-    let owners: Vec<_> = block.iter().enumerate().flat_map(|(i, group)| vec![i; group.width]).collect();
     let (lefts, rights) = (columns::<A>(layout, block, left), columns::<A>(layout, block, right));
     let mut rows = vec![0; block.len() * A::FIRST];
     for (j, sums) in sums.chunks_mut(A::FIRST).enumerate() {
-        rows.fill(0);
-        for (c, &owner) in owners.iter().enumerate() {
-            let row = &mut rows[owner * A::FIRST..][..A::FIRST];
-            A::multiply_add(row, lefts[c * A::FIRST + j], &rights[c * A::FIRST..][..A::FIRST]);
+        let (mut lefts, mut rights) = (lefts.get(j..).unwrap_or_default(), rights.as_slice());
+        for (group, row) in block.iter().zip(rows.chunks_mut(A::FIRST)) {
+            let (own, others) = rights.split_at(group.width * A::FIRST);
+            A::products(row, lefts, own);
+            (lefts, rights) = (&lefts[own.len().min(lefts.len())..], others);
         }
         A::accumulate(sums, &weights, &rows);
     }

@@ -1,8 +1,10 @@
+//! Three honest parties: what holds is proved, whatever its size.
+
 use neuro_smpc::proof::ProofError;
 use proptest::prelude::*;
 
 use crate::deal::{Statement, Words, deal};
-use crate::network::run;
+use crate::runner::run;
 
 fn check(statement: &Statement, seed: u64) {
     let tapes = deal(statement, &mut Words::new(seed));

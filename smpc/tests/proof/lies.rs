@@ -5,7 +5,8 @@ use neuro_smpc::proof::ProofError;
 use neuro_smpc::tape::Tapes;
 
 use crate::deal::{Statement, Words, deal};
-use crate::network::{Tamper, run};
+use crate::network::Tamper;
+use crate::runner::run;
 
 fn statement() -> Statement {
     Statement {
