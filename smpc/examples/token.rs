@@ -17,12 +17,12 @@ use neuro_smpc::share::Shares;
 const SHAPE: ModelShape =
     ModelShape { d_model: 128, heads: 4, kv_heads: 2, head_dim: 32, d_expert: 256, top_k: 2, normalised: true };
 const CONTEXT: usize = 32;
-const TOKENS: usize = 4;
+const TOKENS: usize = 16;
 
 fn main() {
     let weights = Arc::new(weights());
     for security in [Security::SemiHonest, Security::Malicious] {
-        for (name, delay) in [("0 ms", 0), ("10 ms", 5), ("50 ms", 25)] {
+        for (name, delay) in [("0 ms", 0), ("50 ms", 25)] {
             let model = NetworkModel { delay: Duration::from_millis(delay), ..NetworkModel::NEAR };
             let begun = Instant::now();
             let ran = run_over(network(model), |party, link| session(party, link, security, &weights));
@@ -52,12 +52,24 @@ fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<Mo
     let from = measure(&mut computation, "prompt", from);
     drop(computation.verify()?);
     let mut from = measure(&mut computation, "prompt's proof", from);
+    let forecast = decoder.rehearse(security, &[1; TOKENS])?;
+    let each = |rounds: u64| rounds as f64 / TOKENS as f64;
+    let rehearsed = format!(
+        "forecast for a token: {:.1} + {:.1} rounds, {} KB of all parties",
+        each(forecast.online.rounds),
+        each(forecast.preprocessing.rounds),
+        (forecast.online.bytes + forecast.preprocessing.bytes) / 1000 / TOKENS as u64
+    );
+    let mut from = measure(&mut computation, "rehearsal", from);
+    computation.prepare(&forecast.requests)?;
+    from = measure(&mut computation, &format!("masks of {TOKENS} tokens"), from);
     for _ in 0..TOKENS {
         decoder.advance(&mut computation, &embeddings(1))?;
-        from = measure(&mut computation, "token with its masks", from);
+        from = measure(&mut computation, "token", from);
         drop(computation.verify()?);
         from = measure(&mut computation, "its proof", from);
     }
+    lines.push(rehearsed);
     Ok(lines)
 }
 

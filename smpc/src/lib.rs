@@ -25,6 +25,7 @@ pub mod party;
 pub mod proof;
 pub mod prss;
 pub mod random_bits;
+pub mod rehearsal;
 pub mod ring;
 pub mod selection;
 pub mod share;

@@ -9,7 +9,7 @@ use crate::ring::Shape;
 use crate::share::{NEXT, OWN, Shares};
 
 /// Keys and values of one layer, `[prompts, positions, kv_heads · head_dim]` each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Cache {
     keys: Shares,
     values: Shares,
@@ -46,9 +46,9 @@ impl<C: Channel> Computation<C> {
         rows: Rows,
         cache: &mut Cache,
     ) -> Result<Shares, SmpcError> {
-        let queries = turned(&layer.query.apply(u), shape, rotation, rows, cache.positions);
-        let keys = turned(&layer.key.apply(u), shape, rotation, rows, cache.positions);
-        let values = layer.value.apply(u).times(1 << TURN_FRACTION);
+        let queries = turned(&self.linear(&layer.query, u), shape, rotation, rows, cache.positions);
+        let keys = turned(&self.linear(&layer.key, u), shape, rotation, rows, cache.positions);
+        let values = self.linear(&layer.value, u).times(1 << TURN_FRACTION);
         let lengths = [queries.len(), keys.len(), values.len()];
         let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
@@ -62,7 +62,8 @@ impl<C: Channel> Computation<C> {
         let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
         let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
         let heads = self.truncate_products(products, FINE)?.gather(&layout.by_row());
-        self.truncate(&layer.output.apply(&heads), 64, WEIGHT_FRACTION)
+        let output = self.linear(&layer.output, &heads);
+        self.truncate(&output, 64, WEIGHT_FRACTION)
     }
 
     /// q·k of every head, new token and position: `[prompts, kv_heads, tokens · group, positions]`.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::attention::{Cache, Rows};
 use super::weights::ModelWeights;
 use crate::channel::Channel;
-use crate::computation::Computation;
+use crate::computation::{Computation, Security};
 use crate::error::SmpcError;
+use crate::party::PartyId;
+use crate::rehearsal::Forecast;
 use crate::share::Shares;
 
 /// One party's side of some prompts that are continued together.
+#[derive(Clone)]
 pub struct Decoder {
     weights: Arc<ModelWeights>,
     prompts: usize,
@@ -22,6 +25,21 @@ impl Decoder {
     pub fn new(weights: Arc<ModelWeights>, prompts: usize) -> Self {
         let caches = weights.layers.iter().map(|_| Cache::default()).collect();
         Self { weights, prompts, caches }
+    }
+
+    /// What the passes to come take, each of so many new tokens, as each party counts it.
+    ///
+    /// # Errors
+    /// None for a decoder that can advance.
+    pub fn rehearse(&self, security: Security, passes: &[usize]) -> Result<Forecast, SmpcError> {
+        Forecast::of(security, |party: PartyId, computation| {
+            let mut decoder = self.clone();
+            for tokens in passes {
+                let rows = self.prompts * tokens * self.weights.shape.d_model;
+                decoder.advance(computation, &Shares::public(party, &vec![0; rows]))?;
+            }
+            Ok(())
+        })
     }
 
     /// Takes the embeddings of the next tokens, `[prompts, tokens, d_model]` with 16 fraction bits, and returns the logits
@@ -49,6 +67,6 @@ impl Decoder {
             row..row + shape.d_model
         });
         let normal = computation.rms_norm(&hidden.gather(&last.collect::<Vec<_>>()), shape.d_model, eps)?;
-        Ok(weights.output.apply(&normal))
+        Ok(computation.linear(&weights.output, &normal))
     }
 }

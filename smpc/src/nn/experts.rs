@@ -22,7 +22,8 @@ impl<C: Channel> Computation<C> {
     /// A peer that is gone or out of step.
     pub(super) fn mix_experts(&mut self, u: &Shares, layer: &LayerWeights, shape: &ModelShape) -> Result<Shares, SmpcError> {
         let (rows, experts) = (u.len() / shape.d_model, layer.router.outputs());
-        let logits = self.truncate(&layer.router.apply(u), 64, WEIGHT_FRACTION)?;
+        let logits = self.linear(&layer.router, u);
+        let logits = self.truncate(&logits, 64, WEIGHT_FRACTION)?;
         // `[rows, k, experts]`.
         let chosen = self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts));
         let weights = self.gates(&logits, &chosen, (rows, experts), shape)?;
@@ -31,7 +32,7 @@ impl<C: Channel> Computation<C> {
         let of_slot: Vec<usize> = (0..chosen.len()).map(|at| at / experts).collect();
         let products = self.products("experts: weights", &chosen, &weights.gather(&of_slot), 64)?;
         let factors = self.replicate(products)?;
-        let outputs = layer.down.apply(&hidden);
+        let outputs = self.linear(&layer.down, &hidden);
         let sums = Shape { rows: 1, inner: shape.top_k * experts, columns: shape.d_model };
         let products = self.matrix_products("experts: sum", &factors, &outputs, &vec![sums; rows])?;
         self.truncate_products(products, FRACTION + WEIGHT_FRACTION)
@@ -46,7 +47,7 @@ impl<C: Channel> Computation<C> {
         (rows, experts): (usize, usize),
         shape: &ModelShape,
     ) -> Result<Shares, SmpcError> {
-        let all = layer.gate_and_up.apply(u);
+        let all = self.linear(&layer.gate_and_up, u);
         let select = Shape { rows: shape.top_k, inner: experts, columns: 2 * shape.d_expert };
         let products = self.matrix_products("experts: select", chosen, &all, &vec![select; rows])?;
         let both = self.truncate_products(products, WEIGHT_FRACTION)?;

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::channel::Channel;
+use crate::computation::Computation;
 use crate::ring::replicated::public_product;
 use crate::ring::{PublicWeights, Shape};
 use crate::share::{NEXT, OWN, Shares};
@@ -75,12 +77,22 @@ impl Matrix {
         self.outputs
     }
 
-    /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x. No message.
-    #[must_use]
-    pub fn apply(&self, x: &Shares) -> Shares {
+    /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x.
+    pub(crate) fn apply(&self, x: &Shares) -> Shares {
         let shape = Shape { rows: x.len() / self.inputs, inner: self.inputs, columns: self.outputs };
         let sides = [&x.parts[OWN][..], &x.parts[NEXT][..]];
         Shares { parts: public_product(shape, sides, PublicWeights::I32(&self.values)) }
+    }
+}
+
+impl<C: Channel> Computation<C> {
+    /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x. No message; nothing is
+    /// computed in a rehearsal.
+    pub fn linear(&mut self, matrix: &Matrix, x: &Shares) -> Shares {
+        if self.rehearsal().is_some() {
+            return Shares::zeros(x.len() / matrix.inputs * matrix.outputs);
+        }
+        matrix.apply(x)
     }
 }
 
