@@ -35,13 +35,16 @@ pub(super) fn polynomial<A: Algebra>(layout: &Layout, left: &[u64], right: &[u64
         if sums.is_empty() {
             continue;
         }
-        let one = |&alpha| if short { A::exceptional(alpha) } else { A::ONE };
-        let alpha: Vec<_> = weights.alpha.iter().map(one).collect();
+        let alpha: Vec<_> = weights.alpha.iter().map(|&alpha| A::exceptional(alpha)).collect();
         for (power, coefficient) in coefficients.iter_mut().enumerate() {
             let first = (power + 1).saturating_sub(A::FIRST);
             let last = power.min(A::FIRST - 1);
             let diagonal = (first..=last).map(|j| A::reduced(sums[j * A::FIRST + j + A::FIRST - 1 - power]));
-            *coefficient = coefficient.plus(A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>()));
+            *coefficient = coefficient.plus(if short {
+                A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>())
+            } else {
+                diagonal.fold(A::ZERO, A::plus)
+            });
         }
     }
     coefficients
