@@ -35,13 +35,16 @@ pub(super) fn polynomial<A: Algebra>(layout: &Layout, left: &[u64], right: &[u64
         if sums.is_empty() {
             continue;
         }
-        let one = |&alpha| if short { A::exceptional(alpha) } else { A::ONE };
-        let alpha: Vec<_> = weights.alpha.iter().map(one).collect();
+        let alpha: Vec<_> = weights.alpha.iter().map(|&alpha| A::exceptional(alpha)).collect();
         for (power, coefficient) in coefficients.iter_mut().enumerate() {
             let first = (power + 1).saturating_sub(A::FIRST);
             let last = power.min(A::FIRST - 1);
             let diagonal = (first..=last).map(|j| A::reduced(sums[j * A::FIRST + j + A::FIRST - 1 - power]));
-            *coefficient = coefficient.plus(A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>()));
+            *coefficient = coefficient.plus(if short {
+                A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>())
+            } else {
+                diagonal.fold(A::ZERO, A::plus)
+            });
         }
     }
     coefficients
@@ -108,19 +111,21 @@ pub(super) fn fold<A: Algebra>(layout: &Layout, terms: &[u64], side: Side, weigh
 /// The weighted sum of the `targets`, one for each relation.
 pub(super) fn target<A: Algebra>(layout: &Layout, targets: &[u64], weights: &Weights) -> A {
     let mut short = vec![A::SUM; A::FIRST];
-    let mut long = [A::SUM];
-    let mut row = vec![0; A::FIRST];
-    let mut last = None;
-    for group in &layout.groups {
-        let beta = [weights.beta[group.weight]];
-        if group.short {
-            row.fill(0);
+    for block in layout.blocks(true) {
+        let beta: Vec<_> = block.iter().map(|group| weights.beta[group.weight]).collect();
+        let mut rows = vec![0; block.len() * A::FIRST];
+        for (group, row) in block.iter().zip(rows.chunks_mut(A::FIRST)) {
             row[..group.entries].copy_from_slice(&targets[group.relation..][..group.entries]);
-            A::accumulate(&mut short, &beta, &row);
-        } else if last != Some(group.relation) {
-            A::accumulate(&mut long, &beta, &targets[group.relation..=group.relation]);
         }
-        last = Some(group.relation);
+        A::accumulate(&mut short, &beta, &rows);
+    }
+    let mut long = [A::SUM];
+    let mut last = None;
+    for group in layout.blocks(false).flatten() {
+        // All groups of a relation have its weight; it counts once.
+        if last.replace(group.relation) != Some(group.relation) {
+            A::accumulate(&mut long, &[weights.beta[group.weight]], &targets[group.relation..=group.relation]);
+        }
     }
     let terms = short.into_iter().zip(&weights.alpha);
     terms.fold(A::reduced(long[0]), |sum, (t, &alpha)| sum.plus(A::reduced(t).times(A::exceptional(alpha))))

@@ -43,6 +43,20 @@ fn a_long_relation_among_short_ones_is_proved() {
     check(&Statement { ring: lengths.clone(), bits: lengths, matrices: vec![[5, 200, 7]] }, 5);
 }
 
+/// All bytes of all messages of one proof: they change with the specification only.
+#[test]
+fn the_transcript_is_the_specified_one() {
+    let statement = Statement { ring: vec![2, 3, 70, 0, 1], bits: vec![1; 66], matrices: vec![[3, 4, 5]] };
+    let tapes = deal(&statement, &mut Words::new(6));
+    let mut hasher = blake3::Hasher::new();
+    for outcome in run(&tapes, [None, None, None], 6) {
+        for (from, message) in &outcome.received {
+            hasher.update(&[from.index() as u8]).update(message.name.as_bytes()).update(&message.body);
+        }
+    }
+    assert_eq!(hasher.finalize().to_hex()[..32], *"83b37618a32dee45d8646cad584879ac");
+}
+
 #[test]
 fn without_relations_nothing_is_sent() {
     let tapes = deal(&Statement::default(), &mut Words::new(1));
