@@ -11,6 +11,7 @@ pub mod local;
 pub mod orchestrator_role;
 pub mod os;
 pub mod participant_role;
+pub mod private_model;
 pub mod publish;
 pub mod worker_role;
 
