@@ -13,6 +13,7 @@ mod chat;
 mod dashboard;
 mod federation;
 mod fl;
+mod fl_built_in;
 mod fl_clocks;
 mod fl_cohorts;
 mod fl_kills;
