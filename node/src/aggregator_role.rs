@@ -229,7 +229,8 @@ fn prepare(
     Ok((Arc::new(shared), tracks))
 }
 
-fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
+/// The plan in a file.
+pub(crate) fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
     let text = fs::read_to_string(path).map_err(|source| AggregatorError::Io { path: path.to_owned(), source })?;
     RoundPlan::parse(&text).map_err(|source| AggregatorError::Plan { path: path.to_owned(), source })
 }

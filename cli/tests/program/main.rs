@@ -19,6 +19,7 @@ mod fl_cohorts;
 mod fl_kills;
 mod fl_orders;
 mod fl_private;
+mod fl_simulate;
 mod fl_trainers;
 mod help;
 mod losing_a_worker;
