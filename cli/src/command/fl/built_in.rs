@@ -13,7 +13,7 @@ use crate::output::Output;
 pub mod moe;
 // Its words are tested in every build.
 #[cfg(any(test, not(feature = "training")))]
-mod stub;
+pub mod stub;
 #[cfg(not(feature = "training"))]
 pub use stub as moe;
 
