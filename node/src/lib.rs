@@ -13,6 +13,7 @@ pub mod os;
 pub mod participant_role;
 pub mod private_model;
 pub mod publish;
+pub mod rehearsal;
 pub mod worker_role;
 
 pub use clock::unix_now;

@@ -127,6 +127,8 @@ fn a_member_that_was_away_during_the_vote_votes_late_and_answers() {
     world.settle();
     assert_eq!(world.sent(3, 6).len(), 1);
     assert_eq!(world.sent(3, ANSWER).len(), 1);
+    assert!(!world.server.refused.is_empty(), "its vote came after the quorum, and its statement again");
+    assert!(world.server.refused.iter().all(|(_, why)| why.is_expected()), "{:?}", world.server.refused);
 }
 
 #[test]

@@ -263,7 +263,7 @@ impl<'a> Server<'a> {
     fn refused(&self, from: NodeId, why: &MessageRefused, seats: &Seats) -> Result<(), SimulationError> {
         match why {
             _ if self.end.is_some() => Ok(()),
-            MessageRefused::Phase { .. } | MessageRefused::LeftOut { .. } => Ok(()),
+            MessageRefused::Late { .. } | MessageRefused::Phase { .. } | MessageRefused::LeftOut { .. } => Ok(()),
             why => Err(SimulationError::MessageRefused { participant: number(from, seats), why: why.to_string() }),
         }
     }
