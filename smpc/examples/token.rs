@@ -51,7 +51,7 @@ fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<Mo
     decoder.advance(&mut computation, &embeddings(CONTEXT))?;
     let from = measure(&mut computation, "prompt", from);
     drop(computation.verify()?);
-    let mut from = measure(&mut computation, "prompt's proof", from);
+    let from = measure(&mut computation, "prompt's proof", from);
     let forecast = decoder.rehearse(security, &[1; TOKENS])?;
     let each = |rounds: u64| rounds as f64 / TOKENS as f64;
     let rehearsed = format!(
