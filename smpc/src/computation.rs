@@ -10,6 +10,10 @@ use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
+/// Words that wait for their proof at most, and those of one step more: 128 MiB. With twice as many a proof has hardly
+/// fewer messages a product.
+const TAPE_WORDS: usize = 1 << 24;
+
 /// What the parties are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
@@ -31,6 +35,8 @@ pub struct Computation<C> {
     step: u64,
     /// What waits for its proof.
     pub(crate) tapes: Tapes,
+    /// Products that were begun: their relations are not complete.
+    pub(crate) pending: usize,
     pub(crate) openings: Openings,
     /// Masks made beforehand.
     pub(crate) supply: Supply,
@@ -109,7 +115,8 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        Self { party, link, prss, security, step: 0, tapes: Tapes::default(), openings: Openings::default(), supply: Supply::default() }
+        let (tapes, openings, supply) = (Tapes::default(), Openings::default(), Supply::default());
+        Self { party, link, prss, security, step: 0, tapes, pending: 0, openings, supply }
     }
 
     /// Who this is.
@@ -183,12 +190,26 @@ impl<C: Channel> Computation<C> {
     /// A proof that fails, openings that differ: the session is over.
     pub fn verify(&mut self) -> Result<Verified<'_, C>, SmpcError> {
         if self.is_malicious() {
-            let step = self.begin("proof");
-            let tapes = std::mem::take(&mut self.tapes);
-            proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+            self.prove()?;
             self.compare_openings()?;
         }
         Ok(Verified { computation: self })
+    }
+
+    /// Proves all that waits, if it is so much that it should not wait longer: all parties hold equally much, so all do
+    /// it at the same step.
+    pub(crate) fn prove_if_many(&mut self) -> Result<(), SmpcError> {
+        if self.pending > 0 || self.tapes.words() < TAPE_WORDS { Ok(()) } else { self.prove() }
+    }
+
+    fn prove(&mut self) -> Result<(), SmpcError> {
+        let step = self.begin("proof");
+        let mut tapes = std::mem::take(&mut self.tapes);
+        proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+        // The room stays: touching fresh pages costs as much as the products.
+        tapes.clear();
+        self.tapes = tapes;
+        Ok(())
     }
 
     /// Compares with both peers what was opened since the last time.

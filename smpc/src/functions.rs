@@ -20,6 +20,9 @@ const FINE: u32 = 20;
 /// Scores of one row, and logits of one router, differ by less than this power of two.
 const SCORE_BITS: u32 = FRACTION + 6;
 
+/// An exponential, at most 1 + 1/4, times a reciprocal at [`FINE`] bits, at most 1, and three bits more.
+const SOFTMAX_BITS: u32 = FRACTION + FINE + 4;
+
 /// Powers of four that sums of squares are held against, at 2f fraction bits: from 2^-12 to 2^16.
 const SQUARES: std::ops::Range<u32> = 10..24;
 
@@ -86,7 +89,7 @@ impl<C: Channel> Computation<C> {
     pub fn softmax(&mut self, x: &Shares, n: usize, attended: &[bool]) -> Result<Shares, SmpcError> {
         let (exponentials, reciprocals) = self.exponentials(x, n, attended)?;
         let rows: Vec<usize> = (0..x.len()).map(|at| at / n).collect();
-        let products = self.products("softmax", &exponentials, &reciprocals.gather(&rows), 64)?;
+        let products = self.products("softmax", &exponentials, &reciprocals.gather(&rows), SOFTMAX_BITS)?;
         self.truncate_products(products, FINE)
     }
 

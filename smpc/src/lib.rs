@@ -32,3 +32,4 @@ pub mod tape;
 #[cfg(test)]
 mod trial;
 pub mod truncation;
+pub mod workload;
