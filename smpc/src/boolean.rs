@@ -55,7 +55,7 @@ impl<C: Channel> Computation<C> {
     ) -> Result<BitShares, SmpcError> {
         let step = self.begin(name);
         let [mut own, masks] = self.random(step, x.len() * words)?;
-        if self.is_malicious() {
+        if self.records() {
             self.tapes.bits.right.target.extend_from_slice(&own);
         }
         for (at, out) in own.chunks_exact_mut(words.max(1)).enumerate() {
@@ -70,7 +70,7 @@ impl<C: Channel> Computation<C> {
         self.send(step, self.party().previous(), body)?;
         let body = self.receive(step, self.party().next(), own.len() * 8)?;
         let next: Vec<u64> = body.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        if self.is_malicious() {
+        if self.records() {
             self.record_gates(words, [x, y], &masks, &next);
             self.prove_if_many()?;
         }

@@ -62,7 +62,7 @@ impl<C: Channel> Computation<C> {
             1 => Shares::new(own, vec![0; n]),
             _ => Shares::new(vec![0; n], self.receive_packed(step, self.party().next(), rings)?),
         };
-        if self.is_malicious() {
+        if self.records() {
             self.record_first(rings, lanes, &u);
         }
         let mut v = u;
@@ -106,7 +106,7 @@ impl<C: Channel> Computation<C> {
                 Shares::new(sum(&random[OWN]), zeroth)
             }
         };
-        if self.is_malicious() {
+        if self.records() {
             self.record_second(rings, lanes, v, &w, &random);
         }
         let mut result = w;

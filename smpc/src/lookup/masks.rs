@@ -30,6 +30,14 @@ pub struct LookupMasks {
 }
 
 impl LookupMasks {
+    /// Of no use but their lengths.
+    pub(crate) fn zeros(n: usize, domain_bits: u32, cell_bits: u32) -> Self {
+        let (size, groups) = (1 << low_digit(cell_bits), 1 << (cell_bits - low_digit(cell_bits)));
+        let mask = Mask { shares: Shares::zeros(n), bits: domain_bits };
+        let [high, low, within] = [groups - 1, size, 1].map(|width| Shares::zeros(n * width));
+        Self { mask, high, low, within }
+    }
+
     /// Those of `n` values from value `from` on.
     pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
         let of = |digit: &Shares| {

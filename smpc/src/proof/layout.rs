@@ -9,7 +9,7 @@ use super::ProofError;
 use crate::tape::{Run, Runs};
 
 /// Columns that are worked on at once, so that what they hold stays in the second cache. A group has no more.
-const BLOCK: usize = 64;
+const BLOCK: usize = 512;
 
 /// Columns of one weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
