@@ -34,7 +34,12 @@ fn main() {
     }
 }
 
-fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<ModelWeights>) -> Result<Vec<String>, SmpcError> {
+fn session(
+    party: PartyId,
+    link: &mut Link,
+    security: Security,
+    weights: &Arc<ModelWeights>,
+) -> Result<Vec<String>, SmpcError> {
     let seed = |component: PartyId| [component.index() as u8 + 1; 32];
     let prss = Prss::new(&seed(party), &seed(party.next()));
     let mut computation = Computation::new(party, link, prss, security);
@@ -43,7 +48,12 @@ fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<Mo
     let mut measure = |computation: &mut Computation<&mut Link>, name: &str, from: (u64, u64, Duration)| {
         let traffic = computation.link().traffic();
         let (rounds, bytes, time) = (traffic.rounds, traffic.total_bytes(), traffic.elapsed);
-        lines.push(format!("{name}: {} rounds, {} KB, {:.3} s", rounds - from.0, (bytes - from.1) / 1000, (time - from.2).as_secs_f64()));
+        lines.push(format!(
+            "{name}: {} rounds, {} KB, {:.3} s",
+            rounds - from.0,
+            (bytes - from.1) / 1000,
+            (time - from.2).as_secs_f64()
+        ));
         (rounds, bytes, time)
     };
     let from = (0, 0, Duration::ZERO);

@@ -191,7 +191,8 @@ impl<C: Channel> Computation<C> {
         let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
         self.settle(recorded, &z_next, bits, constant);
         self.prove_if_many()?;
-        let sum = |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
+        let sum =
+            |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
         let opened = told.iter().zip(&next).zip(&previous).map(sum).collect();
         Ok((opened, Shares::new(own, z_next)))
     }

@@ -123,11 +123,8 @@ impl<C: Channel> Computation<C> {
                     right.push((&of.propagate, low));
                 }
             }
-            let products = if left.is_empty() {
-                BitShares::zeros(0, words)
-            } else {
-                self.and_planes(name, words, &left, &right)?
-            };
+            let products =
+                if left.is_empty() { BitShares::zeros(0, words) } else { self.and_planes(name, words, &left, &right)? };
             let is_last = runs.iter().all(|run| run.range.len() <= 2);
             let halved = of.halved(&runs, &products);
             if is_last {
@@ -193,7 +190,8 @@ impl Carry {
     /// their number is odd. Run follows run.
     fn halved(&self, runs: &[Positions], products: &BitShares) -> Self {
         let (words, width) = (self.generate.words, runs.iter().map(|run| run.range.len().div_ceil(2)).sum::<usize>());
-        let planes = || BitShares { words, parts: [Vec::with_capacity(width * words), Vec::with_capacity(width * words)] };
+        let planes =
+            || BitShares { words, parts: [Vec::with_capacity(width * words), Vec::with_capacity(width * words)] };
         let mut halved = Self { generate: planes(), propagate: planes() };
         let (mut at, mut product) = (0, 0_usize);
         for run in runs {

@@ -77,7 +77,8 @@ impl<C: Channel> Computation<C> {
         let opened = self.open_masked_plane(plane, &mask)?;
         let party = self.party();
         let e: Vec<u64> = (0..numbers.len()).map(|at| opened[at / 64] >> (at % 64) & 1).collect();
-        let signed = numbers.map(|part| part.iter().zip(&e).map(|(d, e)| d.wrapping_mul(1_u64.wrapping_sub(2 * e))).collect());
+        let signed =
+            numbers.map(|part| part.iter().zip(&e).map(|(d, e)| d.wrapping_mul(1_u64.wrapping_sub(2 * e))).collect());
         Ok(signed.plus_public(party, &e))
     }
 

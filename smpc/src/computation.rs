@@ -213,7 +213,8 @@ impl<C: Channel> Computation<C> {
         bits: u32,
     ) -> Result<(Vec<u64>, Vec<u8>), SmpcError> {
         let body = self.receive(step, from, packed_len(bits, n))?;
-        let values = unpack(&body, bits, n).map_err(|source| SmpcError::Unpack { peer: from, name: step.name, source })?;
+        let values =
+            unpack(&body, bits, n).map_err(|source| SmpcError::Unpack { peer: from, name: step.name, source })?;
         Ok((values, body))
     }
 

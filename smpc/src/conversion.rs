@@ -89,7 +89,8 @@ impl<C: Channel> Computation<C> {
         let less = |v: &[u64], bits: &[u64], masks: &[u64]| -> Vec<u64> {
             v.iter().zip(bits).zip(masks).map(|((v, bit), mask)| v.wrapping_mul(*bit).wrapping_sub(*mask)).collect()
         };
-        let sum = |masks: &[u64]| masks[..n].iter().zip(&masks[n..]).map(|(s, t)| s.wrapping_add(*t)).collect::<Vec<_>>();
+        let sum =
+            |masks: &[u64]| masks[..n].iter().zip(&masks[n..]).map(|(s, t)| s.wrapping_add(*t)).collect::<Vec<_>>();
         let w = match self.party().index() {
             0 => {
                 let next = self.receive_packed(step, next, rings)?;
@@ -116,7 +117,9 @@ impl<C: Channel> Computation<C> {
             for ring in rings {
                 let modulus = u64::MAX >> (64 - ring.bits);
                 let w = &mut result.parts[at][ring.range.clone()];
-                w.iter_mut().zip(&bits[ring.range.clone()]).for_each(|(w, bit)| *w = bit.wrapping_sub(w.wrapping_mul(2)) & modulus);
+                w.iter_mut()
+                    .zip(&bits[ring.range.clone()])
+                    .for_each(|(w, bit)| *w = bit.wrapping_sub(w.wrapping_mul(2)) & modulus);
             }
         }
         Ok(result)

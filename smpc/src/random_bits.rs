@@ -145,7 +145,8 @@ impl<C: Channel> Computation<C> {
     /// Uniform numbers of `bits` bits, and their sum as two.
     pub(crate) fn carry_save(&mut self, n: usize, bits: u32) -> Result<CarrySave, SmpcError> {
         let step = self.begin("random numbers");
-        let [own, next] = self.random(step, n)?.map(|part| part.iter().map(|r| reduced(*r, bits)).collect::<Vec<u64>>());
+        let [own, next] =
+            self.random(step, n)?.map(|part| part.iter().map(|r| reduced(*r, bits)).collect::<Vec<u64>>());
         let words = n.div_ceil(64);
         let planes = BitShares { words, parts: [to_planes(&own, bits as usize), to_planes(&next, bits as usize)] };
         let majority = self.saved_carries("random numbers: carries saved", &planes)?;

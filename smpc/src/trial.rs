@@ -90,7 +90,9 @@ pub fn join(shares: &[Shares; 3]) -> Vec<u64> {
     for at in 0..3 {
         assert!(shares[at].parts[NEXT] == shares[(at + 1) % 3].parts[OWN], "component {} is held by two", (at + 1) % 3);
     }
-    (0..shares[0].len()).map(|at| shares.iter().fold(0_u64, |sum, share| sum.wrapping_add(share.parts[OWN][at]))).collect()
+    (0..shares[0].len())
+        .map(|at| shares.iter().fold(0_u64, |sum, share| sum.wrapping_add(share.parts[OWN][at])))
+        .collect()
 }
 
 /// What the three together hold, `n` values of `width` bits.
@@ -111,8 +113,14 @@ fn check(tapes: &[Tapes; 3], tape: fn(&Tapes) -> &Tape, bits: bool) {
         let proving = &tape(&tapes[prover]).proving;
         let left = &tape(&tapes[(prover + 2) % 3]).left;
         let right = &tape(&tapes[(prover + 1) % 3]).right;
-        assert!(proving.left == left.known && proving.right == right.known, "party {prover}: the verifiers know its terms");
-        assert!(proving.runs == left.runs && proving.runs == right.runs, "party {prover}: relations end where they end");
+        assert!(
+            proving.left == left.known && proving.right == right.known,
+            "party {prover}: the verifiers know its terms"
+        );
+        assert!(
+            proving.runs == left.runs && proving.runs == right.runs,
+            "party {prover}: relations end where they end"
+        );
         let (mut from, mut relation) = (0, 0);
         for run in proving.runs.as_slice() {
             for one in 0..run.relations {

@@ -38,7 +38,8 @@ impl<C: Channel> Computation<C> {
     /// A peer that is gone or out of step.
     pub fn truncate(&mut self, x: &Shares, bits: u32, shift: u32) -> Result<Shares, SmpcError> {
         if !self.is_malicious() {
-            let opposite = || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
+            let opposite =
+                || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
             return self.truncate_locally(&x.parts, opposite, shift);
         }
         let party = self.party();
@@ -80,7 +81,8 @@ impl<C: Channel> Computation<C> {
         Ok(match self.party().index() {
             0 => Shares::new(shifted(&parts[OWN]), self.receive_values(step, self.party().next(), n, 64)?.0),
             1 => {
-                let own: Vec<u64> = shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
+                let own: Vec<u64> =
+                    shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
                 self.send_values(step, self.party().previous(), &own, 64)?;
                 let [_, next] = random;
                 Shares::new(own, next)

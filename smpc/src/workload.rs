@@ -63,7 +63,8 @@ impl Workload {
     pub fn measure(&self, security: Security, model: NetworkModel) -> Result<Measured, SmpcError> {
         let inputs = (self.inputs)();
         let begun = Instant::now();
-        let shared: Vec<[Shares; 3]> = inputs.iter().zip(1..).map(|(values, seed)| client::share(values, seed)).collect();
+        let shared: Vec<[Shares; 3]> =
+            inputs.iter().zip(1..).map(|(values, seed)| client::share(values, seed)).collect();
         let ran = run_over(network(model), |party, link| {
             let mut computation = Computation::new(party, link, prss(party), security);
             let inputs: Vec<Shares> = shared.iter().map(|shares| shares[party.index()].clone()).collect();

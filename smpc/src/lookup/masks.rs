@@ -83,7 +83,8 @@ impl<C: Channel> Computation<C> {
         ])?;
         let plane = |at: u32| numbers[0].range(at as usize * n..(at as usize + 1) * n);
         let digit = low_digit(cell_bits);
-        let [low, high] = self.one_hot([(0..digit).map(plane).collect(), (digit..cell_bits).map(plane).collect()], n)?;
+        let [low, high] =
+            self.one_hot([(0..digit).map(plane).collect(), (digit..cell_bits).map(plane).collect()], n)?;
         let out = numbers[1].range(0..n).plus(&numbers[1].range(n..2 * n)).times(1 << width);
         let within = saved.mask.shares.map(|part| part.iter().map(|r| reduced(*r, width as u32)).collect()).minus(&out);
         Ok(LookupMasks { mask: saved.mask, high: rows(&high[1..]), low: rows(&low), within })
@@ -96,8 +97,10 @@ impl<C: Channel> Computation<C> {
         let mut entries = [0, 1].map(|_| vec![Shares::zeros(n).plus_constant(party, 1)]);
         for at in 0..digits.iter().map(Vec::len).max().unwrap_or(0) {
             let of = |digit: usize| digits[digit].get(at).map(|bit| (bit, &entries[digit][1..]));
-            let pairs: Vec<(&Shares, &Shares)> =
-                (0..2).filter_map(of).flat_map(|(bit, entries)| entries.iter().map(move |entry| (entry, bit))).collect();
+            let pairs: Vec<(&Shares, &Shares)> = (0..2)
+                .filter_map(of)
+                .flat_map(|(bit, entries)| entries.iter().map(move |entry| (entry, bit)))
+                .collect();
             let (left, right): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
             let products = if left.is_empty() {
                 Shares::default()
@@ -107,7 +110,8 @@ impl<C: Channel> Computation<C> {
             };
             let mut from = 0;
             for (entries, bit) in entries.iter_mut().zip(&digits).filter_map(|(of, bits)| Some((of, bits.get(at)?))) {
-                let others: Vec<Shares> = (1..entries.len()).map(|at| products.range(from + (at - 1) * n..from + at * n)).collect();
+                let others: Vec<Shares> =
+                    (1..entries.len()).map(|at| products.range(from + (at - 1) * n..from + at * n)).collect();
                 from += others.len() * n;
                 let first = others.iter().fold(bit.clone(), |rest, set| rest.minus(set));
                 let set: Vec<Shares> = std::iter::once(first).chain(others).collect();

@@ -63,7 +63,10 @@ impl<C: Channel> Computation<C> {
                 let cell = (reduced(*r, bits) >> table.width_bits()) as usize;
                 query[cell / 64] ^= 1 << (cell % 64);
             }
-            let within = r.iter().zip(&random[NEXT][n..]).map(|(r, pad)| reduced(*r, table.width_bits()).wrapping_add(*pad).wrapping_neg());
+            let within = r
+                .iter()
+                .zip(&random[NEXT][n..])
+                .map(|(r, pad)| reduced(*r, table.width_bits()).wrapping_add(*pad).wrapping_neg());
             let component: Vec<u64> = within.collect();
             self.send(step, previous, pack(&[query, component.clone()].concat(), 64))?;
             return Ok(Asked { selected: Vec::new(), opened: Vec::new(), component, pads: pads(NEXT) });

@@ -75,7 +75,15 @@ impl<'a> Layout<'a> {
             let entries = rows.min(run.relations - first);
             let (weight, width) = (self.weights, run.length());
             let place = [at, first];
-            self.groups.push(Group { short: true, weight, relation: relation + first, entries, term, run: place, width });
+            self.groups.push(Group {
+                short: true,
+                weight,
+                relation: relation + first,
+                entries,
+                term,
+                run: place,
+                width,
+            });
             self.weights += 1;
         }
     }
@@ -87,7 +95,15 @@ impl<'a> Layout<'a> {
             for from in (0..run.terms).step_by(BLOCK * self.rows) {
                 let entries = (run.terms - from).min(BLOCK * self.rows);
                 let (width, weight) = (entries.div_ceil(self.rows), self.weights);
-                self.groups.push(Group { short: false, weight, relation, entries, term: begin + from, run: [0; 2], width });
+                self.groups.push(Group {
+                    short: false,
+                    weight,
+                    relation,
+                    entries,
+                    term: begin + from,
+                    run: [0; 2],
+                    width,
+                });
             }
         }
         self.weights += 1;

@@ -11,7 +11,8 @@ pub(super) fn share(values: &[f64], seed: u8) -> [Shares; 3] {
     let [first, second] = random.unwrap_or_default();
     let scale = f64::from(1 << FRACTION);
     let fixed = values.iter().map(|value| (value * scale).round() as i64 as u64);
-    let third: Vec<u64> = fixed.zip(first.iter().zip(&second)).map(|(x, (a, b))| x.wrapping_sub(*a).wrapping_sub(*b)).collect();
+    let third: Vec<u64> =
+        fixed.zip(first.iter().zip(&second)).map(|(x, (a, b))| x.wrapping_sub(*a).wrapping_sub(*b)).collect();
     [Shares::new(first.clone(), second.clone()), Shares::new(second, third.clone()), Shares::new(third, first)]
 }
 
