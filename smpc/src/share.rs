@@ -154,7 +154,7 @@ impl BitShares {
     /// Number of planes.
     #[must_use]
     pub fn width(&self) -> usize {
-        if self.words == 0 { 0 } else { self.parts[OWN].len() / self.words }
+        self.parts[OWN].len().checked_div(self.words).unwrap_or(0)
     }
 
     /// The words of plane `index`, at the own or the next component.

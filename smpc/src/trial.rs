@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod gadgets;
+mod many;
 mod models;
 
 use crate::computation::{Computation, Security};

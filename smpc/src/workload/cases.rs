@@ -16,6 +16,9 @@ const SQUARE: usize = 128;
 /// Rows and columns of the normalisation.
 const NORM: [usize; 2] = [32, 512];
 
+/// Bits that products of two numbers below 2^7 take at 2f fraction bits, and two more.
+const MULTIPLIED_BITS: u32 = 48;
+
 /// Bits that two numbers and their difference take.
 const COMPARED_BITS: u32 = 64;
 
@@ -54,7 +57,7 @@ fn pairs() -> Vec<Vec<f64>> {
 }
 
 fn products(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    let products = party.products("products", &inputs[0], &inputs[1], 64)?;
+    let products = party.products("products", &inputs[0], &inputs[1], MULTIPLIED_BITS)?;
     party.truncate_products(products, FRACTION)
 }
 
