@@ -42,6 +42,12 @@ impl Rope {
         }
     }
 
+    /// `[width / 2]`, radians per position.
+    #[must_use]
+    pub fn frequencies(&self) -> &[f32] {
+        &self.frequencies
+    }
+
     /// The rotation of every position in `positions`.
     #[must_use]
     pub fn rotation(&self, positions: Range<usize>) -> Rotation {

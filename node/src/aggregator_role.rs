@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
+use crate::os::descriptors;
 use crate::participant_role::task_folder::folder_of;
 use enrolment::{EnrolError, RosterKeeper, TaskIdentity};
 use history::{EndedRound, History};
@@ -163,6 +164,9 @@ pub async fn serve_aggregator(
     stop: CancellationToken,
 ) -> Result<(), AggregatorError> {
     let plan = read_plan(&options.plan)?;
+    if let Err(error) = descriptors::allow() {
+        tracing::warn!(%error, "no more files and connections than now can be open");
+    }
     let key = options.data_dir.node_key()?;
     let owner = owner_key(&options)?;
     let refused = |source| AggregatorError::Listen { address: options.listen.clone(), source };
@@ -225,7 +229,8 @@ fn prepare(
     Ok((Arc::new(shared), tracks))
 }
 
-fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
+/// The plan in a file.
+pub(crate) fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
     let text = fs::read_to_string(path).map_err(|source| AggregatorError::Io { path: path.to_owned(), source })?;
     RoundPlan::parse(&text).map_err(|source| AggregatorError::Plan { path: path.to_owned(), source })
 }

@@ -1,4 +1,5 @@
-//! What differs between operating systems: private files, memory figures.
+//! What differs between operating systems: private files, memory figures, limits.
 
+pub mod descriptors;
 pub mod memory;
 pub mod private_file;

@@ -34,6 +34,7 @@ use neuro_network::federated::{ConnectError, ControlError, ControlErrorKind};
 use neuro_primitives::NodeId;
 use neuro_secagg::error::DocumentError;
 use neuro_secagg::floors::FloorRefused;
+use neuro_secagg::roster::RosterRefused;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -183,6 +184,9 @@ impl JoinError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotListed(node) => Some(format!("ask the task's owner to run: neuro fl invite --node {node}")),
+            Self::Task(TaskFolderError::Roster(RosterRefused::Expired { .. })) => {
+                Some("set this machine's clock right; if it is right, ask the task's owner for a newer roster".into())
+            }
             Self::Task(TaskFolderError::Invitation(_)) => Some("ask the task's owner for a new invitation".into()),
             Self::Control(error) if error.kind == ControlErrorKind::NotAllowed => {
                 Some("ask the task's owner for a new invitation".into())

@@ -53,7 +53,7 @@ pub use crate::modulus_rule::ModulusRule;
 use crate::messages::{EndReason, Have, MOST_MESSAGE_BYTES, Message};
 use journal::Journal;
 use round::Round;
-use stage::{Stage, Taken};
+use stage::{Stage, Taken, UPLOAD_KIND};
 
 /// One cohort of one round, at its aggregator.
 pub struct Aggregator {
@@ -73,6 +73,9 @@ impl Aggregator {
         let mut effects = Vec::new();
         if self.apply(&input, &mut effects) {
             effects.insert(0, Effect::Journal(self.journal.append(now, &input)));
+        }
+        if self.position() != before {
+            self.round.told.clear();
         }
         if self.position() != before || self.deadline.is_none() {
             self.wind(now, &mut effects);
@@ -132,6 +135,7 @@ impl Aggregator {
         }
         let message = Message::decode(bytes, self.stage.assembly().map(|assembly| &assembly.shape))?;
         if let Some(&cause) = self.round.left_out.get(&from) {
+            self.round.count_telling(from)?;
             let bytes = self.round.end(EndReason::OutOfRound(cause));
             out.push(Effect::Tell { to: from, bytes });
             return Err(MessageRefused::LeftOut { node: from });
@@ -142,11 +146,13 @@ impl Aggregator {
         }
     }
 
-    /// Section 13: who says that it has less gets the current announcement.
-    fn have(&self, from: NodeId, have: &Have, out: &mut Vec<Effect>) -> Result<Taken, MessageRefused> {
+    /// Section 13: who says that it has less gets the current announcement, some of which are made and signed for it alone:
+    /// so only so often.
+    fn have(&mut self, from: NodeId, have: &Have, out: &mut Vec<Effect>) -> Result<Taken, MessageRefused> {
         stage::same("configuration", self.round.config_hash, have.config)?;
         let (attempt, kind) = (self.stage.attempt(), self.stage.announcement_kind());
         if (have.attempt, have.announcement) < (attempt, kind) {
+            self.round.count_telling(from)?;
             self.stage.announce_to(&self.round, from, out);
         }
         Ok(Taken::Again)
@@ -161,7 +167,7 @@ impl Aggregator {
     ) -> Result<Taken, MessageRefused> {
         match &mut self.stage {
             Stage::Upload(phase) => phase.completed(from, payload, bytes, out),
-            stage => Err(MessageRefused::Phase { phase: stage.phase(), got: "a payload" }),
+            stage => Err(stage.not_now(UPLOAD_KIND, "a payload")),
         }
     }
 
@@ -190,16 +196,20 @@ impl Aggregator {
 
     /// A stream to a member stands: newcomers need the configuration, others say what they have.
     fn connected(&mut self, node: NodeId, out: &mut Vec<Effect>) -> bool {
-        if self.round.calls(node) {
-            self.round.connected.insert(node);
-            match self.round.left_out.get(&node) {
-                Some(&cause) => {
+        if !self.round.calls(node) {
+            return false;
+        }
+        self.round.connected.insert(node);
+        let cause = self.round.left_out.get(&node).copied();
+        if cause.is_none() && matches!(self.stage, Stage::Join(_)) {
+            self.stage.announce_to(&self.round, node, out);
+        } else if cause.is_some() || matches!(self.stage, Stage::Ended(_)) {
+            match (self.round.count_telling(node), cause) {
+                (Err(why), _) => out.push(Effect::Refuse { from: node, why }),
+                (Ok(()), None) => self.stage.announce_to(&self.round, node, out),
+                (Ok(()), Some(cause)) => {
                     out.push(Effect::Tell { to: node, bytes: self.round.end(EndReason::OutOfRound(cause)) });
                 }
-                None if matches!(self.stage, Stage::Join(_) | Stage::Ended(_)) => {
-                    self.stage.announce_to(&self.round, node, out);
-                }
-                None => {}
             }
         }
         false

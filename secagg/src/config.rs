@@ -224,4 +224,4 @@ impl RoundConfig {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -204,8 +204,22 @@ trait Packed: Copy {
     /// The lowest `bits` of the window at the front of `bytes` after `shift` (below 8). `bytes`: at least a window.
     fn read(bytes: &[u8], shift: usize, bits: u8) -> Self;
 
+    /// [`whole_groups`] with `bits` as its constant: those that words of this size are for.
+    fn whole_groups(words: &mut [Self], packed: &[u8], bits: u8, combine: &impl Fn(Self, Self) -> Self) -> usize;
+
     /// The word as a window.
     fn widen(self) -> u128;
+}
+
+/// [`whole_groups`] for one of the listed numbers of bits.
+macro_rules! by_bits {
+    ($bits:expr, $arguments:tt, $($each:literal)*) => {
+        match $bits {
+            $($each => whole_groups::<Self, $each> $arguments,)*
+            // Entry by entry is always right.
+            _ => 0,
+        }
+    };
 }
 
 impl Packed for u32 {
@@ -215,6 +229,12 @@ impl Packed for u32 {
     fn read(bytes: &[u8], shift: usize, bits: u8) -> Self {
         let window = bytes.first_chunk().map_or(0, |window| u64::from_le_bytes(*window));
         (window >> shift) as Self & (Self::MAX >> (Self::BITS - u32::from(bits)))
+    }
+
+    fn whole_groups(words: &mut [Self], packed: &[u8], bits: u8, combine: &impl Fn(Self, Self) -> Self) -> usize {
+        by_bits!(bits, (words, packed, combine),
+            2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17
+            18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
     }
 
     fn widen(self) -> u128 {
@@ -231,6 +251,12 @@ impl Packed for u64 {
         (window >> shift) as Self & (Self::MAX >> (Self::BITS - u32::from(bits)))
     }
 
+    fn whole_groups(words: &mut [Self], packed: &[u8], bits: u8, combine: &impl Fn(Self, Self) -> Self) -> usize {
+        by_bits!(bits, (words, packed, combine),
+            33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48
+            49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64)
+    }
+
     fn widen(self) -> u128 {
         self.into()
     }
@@ -244,20 +270,24 @@ fn unpack<W: Packed>(words: &mut [W], first: usize, packed: &[u8], modulus: Modu
     let (head, body) = words.split_at_mut(head);
     one_by_one(head, packed, skipped, modulus, &combine);
     let packed = &packed[((skipped + head.len() * bits) / 8).min(packed.len())..];
-    let places: [(usize, usize); GROUP] = std::array::from_fn(|entry| (entry * bits / 8, entry * bits % 8));
-    let reach = places[GROUP - 1].0 + W::WINDOW;
-    let mut groups = body.chunks_exact_mut(GROUP);
-    let mut at = 0;
-    while let Some(bytes) = packed.get(at..at + reach)
-        && let Some(group) = groups.next()
-    {
-        for (word, (byte, shift)) in group.iter_mut().zip(places) {
-            *word = combine(*word, W::read(&bytes[byte..], shift, modulus.0));
+    let groups = W::whole_groups(body, packed, modulus.0, &combine);
+    one_by_one(&mut body[groups * GROUP..], &packed[groups * bits..], 0, modulus, &combine);
+}
+
+/// Combines groups of `words` for as long as there are whole ones and windows of `packed` for them; returns how many. Where
+/// an entry lies is known when this is compiled, so nothing is left to compute or to check between two entries.
+fn whole_groups<W: Packed, const BITS: usize>(words: &mut [W], packed: &[u8], combine: &impl Fn(W, W) -> W) -> usize {
+    let reach = (GROUP - 1) * BITS / 8 + W::WINDOW;
+    let groups = words.as_chunks_mut::<GROUP>().0.iter_mut();
+    let mut done = 0;
+    for (group, first) in groups.zip((0..).step_by(BITS)) {
+        let Some(bytes) = packed.get(first..first + reach) else { break };
+        for (entry, word) in group.iter_mut().enumerate() {
+            *word = combine(*word, W::read(&bytes[entry * BITS / 8..], entry * BITS % 8, BITS as u8));
         }
-        at += bits;
+        done += 1;
     }
-    let done = at / bits * GROUP;
-    one_by_one(&mut body[done..], &packed[at.min(packed.len())..], 0, modulus, &combine);
+    done
 }
 
 /// The slow way, for the few entries before the first and after the last whole group.

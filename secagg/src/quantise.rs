@@ -95,11 +95,20 @@ impl Grid {
         (1 << (self.value_bits - 1)) - 1
     }
 
-    /// One value as an integer, before its range is looked at: finite `value`, weight within its cap.
-    fn entry(self, value: f32, weight: f64) -> i64 {
+    /// One value as an integer in two's complement: finite `value`, weight within its cap.
+    fn entry(self, value: f32, weight: f64) -> u64 {
         let limit = self.limit() as f64;
-        (weight * (f64::from(value) * self.scale).clamp(-limit, limit)).round_ties_even() as i64
+        rounded(weight * (f64::from(value) * self.scale).clamp(-limit, limit))
     }
+}
+
+/// 1.5·2^52: f64 near it are 1 apart, so that a sum with it is rounded to an integer, half to even, in its lowest bits. No
+/// call of a library's function for each value, and vectors of them where the machine has such.
+const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
+
+/// `value` rounded half to even, in two's complement. |`value`| is below 2^51: 2^20·(2^31 − 1) is the most here.
+const fn rounded(value: f64) -> u64 {
+    (value + TO_INTEGER).to_bits().wrapping_sub(TO_INTEGER.to_bits())
 }
 
 /// Writes `values` (f32, `[entries]`), weighted by `weight`, to `out` as integers modulo the words' size.
@@ -116,7 +125,10 @@ pub fn quantise(values: &[f32], weight: u32, grid: Grid, out: Lanes<'_>) -> Resu
     if values.len() != out.len() {
         return Err(QuantiseError::Length { expected: out.len(), got: values.len() });
     }
-    if let Some(entry) = values.iter().position(|value| !value.is_finite()) {
+    // All are looked at, without a branch for each.
+    if values.iter().fold(false, |bad, value| bad | !value.is_finite())
+        && let Some(entry) = values.iter().position(|value| !value.is_finite())
+    {
         return Err(QuantiseError::NotFinite { entry, got: values[entry] });
     }
     let factor = f64::from(weight);
@@ -131,7 +143,7 @@ pub fn quantise(values: &[f32], weight: u32, grid: Grid, out: Lanes<'_>) -> Resu
         }
         Lanes::Wide(words) => {
             for (word, value) in words.iter_mut().zip(values) {
-                *word = grid.entry(*value, factor).cast_unsigned();
+                *word = grid.entry(*value, factor);
             }
         }
     }

@@ -12,8 +12,6 @@ use crate::identity::Member;
 /// holders; in a ring each has its own, and keeping more would only take memory (32 bytes × t each).
 const MOST_SETS: usize = 64;
 
-/// Factors whose product fits into 64 bits: each is below 2^16 but for one that may be 2^16.
-const FACTORS_OF_A_WORD: usize = 4;
 /// Words of a product that is reduced modulo ℓ: 512 bits, as wide as a reduction takes.
 const PRODUCT_WORDS: usize = 8;
 
@@ -111,25 +109,33 @@ fn factors_at_zero(holders: &[Member]) -> Result<Vec<Scalar>, RebuildError> {
     Ok(inverses.iter().map(|inverse| numerator * inverse).collect())
 }
 
-/// The product modulo ℓ of numbers below 2^16, of which one may be 2^16: points of distinct holders, or their differences.
-/// They are multiplied as integers of 512 bits, so that there is one reduction for 32 of them.
+/// The product modulo ℓ of `numbers` above 0: points of distinct holders, or their differences. They are multiplied as
+/// integers for as long as they fit, first into words and then into 512 bits, so that there is one reduction for 32 of the
+/// largest and for more of those of a small cohort.
 fn product(numbers: impl Iterator<Item = u64>) -> Scalar {
-    let numbers: Vec<u64> = numbers.collect();
-    let wide = |some: &[u64]| {
-        let mut product = [0_u64; PRODUCT_WORDS];
-        product[0] = 1;
-        for factors in some.chunks(FACTORS_OF_A_WORD) {
-            times(&mut product, factors.iter().product());
-        }
-        let mut bytes = [0; 8 * PRODUCT_WORDS];
-        bytes.as_chunks_mut().0.iter_mut().zip(product).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
-        Scalar::from_bytes_mod_order_wide(&bytes)
-    };
-    numbers.chunks(FACTORS_OF_A_WORD * PRODUCT_WORDS).map(wide).product()
+    let mut words = Vec::new();
+    let last = numbers.fold(1_u64, |word, number| {
+        word.checked_mul(number).unwrap_or_else(|| {
+            words.push(word);
+            number
+        })
+    });
+    words.push(last);
+    words.chunks(PRODUCT_WORDS).map(wide_product).product()
+}
+
+/// The product modulo ℓ of at most [`PRODUCT_WORDS`] words.
+fn wide_product(words: &[u64]) -> Scalar {
+    let mut product = [0_u64; PRODUCT_WORDS];
+    product[0] = 1;
+    words.iter().enumerate().for_each(|(words_so_far, factor)| times(&mut product[..=words_so_far], *factor));
+    let mut bytes = [0; 8 * PRODUCT_WORDS];
+    bytes.as_chunks_mut().0.iter_mut().zip(product).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+    Scalar::from_bytes_mod_order_wide(&bytes)
 }
 
 /// `number`·`factor`; it has the room.
-fn times(number: &mut [u64; PRODUCT_WORDS], factor: u64) {
+fn times(number: &mut [u64], factor: u64) {
     let mut carry = 0_u128;
     for word in number {
         carry += u128::from(*word) * u128::from(factor);

@@ -1,15 +1,7 @@
 //! The aggregator's one vector: payloads are added to it, masks removed from it, and the sum read from it.
 
-use neuro_primitives::Hash;
-
 use crate::masks::{self, Lanes, MaskJob};
 use crate::packing::{self, Modulus, PayloadError};
-
-/// Bytes of a payload that are hashed at once: as many as the hash function takes side by side on any machine, and half of
-/// the smallest second-level cache, so that they are still there when they are added.
-const PIECE_BYTES: usize = 64 << 10;
-/// Entries that are added at once, about a piece: a multiple of [`packing::GROUP`].
-const PIECE_ENTRIES: usize = 16 << 10;
 
 /// A sum modulo 2^B. One vector of words, whatever the number of payloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,31 +67,6 @@ impl Accumulator {
         packing::check_payload(self.entries(), packed, self.modulus)?;
         let modulus = self.modulus;
         packing::add_packed(self.lanes(), 0, packed, modulus)
-    }
-
-    /// [`Self::add`] and the payload's BLAKE3 in one pass through the cache. Who finds that it is not the stated one takes the
-    /// payload away again.
-    ///
-    /// # Errors
-    /// As [`Self::add`].
-    pub fn add_hashed(&mut self, packed: &[u8]) -> Result<Hash, PayloadError> {
-        packing::check_payload(self.entries(), packed, self.modulus)?;
-        let (modulus, entries) = (self.modulus, self.entries());
-        let mut hasher = blake3::Hasher::new();
-        let mut pieces = packed.chunks(PIECE_BYTES);
-        let mut hashed = 0;
-        for first in (0..entries).step_by(PIECE_ENTRIES) {
-            let range = first..entries.min(first + PIECE_ENTRIES);
-            let bytes = packing::bytes_of(&range, modulus);
-            while hashed < bytes.end
-                && let Some(piece) = pieces.next()
-            {
-                hasher.update(piece);
-                hashed += piece.len();
-            }
-            packing::add_packed(self.lanes().part(range), first, &packed[bytes], modulus)?;
-        }
-        Ok(Hash(*hasher.finalize().as_bytes()))
     }
 
     /// Takes a whole payload away again.

@@ -66,10 +66,7 @@ fn the_operator_stops_a_round_in_any_phase() {
         let mut world = World::new(&Plan::default());
         world.down =
             Box::new(move |_, bytes| if bytes[0] <= announcements || bytes[0] >= 7 { vec![bytes] } else { Vec::new() });
-        for id in world.ids() {
-            world.server_input(Input::Connected(id));
-        }
-        world.server_input(Input::Start);
+        world.start();
         world.settle();
         world.server_input(Input::Stop);
         world.settle();
@@ -95,10 +92,7 @@ fn a_member_that_gives_up_is_a_dropout() {
     world.people[4].trains = false;
     let (id, mut told) = (world.id(4), false);
     world.up = Box::new(move |_, bytes| vec![bytes]);
-    for node in world.ids() {
-        world.server_input(Input::Connected(node));
-    }
-    world.server_input(Input::Start);
+    world.start();
     world.settle();
     if !std::mem::replace(&mut told, true) {
         let mail = world.person(id).step(PartInput::Stop);

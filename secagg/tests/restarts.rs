@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use neuro_primitives::NodeId;
-use neuro_secagg::aggregator::{Aggregator, EntryError, Input, Phase, ReplayError, replay};
+use neuro_secagg::aggregator::{Aggregator, EntryError, Phase, ReplayError, replay};
 use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{OutOfRound, PartInput, Participant, Record};
 use support::{ANSWER, HAVE, Plan, UPLOAD, World, silent_from};
@@ -115,10 +115,7 @@ fn a_member_that_was_away_during_the_vote_votes_late_and_answers() {
     let held = std::rc::Rc::new(std::cell::Cell::new(true));
     let holding = held.clone();
     world.up = Box::new(move |_, bytes| if bytes[0] == ANSWER && holding.get() { Vec::new() } else { vec![bytes] });
-    for id in world.ids() {
-        world.server_input(Input::Connected(id));
-    }
-    world.server_input(Input::Start);
+    world.start();
     world.settle();
     assert_eq!(world.server.core.view().phase, Phase::Answer);
     (world.down, world.up) = (Box::new(|_, bytes| vec![bytes]), Box::new(|_, bytes| vec![bytes]));
@@ -127,6 +124,8 @@ fn a_member_that_was_away_during_the_vote_votes_late_and_answers() {
     world.settle();
     assert_eq!(world.sent(3, 6).len(), 1);
     assert_eq!(world.sent(3, ANSWER).len(), 1);
+    assert!(!world.server.refused.is_empty(), "its vote came after the quorum, and its statement again");
+    assert!(world.server.refused.iter().all(|(_, why)| why.is_expected()), "{:?}", world.server.refused);
 }
 
 #[test]

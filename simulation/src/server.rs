@@ -206,10 +206,14 @@ impl<'a> Server<'a> {
             let modulus = self.modulus()?;
             let entries = self.scene.config.vector_entries as usize;
             let (sum, seconds) = (&mut self.sum, &mut self.cost.adding_s);
-            let hash = self.memory.watch(|| {
-                timed(seconds, || sum.get_or_insert_with(|| Accumulator::new(entries, modulus)).add_hashed(&packed))
+            let is_stated = self.memory.watch(|| {
+                timed(seconds, || {
+                    let is_stated = Hash::of(&packed) == payload;
+                    let sum = sum.get_or_insert_with(|| Accumulator::new(entries, modulus));
+                    if is_stated { sum.add(&packed).map(|()| true) } else { Ok(false) }
+                })
             })?;
-            if hash != payload {
+            if !is_stated {
                 return Err(self.no_payload(of, payload, seats));
             }
             self.note_vectors(packed.len());
@@ -263,7 +267,7 @@ impl<'a> Server<'a> {
     fn refused(&self, from: NodeId, why: &MessageRefused, seats: &Seats) -> Result<(), SimulationError> {
         match why {
             _ if self.end.is_some() => Ok(()),
-            MessageRefused::Phase { .. } | MessageRefused::LeftOut { .. } => Ok(()),
+            MessageRefused::Late { .. } | MessageRefused::Phase { .. } | MessageRefused::LeftOut { .. } => Ok(()),
             why => Err(SimulationError::MessageRefused { participant: number(from, seats), why: why.to_string() }),
         }
     }

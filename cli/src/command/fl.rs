@@ -47,7 +47,7 @@ pub enum FlCommand {
     /// From a checkpoint to what rounds begin with, and from a round to a checkpoint
     #[command(subcommand)]
     Model(model::ModelCommand),
-    /// Run a round with all its participants in this process, from a seed
+    /// Try a plan, or a round of the protocol, with all participants in this process, from a seed
     Simulate(simulate::SimulateArgs),
     /// Train in the folder of a round, by the trainer's contract
     #[command(hide = true)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use neuro_primitives::Hash;
 use serde_json::{Value, json};
@@ -66,19 +67,30 @@ impl<'a> Federation<'a> {
 
     /// A participant whose trainer is this line of shell; `$1` is the update's file.
     pub fn join(&self, number: usize, trainer: &str) -> Process {
+        let update = self.update(number).display().to_string();
+        self.participant(number, &["--trainer", "sh", "--", "-c", trainer, "sh", &update])
+    }
+
+    /// The file with what participant `number` adds, made here.
+    pub fn update(&self, number: usize) -> PathBuf {
         let update = self.stage.path(&format!("update-{number}.safetensors"));
         let units: Vec<f32> = units(number).iter().map(|&unit| (unit as f64 / SCALE) as f32).collect();
         fs::write(&update, weights(&units)).unwrap();
-        self.participant(number, &["--trainer", "sh", "--", "-c", trainer, "sh", &update.display().to_string()])
+        update
     }
 
     /// A participant with these options, attending.
     pub fn participant(&self, number: usize, options: &[&str]) -> Process {
-        let data_dir = self.folder(number).display().to_string();
-        let fixed = ["fl", "join", &self.invitation, "--json-lines", "--stop-with-parent", "--data-dir", &data_dir];
-        let participant = self.stage.start(&[&fixed, options].concat());
+        let participant = Process::start(self.command_to_join(number, options));
         participant.event("attending");
         participant
+    }
+
+    /// What starts a participant with these options.
+    pub fn command_to_join(&self, number: usize, options: &[&str]) -> Command {
+        let data_dir = self.folder(number).display().to_string();
+        let fixed = ["fl", "join", &self.invitation, "--json-lines", "--stop-with-parent", "--data-dir", &data_dir];
+        self.stage.command(&[&fixed, options].concat())
     }
 
     /// A participant's data folder.

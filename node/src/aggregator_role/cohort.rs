@@ -205,6 +205,9 @@ impl Cohort {
             Effect::Subtract(node) => self.summing.subtract(node, &self.uploads.path(node))?,
             Effect::Unmask { jobs } => return self.unmask(&jobs).map(Next::Input),
             Effect::Blame(evidence) => self.blame(&evidence)?,
+            Effect::Refuse { from, why } if why.is_expected() => {
+                tracing::debug!(from = %from.short(), reason = %why, "a message came too late");
+            }
             Effect::Refuse { from, why } => {
                 tracing::warn!(from = %from.short(), reason = %why, "a message changed nothing");
             }

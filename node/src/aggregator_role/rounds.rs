@@ -41,6 +41,7 @@ pub use error::RoundError;
 use folder::{Beginning, RoundFolder};
 use open_round::OpenRound;
 use task::Used;
+pub(crate) use task::words;
 
 /// How often it looks whether enough members attend, and whether the owner changed the roster.
 const LOOK: Duration = Duration::from_millis(250);

@@ -61,7 +61,7 @@ impl Buffers {
     /// # Errors
     /// Those of the training.
     pub async fn update(&self, list: &VersionList, training: Training) -> Result<Trained, TrainingError> {
-        let layout = training.config.layout;
+        let layout = training.attempt.config.layout;
         loop {
             if let Some(trained) = self.admitted(layout, list).map_err(at(&self.folder(layout)))? {
                 return Ok(trained);
@@ -85,16 +85,17 @@ impl Buffers {
 
     /// The trainer for this layout.
     fn run(&self, training: &Training, newest: Hash) -> Run {
-        let layout = training.config.layout;
+        let layout = training.attempt.config.layout;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = running.get(&layout).filter(|run| run.peek().is_none()) {
             return run.clone();
         }
         let (folder, stop) = (self.folder(layout), self.stop.clone());
-        let training = Training { folder: folder.join("trainer"), base: newest, ..training.clone() };
+        let mut training = training.clone();
+        (training.attempt.folder, training.attempt.base) = (folder.join("trainer"), newest);
         let work = tokio::spawn(async move {
             let at_folder = at(&folder);
-            private_file::create_folder(&training.folder).map_err(at_folder)?;
+            private_file::create_folder(&training.attempt.folder).map_err(at_folder)?;
             let trained = training.run(stop).await?;
             keep(&folder, newest, &trained).map_err(at(&folder))
         });
@@ -142,7 +143,7 @@ fn keep(folder: &Path, version: Hash, trained: &Trained) -> io::Result<()> {
 
 /// An update for the list that the configuration names.
 pub(super) async fn buffered(buffers: &Buffers, list: Hash, training: Training) -> Result<Trained, TrainingError> {
-    let list = fetch_list(&training.client, list, training.config.task).await?;
+    let list = fetch_list(&training.client, list, training.attempt.config.task).await?;
     buffers.update(&list, training).await
 }
 

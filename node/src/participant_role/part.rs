@@ -23,7 +23,7 @@ use super::past::{Foreseen, event_of};
 use super::payload::{self, Masks};
 use super::record_store::RecordStore;
 use super::trainer_state::TrainerState;
-use super::training::{Trained, Training, time_limit};
+use super::training::{Attempt, Trained, Training, time_limit};
 use super::uploading::upload;
 use crate::clock::unix_now;
 pub(super) use surroundings::{Line, Note, Outcome, Surroundings, Work, told_end};
@@ -71,9 +71,9 @@ impl Part {
         self.progress = Progress::UnderWay;
         let (work, stop, buffers) = (around.work.clone(), self.stop.clone(), Arc::clone(&around.buffers));
         tokio::spawn(async move {
-            let (round, cohort) = (training.config.round, training.config.cohort);
-            let folder = training.folder.clone();
-            let outcome = match training.config.base {
+            let (round, cohort) = (training.attempt.config.round, training.attempt.config.cohort);
+            let folder = training.attempt.folder.clone();
+            let outcome = match training.attempt.config.base {
                 Base::Weights(_) => training.run(stop.clone()).await,
                 Base::Versions(list) => tokio::select! {
                     outcome = buffered(&buffers, list, training) => outcome,
@@ -100,8 +100,7 @@ impl Part {
             Ok(StrategySettings::FedBuff { most_staleness, .. }) => most_staleness + 1,
             _ => 1,
         };
-        Ok(Training {
-            client: line.client.clone(),
+        let attempt = Attempt {
             command: around.command.clone(),
             memory_bytes: around.memory_bytes,
             folder: self.store.trainer_folder()?,
@@ -111,8 +110,8 @@ impl Part {
             config,
             task: around.task.clone(),
             seed: u64::from_le_bytes(seed),
-            turn: Arc::clone(&around.training),
-        })
+        };
+        Ok(Training { client: line.client.clone(), turn: Arc::clone(&around.training), attempt })
     }
 
     /// One input, and all that follows from it.

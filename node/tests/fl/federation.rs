@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use neuro_network::FederatedClient;
 use neuro_node::aggregator_role::history::EndedRound;
 use neuro_node::aggregator_role::invitations::{OwnedTask, owner_key};
 use neuro_node::aggregator_role::{AggregatorEvent, AggregatorOptions, serve_aggregator};
@@ -73,8 +74,49 @@ impl Federation {
         federation
     }
 
+    /// The same in memory, where there is such a folder: hundreds of participants on one disk wait for its flushes, of
+    /// which each makes some twenty a round.
+    pub async fn start_listed_in_memory(
+        plan: &str,
+        tensors: &[(&str, &[usize])],
+        start_at: Option<usize>,
+        listed: &[u16],
+    ) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let mut federation = Self::at_rest_in(folder, plan, tensors, start_at, 1);
+        federation.write_roster(listed);
+        federation.serve().await;
+        federation
+    }
+
+    /// Why an aggregator does not begin with this plan.
+    pub async fn refusal(plan: &str, tensors: &[(&str, &[usize])]) -> String {
+        let federation = Self::at_rest(plan, tensors, None, 1);
+        let served = serve_aggregator(federation.options(), Arc::new(drop), CancellationToken::new()).await;
+        served.unwrap_err().to_string()
+    }
+
+    /// Begins a round by hand, once no more and no fewer than `attending` attend.
+    pub async fn begin_with(&self, attending: u32) -> Result<u64, String> {
+        let key = self.data_dir("aggregator").node_key().unwrap();
+        let client = FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap();
+        while client.round_status(0).await.unwrap().task.unwrap().attending != attending {
+            tokio::task::yield_now().await;
+        }
+        client.start_round().await.map(|reply| reply.round).map_err(|error| error.to_string())
+    }
+
     fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
+    }
+
+    fn at_rest_in(
+        folder: TempDir,
+        plan: &str,
+        tensors: &[(&str, &[usize])],
+        start_at: Option<usize>,
+        batches: u16,
+    ) -> Self {
         fs::write(folder.path().join("global.safetensors"), zeros(tensors)).unwrap();
         fs::write(folder.path().join("round.toml"), format!("{PLAN}{plan}")).unwrap();
         // A port that was free a moment ago: a restarted aggregator has to be found again.
@@ -107,7 +149,17 @@ impl Federation {
 
     /// Starts the aggregator on its folder and address, and waits until it listens.
     pub async fn serve(&mut self) {
-        let options = AggregatorOptions {
+        let (sender, events) = mpsc::unbounded_channel();
+        let report = Arc::new(move |event| drop(sender.send(event)));
+        let stop = CancellationToken::new();
+        let (options, ending) = (self.options(), stop.clone());
+        let task = tokio::spawn(async move { serve_aggregator(options, report, ending).await.unwrap() });
+        self.aggregator = Some(Running { events, stop, task });
+        self.until(|event| matches!(event, AggregatorEvent::Ready { .. }).then_some(())).await;
+    }
+
+    fn options(&self) -> AggregatorOptions {
+        AggregatorOptions {
             data_dir: self.data_dir("aggregator"),
             plan: self.path("round.toml"),
             listen: self.address.clone(),
@@ -115,14 +167,7 @@ impl Federation {
             start_at: self.start_at,
             batches: self.batches,
             owner: None,
-        };
-        let (sender, events) = mpsc::unbounded_channel();
-        let report = Arc::new(move |event| drop(sender.send(event)));
-        let stop = CancellationToken::new();
-        let ending = stop.clone();
-        let task = tokio::spawn(async move { serve_aggregator(options, report, ending).await.unwrap() });
-        self.aggregator = Some(Running { events, stop, task });
-        self.until(|event| matches!(event, AggregatorEvent::Ready { .. }).then_some(())).await;
+        }
     }
 
     /// Stops the aggregator where it is.

@@ -4,8 +4,6 @@
 //! which goes back whole as soon as it is not needed. For a thousand members these are some 8 MB of boxes and 7 MB of inner
 //! nodes, needed until the inboxes are out, and 7 MB of leaves, needed until the answers are in.
 
-use std::collections::BTreeMap;
-
 use neuro_primitives::Hash;
 
 use crate::fields::Signed;
@@ -21,16 +19,18 @@ pub(super) struct Dealt {
     boxes: Vec<[u8; BOX_BYTES]>,
     /// `[members, inner nodes]`
     nodes: Vec<Hash>,
-    /// Points as they were sent; `[2t − 1]` or none of each member.
-    feldman: BTreeMap<Member, Vec<[u8; 32]>>,
+    /// Points as they were sent; `[members]` of `[2t − 1]` or none each.
+    feldman: Vec<Vec<[u8; 32]>>,
 }
 
 /// What answers are checked against.
 pub(super) struct Kept {
     /// Neighbours of each member.
     k: usize,
-    /// Each dealer's row and its statement.
-    statements: BTreeMap<Member, (usize, Signed<ShareStatement>)>,
+    /// Each dealer's row and its statement, by its number: an inbox looks up a hundred of them. `[n]`
+    statements: Vec<Option<(usize, Signed<ShareStatement>)>>,
+    /// How many have dealt.
+    dealers: usize,
     /// `[members, k, 2]`, in the order of each dealer's neighbours.
     leaves: Vec<[Hash; 2]>,
 }
@@ -40,45 +40,46 @@ impl Dealt {
     pub(super) fn new(n: u16, k: u16) -> Self {
         let (n, k) = (usize::from(n), usize::from(k));
         // Memory that is not written to yet costs nothing.
-        let kept = Kept { k, statements: BTreeMap::new(), leaves: Vec::with_capacity(n * k) };
+        let kept = Kept { k, statements: vec![None; n], dealers: 0, leaves: Vec::with_capacity(n * k) };
         let nodes = Vec::with_capacity(n * ShareTree::inner_nodes(k));
-        Self { kept, boxes: Vec::with_capacity(n * k), nodes, feldman: BTreeMap::new() }
+        Self { kept, boxes: Vec::with_capacity(n * k), nodes, feldman: Vec::new() }
     }
 
     /// Takes the shares of `dealer`, of which none are here, with the `tree` over their leaves. Both have k rows, since the
     /// reader of messages takes no others.
     pub(super) fn insert(&mut self, dealer: Member, shares: Shares, tree: &ShareTree) {
-        let row = self.kept.statements.len();
-        self.kept.statements.insert(dealer, (row, shares.statement));
+        self.kept.statements[usize::from(dealer.0)] = Some((self.kept.dealers, shares.statement));
+        self.kept.dealers += 1;
         self.kept.leaves.extend_from_slice(tree.leaves());
         self.nodes.extend_from_slice(tree.nodes());
         self.boxes.extend_from_slice(&shares.boxes);
-        self.feldman.insert(dealer, shares.feldman);
+        self.feldman.push(shares.feldman);
     }
 
     /// Who has dealt, ascending.
     pub(super) fn dealers(&self) -> impl Iterator<Item = Member> + '_ {
-        self.kept.statements.keys().copied()
+        let numbered = (0..).map(Member).zip(&self.kept.statements);
+        numbered.filter_map(|(member, dealt)| dealt.as_ref().map(|_| member))
     }
 
     pub(super) fn contains(&self, dealer: Member) -> bool {
-        self.kept.statements.contains_key(&dealer)
+        self.kept.row(dealer).is_some()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.kept.statements.len()
+        self.kept.dealers
     }
 
     /// Whether `dealer` has dealt this and nothing else.
     pub(super) fn is_same(&self, dealer: Member, shares: &Shares) -> bool {
         let statement = self.kept.statement(dealer);
         statement.is_some_and(|signed| signed.statement == shares.statement.statement)
-            && self.boxes_of(dealer).is_some_and(|boxes| boxes == shares.boxes)
+            && self.kept.row(dealer).is_some_and(|(row, _)| self.boxes_of(*row) == Some(&shares.boxes))
     }
 
     /// What `dealer` dealt to its neighbour number `place`.
     pub(super) fn dealing(&self, dealer: Member, place: usize) -> Option<Dealing> {
-        let (row, signed) = self.kept.statements.get(&dealer)?;
+        let (row, signed) = self.kept.row(dealer)?;
         let inner = ShareTree::inner_nodes(self.kept.k);
         let nodes = self.nodes.get(row * inner..(row + 1) * inner)?;
         Some(Dealing {
@@ -87,9 +88,9 @@ impl Dealt {
             self_mask_commitment: signed.statement.self_mask_commitment,
             feldman_hash: signed.statement.feldman,
             signature: signed.signature,
-            sealed: *self.boxes_of(dealer)?.get(place)?,
+            sealed: *self.boxes_of(*row)?.get(place)?,
             path: path_in(nodes, place, self.kept.k).ok()?,
-            feldman: self.feldman.get(&dealer)?.clone(),
+            feldman: self.feldman.get(*row)?.clone(),
         })
     }
 
@@ -98,8 +99,7 @@ impl Dealt {
         self.kept
     }
 
-    fn boxes_of(&self, dealer: Member) -> Option<&[[u8; BOX_BYTES]]> {
-        let (row, _) = self.kept.statements.get(&dealer)?;
+    fn boxes_of(&self, row: usize) -> Option<&[[u8; BOX_BYTES]]> {
         self.boxes.get(row * self.kept.k..(row + 1) * self.kept.k)
     }
 }
@@ -107,12 +107,16 @@ impl Dealt {
 impl Kept {
     /// The signed root of `dealer`.
     pub(super) fn statement(&self, dealer: Member) -> Option<&Signed<ShareStatement>> {
-        self.statements.get(&dealer).map(|(_, statement)| statement)
+        self.row(dealer).map(|(_, statement)| statement)
     }
 
     /// The leaves of `dealer`, in the order of its neighbours. `[k, 2]`
     pub(super) fn leaves(&self, dealer: Member) -> Option<&[[Hash; 2]]> {
-        let (row, _) = self.statements.get(&dealer)?;
+        let (row, _) = self.row(dealer)?;
         self.leaves.get(row * self.k..(row + 1) * self.k)
+    }
+
+    fn row(&self, dealer: Member) -> Option<&(usize, Signed<ShareStatement>)> {
+        self.statements.get(usize::from(dealer.0))?.as_ref()
     }
 }

@@ -37,6 +37,22 @@ pub enum MessageRefused {
         /// The sender.
         node: NodeId,
     },
+    /// A member that asked for the phase's announcement again and again.
+    #[error("expected member {node} to ask at most {most} times in a phase for what was announced, got another time")]
+    ToldEnough {
+        /// The sender.
+        node: NodeId,
+        /// How often it was told.
+        most: u8,
+    },
+    /// A message of a phase that is over: others were quicker, or it is said again over a new line.
+    #[error("expected a message of phase {phase:?}, got {got}, too late or again")]
+    Late {
+        /// The phase of the round.
+        phase: Phase,
+        /// What came.
+        got: &'static str,
+    },
     /// A message of another phase.
     #[error("expected a message of phase {phase:?}, got {got}")]
     Phase {
@@ -111,4 +127,12 @@ pub enum MessageRefused {
         /// Whose share it should be.
         dealer: NodeId,
     },
+}
+
+impl MessageRefused {
+    /// Whether honest members send such messages: a vote after the quorum, or what was said before a line broke.
+    #[must_use]
+    pub const fn is_expected(&self) -> bool {
+        matches!(self, Self::Late { .. })
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use neuro_primitives::{Hash, NodeId, NodeKey};
 
 use super::effect::Effect;
+use super::refused::MessageRefused;
 use crate::config::{PrivacyMode, RoundConfig, SignedConfig};
 use crate::messages::{Announcement, End, EndReason, OutCause};
 use crate::modulus_rule::ModulusRule;
@@ -27,9 +28,16 @@ pub(super) struct Round {
     pub(super) joined: BTreeSet<NodeId>,
     /// Who is out, and why.
     pub(super) left_out: BTreeMap<NodeId, OutCause>,
+    /// How often each member was told in this phase what the phase had announced already. Not in the journal: a restart
+    /// begins to count anew.
+    pub(super) told: BTreeMap<NodeId, u8>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
+
+/// How often a member is told again in one phase. An announcement may be made and signed for it alone and have 1 MiB, so
+/// that asking for it costs far less than answering. A line that breaks before each of so many has arrived carries none.
+pub(super) const MOST_TELLINGS: u8 = 16;
 
 impl Round {
     pub(super) fn new(
@@ -49,6 +57,7 @@ impl Round {
             connected: BTreeSet::new(),
             joined: BTreeSet::new(),
             left_out: BTreeMap::new(),
+            told: BTreeMap::new(),
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -84,6 +93,16 @@ impl Round {
         if self.left_out.insert(node, cause).is_none() {
             out.push(Effect::Tell { to: node, bytes: self.end(EndReason::OutOfRound(cause)) });
         }
+    }
+
+    /// Counts that `node` is told something again. The error says that it was often enough.
+    pub(super) fn count_telling(&mut self, node: NodeId) -> Result<(), MessageRefused> {
+        let told = self.told.entry(node).or_default();
+        if *told >= MOST_TELLINGS {
+            return Err(MessageRefused::ToldEnough { node, most: MOST_TELLINGS });
+        }
+        *told += 1;
+        Ok(())
     }
 
     /// Those of `nodes` that are still in the round.

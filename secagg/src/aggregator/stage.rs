@@ -38,6 +38,9 @@ impl Taken {
     }
 }
 
+/// The kind of an upload statement. Its payload comes with it, as far as phases go.
+pub(super) const UPLOAD_KIND: u8 = 5;
+
 /// The phase of a round with what it has gathered.
 pub(super) enum Stage {
     Idle,
@@ -69,7 +72,28 @@ impl Stage {
             (Self::Upload(phase), Message::Upload(upload)) => phase.take(round, from, upload, out),
             (Self::Vote(phase), Message::Vote(vote)) => phase.take(from, &vote),
             (Self::Answer(phase), Message::Answer(answer)) => phase.take(round, from, &answer, out),
-            (stage, message) => Err(MessageRefused::Phase { phase: stage.phase(), got: name(&message) }),
+            (stage, message) => Err(stage.not_now(message.kind(), name(&message))),
+        }
+    }
+
+    /// Why a message of this kind is not one of this phase: it comes after what it answers is over, or before.
+    pub(super) const fn not_now(&self, kind: u8, got: &'static str) -> MessageRefused {
+        let (phase, expected) = (self.phase(), self.message_kind());
+        if kind < expected { MessageRefused::Late { phase, got } } else { MessageRefused::Phase { phase, got } }
+    }
+
+    /// The kind of the message that the phase waits for; of those that wait for none, beyond all kinds or below.
+    const fn message_kind(&self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::Join(_) => 1,
+            Self::Reveal(_) => 2,
+            Self::Shares(_) => 3,
+            Self::Received(_) => 4,
+            Self::Upload(_) => UPLOAD_KIND,
+            Self::Vote(_) => 6,
+            Self::Answer(_) => 7,
+            Self::Unmask(_) | Self::Ended(_) => 8,
         }
     }
 

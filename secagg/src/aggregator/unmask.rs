@@ -106,9 +106,10 @@ fn rebuild(
 /// What the survivors among the neighbours of a dead member added on their edges with it, taken away.
 fn pair_jobs(answered: &AnswerPhase, dead: Member, key: &KeyPair, context: &MaskContext, jobs: &mut Vec<MaskJob>) {
     let seated = &answered.vote.upload.shared.seated;
-    for survivor in seated.graph.neighbours_in(dead, &answered.vote.survivors) {
-        let row = seated.row(survivor);
-        let seed = context.pair(&key.agree(&row.mask_key), row.node, seated.node(dead));
+    let survivors: Vec<Member> = seated.graph.neighbours_in(dead, &answered.vote.survivors).collect();
+    let shared = key.agree_all(survivors.iter().map(|survivor| seated.row(*survivor).mask_key));
+    for (survivor, shared) in survivors.into_iter().zip(shared) {
+        let seed = context.pair(&shared, seated.node(survivor), seated.node(dead));
         let MaskJob { seed, sign } = pair_job(seed, survivor, dead);
         jobs.push(MaskJob { seed, sign: sign.opposite() });
     }

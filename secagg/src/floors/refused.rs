@@ -18,7 +18,10 @@ pub enum FloorRefused {
         cohort: u16,
     },
     /// This machine's clock shows less than when the last release was charged, so today's are not known.
-    #[error("expected a time not before the last release at {} ms, got {} ms", last.0, now.0)]
+    #[error(
+        "expected this machine's clock not to show less than {last}, when the last release was charged, got {now}; set \
+         the clock right, or wait"
+    )]
     ClockRanBack {
         /// When the last release was charged.
         last: UnixMillis,

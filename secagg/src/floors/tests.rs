@@ -3,9 +3,8 @@
 use neuro_primitives::{Hash, NodeId, NodeKey, Signature};
 
 use super::*;
-use crate::config::{Base, Deadlines, Privacy, Strategy};
+use crate::config::Privacy;
 use crate::group::{Point, Scalar};
-use crate::masks::Generator;
 use crate::messages::Row;
 use crate::roster::{Roster, RosterFields, RosterMember};
 
@@ -30,39 +29,19 @@ fn roster() -> Roster {
 fn config() -> RoundConfig {
     RoundConfig {
         task: roster().task(),
-        round: 4,
-        cohort: 0,
         cohorts: 2,
-        round_id: [7; 32],
         roster_version: 1,
         roster_hash: roster().hash(),
         batches: vec![0],
-        base: Base::Weights(Hash([1; 32])),
-        layout: Hash([2; 32]),
         entries: 1000,
         vector_entries: 1001,
-        strategy: Strategy { name: "fed-avg".to_owned(), settings: Vec::new() },
         weight_cap: 1,
         value_bits: 16,
         scale: 1.0,
         privacy: Privacy { mode: PrivacyMode::Distributed, settings: Vec::new() },
-        generator: Generator::Aes128Ctr,
-        corrupt_bps: 1000,
-        dropout_bps: 1000,
-        security_bits: 40,
-        correctness_bits: 20,
         least_members: 8,
         most_members: 20,
-        deadlines: Deadlines {
-            join_ms: 1,
-            reveal_ms: 1,
-            shares_ms: 1,
-            received_ms: 1,
-            upload_ms: 1,
-            vote_ms: 1,
-            answer_ms: 1,
-        },
-        feldman: false,
+        ..crate::config::tests::config()
     }
 }
 

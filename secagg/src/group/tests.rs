@@ -63,6 +63,18 @@ fn both_sides_agree_on_one_point() {
 }
 
 #[test]
+fn agreeing_with_many_is_agreeing_with_each() {
+    let peers: Vec<Point> = (1..40_u64).map(|secret| Point::base_times(&-Scalar::from(secret))).collect();
+    for secret in [Scalar::ONE, Scalar::from(2_u64), -Scalar::from(7_u64)] {
+        let key = KeyPair::new(secret);
+        let all = key.agree_all(peers.iter().copied());
+        let each: Vec<[u8; 32]> = peers.iter().map(|peer| *key.agree(peer).as_bytes()).collect();
+        assert_eq!(all.iter().map(|point| *point.as_bytes()).collect::<Vec<_>>(), each);
+    }
+    assert!(KeyPair::new(Scalar::ONE).agree_all([]).is_empty());
+}
+
+#[test]
 fn a_key_of_zero_has_a_public_point_that_nobody_accepts() {
     let key = KeyPair::new(Scalar::ZERO);
     assert_eq!(Point::decode(&key.public().encode()), Err(PointError::Identity));

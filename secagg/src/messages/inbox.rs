@@ -88,6 +88,12 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// How many bytes [`Self::write`] appends.
+    pub(super) fn bytes(&self) -> usize {
+        let hashes = |dealing: &Dealing| dealing.path.len() + dealing.feldman.len();
+        32 + 4 + self.dealings.iter().map(|dealing| LEAST_DEALING_BYTES + 32 * hashes(dealing)).sum::<usize>()
+    }
+
     pub(super) fn write(&self, writer: &mut Writer) {
         writer.raw(&self.cohort.0);
         writer.count(self.dealings.len());

@@ -28,6 +28,24 @@ fn the_largest_weighted_values_are_exact_in_wide_lanes() {
 }
 
 #[test]
+fn rounding_is_half_to_even_up_to_the_greatest_weighted_value() {
+    let most = f64::from(MOST_WEIGHT) * f64::from(i32::MAX);
+    assert!(most < (1_u64 << 51) as f64);
+    let ends = [0.0, -0.0, 0.25, 0.5, 0.75, 1.5, 2.5, 1e6 + 0.5, 4_294_967_295.5, most - 0.5, most - 0.25, most];
+    let mut word = 1_u64;
+    let others = std::iter::repeat_with(|| {
+        word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        // Quarters of all sizes: many are halves exactly.
+        (word >> 11 >> (word % 53)) as f64 / 4.0
+    });
+    for value in ends.into_iter().chain(others.filter(|value| *value <= most).take(100_000)) {
+        for value in [value, -value] {
+            assert_eq!(rounded(value).cast_signed(), value.round_ties_even() as i64, "{value}");
+        }
+    }
+}
+
+#[test]
 fn the_first_value_that_is_no_number_is_named_and_nothing_is_written() {
     let grid = Grid::new(8, 1.0).unwrap();
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

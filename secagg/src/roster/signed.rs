@@ -149,7 +149,7 @@ pub enum RosterRefused {
         got: Hash,
     },
     /// Its time is over, by this machine's clock.
-    #[error("expected a roster that holds at {} ms, got one that expired at {} ms", now.0, expires.0)]
+    #[error("expected a roster that holds at {now} by this machine's clock, got one that expired at {expires}")]
     Expired {
         /// From when on it is refused.
         expires: UnixMillis,

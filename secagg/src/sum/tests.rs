@@ -6,7 +6,7 @@ use super::*;
 use crate::group::{KeyPair, Scalar};
 use crate::identity::Member;
 use crate::kdf::{MaskContext, RoundSecret};
-use crate::masks::{Generator, MaskSeed, Sign, apply_parallel};
+use crate::masks::{Generator, Sign, apply_parallel};
 use crate::shamir::{rebuild, split};
 
 const COHORT: u16 = 8;
@@ -131,23 +131,6 @@ fn a_payload_that_is_taken_away_leaves_no_trace() {
     sum.subtract(&payloads[1]).unwrap();
     expected.add(&payloads[2]).unwrap();
     assert_eq!(sum.finish(), expected.finish());
-}
-
-#[test]
-fn adding_and_hashing_in_one_pass_is_adding_and_hashing() {
-    // Around the piece's length, so that pieces end within payloads and with them.
-    for (bits, entries) in [(29, 1), (29, PIECE_ENTRIES), (32, PIECE_ENTRIES + 1), (33, 3 * PIECE_ENTRIES - 5)] {
-        let modulus = Modulus::new(bits).unwrap();
-        let mut vector = Accumulator::new(entries, modulus);
-        masks::apply(vector.lanes(), 0, &[MaskJob { seed: MaskSeed::Aes128Ctr([7; 16]), sign: Sign::Plus }]);
-        let packed = vector.to_packed();
-        let (mut one, mut two) = (Accumulator::new(entries, modulus), Accumulator::new(entries, modulus));
-        assert_eq!(one.add_hashed(&packed), Ok(Hash::of(&packed)), "{bits} bits, {entries} entries");
-        two.add(&packed).unwrap();
-        assert_eq!(one.finish(), two.finish());
-        let mut sum = Accumulator::new(entries, modulus);
-        assert!(matches!(sum.add_hashed(&packed[1..]), Err(PayloadError::Length { .. })));
-    }
 }
 
 #[test]

@@ -5,27 +5,21 @@ use std::collections::BTreeSet;
 use neuro_primitives::Hash;
 use neuro_secagg::graph::Graph;
 use neuro_secagg::identity::{Bitmap, Member};
-use neuro_secagg::messages::{Announcement, EndReason};
+use neuro_secagg::messages::EndReason;
 use neuro_secagg::participant::{PartEnd, Refused};
 
-use super::support::forge::change_cohort;
-use super::support::{Plan, REVEAL, SHARES, UPLOAD, World, opened};
+use super::support::forge::{change_cohort, change_inbox};
+use super::support::{Plan, REVEAL, SHARES, UPLOAD, World};
 
 #[test]
 fn boxes_of_strangers_are_refused() {
     let plan = Plan::default();
     let mut world = World::new(&plan);
-    let (key, shape, victim) = (plan.aggregator_key(), plan.shape(), world.id(2));
     // In a complete graph the only stranger is oneself.
-    world.down = Box::new(move |to, bytes| {
-        if bytes[0] != 3 || to != victim {
-            return vec![bytes];
-        }
-        let Announcement::Inbox(mut inbox) = opened(&bytes, &key, Some(&shape)) else { panic!("an inbox") };
+    world.down = change_inbox(&plan, world.id(2), |inbox| {
         let mut own = inbox.dealings.remove(8);
         own.dealer = Member(2);
         inbox.dealings.insert(2, own);
-        vec![Announcement::Inbox(inbox).sign(&key)]
     });
     world.run();
     assert_eq!(world.people[2].end, Some(PartEnd::Refused(Refused::NoNeighbour { dealer: Member(2) })));
@@ -104,10 +98,7 @@ fn one_nonce_is_never_revealed_for_two_cohorts() {
     let plan = Plan::default();
     let mut world = World::new(&plan);
     world.down = Box::new(|_, bytes| if bytes[0] >= 2 { Vec::new() } else { vec![bytes] });
-    for id in world.ids() {
-        world.server_input(neuro_secagg::aggregator::Input::Connected(id));
-    }
-    world.server_input(neuro_secagg::aggregator::Input::Start);
+    world.start();
     world.settle();
     // Another cohort that would pass every check: without member 9.
     let smaller = Plan { members: 9, ..plan.clone() };

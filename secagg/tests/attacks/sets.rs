@@ -10,6 +10,7 @@ use neuro_secagg::parameters::{Demand, Parameters, WeakParameters, check, find};
 use neuro_secagg::participant::{PartEnd, Refused};
 use neuro_secagg::survivor_rule::{SetRefused, check_survivors};
 
+use super::support::forge::change_inbox;
 use super::support::{ANSWER, Plan, UPLOAD, VOTE, World, message, opened, silent_from};
 
 fn all_but(who: &[u16]) -> Bitmap {
@@ -136,10 +137,7 @@ fn a_neighbour_with_other_sharers_gets_no_vote() {
         sharers.sharers.remove(Member(9));
         vec![Announcement::Sharers(sharers).sign(&key)]
     });
-    for id in world.ids() {
-        world.server_input(neuro_secagg::aggregator::Input::Connected(id));
-    }
-    world.server_input(neuro_secagg::aggregator::Input::Start);
+    world.start();
     world.settle();
     let other = world.upload(0);
     let (cohort, sharers) = world.cohort_and_sharers(1);
@@ -160,15 +158,7 @@ fn a_neighbour_with_other_sharers_gets_no_vote() {
 fn a_sharer_without_a_statement_ends_the_part() {
     let plan = Plan::default();
     let mut world = World::new(&plan);
-    let (key, shape, victim) = (plan.aggregator_key(), plan.shape(), world.id(2));
-    world.down = Box::new(move |to, bytes| {
-        if bytes[0] != 3 || to != victim {
-            return vec![bytes];
-        }
-        let Announcement::Inbox(mut inbox) = opened(&bytes, &key, Some(&shape)) else { panic!("an inbox") };
-        inbox.dealings.retain(|dealing| dealing.dealer != Member(7));
-        vec![Announcement::Inbox(inbox).sign(&key)]
-    });
+    world.down = change_inbox(&plan, world.id(2), |inbox| inbox.dealings.retain(|dealing| dealing.dealer != Member(7)));
     let end = world.run();
     let dealer = world.id(7);
     assert!(world.sent(2, UPLOAD).is_empty());

@@ -198,10 +198,7 @@ fn a_late_upload_stays_masked() {
     // It uploads, but its statement comes after the set was fixed.
     let payload_before_end = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let kept = payload_before_end.clone();
-    for id in world.ids() {
-        world.server_input(neuro_secagg::aggregator::Input::Connected(id));
-    }
-    world.server_input(neuro_secagg::aggregator::Input::Start);
+    world.start();
     world.settle();
     *kept.borrow_mut() = world.people[0].payload.clone().expect("it masked");
     let upload = world.upload(0).statement;

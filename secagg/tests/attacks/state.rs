@@ -1,12 +1,12 @@
 //! What a participant keeps, loses and repeats.
 
-use neuro_primitives::{Hash, Untrusted};
-use neuro_secagg::aggregator::{Evidence, Input, MessageRefused};
+use neuro_primitives::{Hash, NodeId, Untrusted};
+use neuro_secagg::aggregator::{Evidence, Input, MessageRefused, Phase};
 use neuro_secagg::kdf::RoundSecret;
-use neuro_secagg::messages::EndReason;
+use neuro_secagg::messages::{EndReason, Have, Message};
 use neuro_secagg::participant::{PartInput, Participant, Record, Refused};
 
-use super::support::{JOIN, Mail, Plan, SHARES, UPLOAD, World};
+use super::support::{JOIN, Mail, Plan, RECEIVED, SHARES, UPLOAD, World};
 
 #[test]
 fn a_restart_resumes_with_the_same_bytes() {
@@ -100,4 +100,38 @@ fn nodes_that_the_roster_does_not_list_are_not_heard() {
     world.server_input(Input::Message { from: stranger, bytes: vec![1, 2, 3] });
     assert_eq!(world.server.refused, [(stranger, MessageRefused::Stranger { node: stranger })]);
     assert_eq!(world.server.journal.len(), entries, "and take no room in the journal");
+}
+
+/// How many announcements `node` gets for saying so many times that it has no inbox yet.
+fn told(world: &mut World<'_>, node: NodeId, times: usize) -> usize {
+    let have = Have { config: world.config.config().hash(), attempt: 0, announcement: 2 };
+    let ask = Input::Message { from: node, bytes: Message::Have(have).encode() };
+    (0..times).map(|_| world.server.step(ask.clone()).len()).sum()
+}
+
+#[test]
+fn who_asks_for_its_inbox_without_end_is_told_a_few_times() {
+    let mut world = World::new(&Plan::default());
+    let (greedy, other) = (world.id(3), world.id(4));
+    world.up = Box::new(|_, bytes| if bytes[0] == RECEIVED { Vec::new() } else { vec![bytes] });
+    world.ids().into_iter().for_each(|id| world.server_input(Input::Connected(id)));
+    world.server_input(Input::Start);
+    world.settle();
+    assert_eq!(world.server.core.view().phase, Phase::Received);
+    let entries = world.server.journal.len();
+    assert_eq!(told(&mut world, greedy, 1000), 16, "each inbox is signed for it alone");
+    assert_eq!(world.server.refused.len(), 984);
+    assert_eq!(world.server.refused[0], (greedy, MessageRefused::ToldEnough { node: greedy, most: 16 }));
+    assert_eq!(told(&mut world, other, 3), 3, "others are answered as before");
+    assert_eq!(world.server.journal.len(), entries);
+    // It costs the round nothing, and the next phase counts anew.
+    world.up = Box::new(|_, bytes| vec![bytes]);
+    for id in world.ids() {
+        let mail = world.person(id).step(PartInput::Reconnected);
+        world.post_up(mail);
+    }
+    assert!(matches!(world.go_on(), EndReason::Done { .. }));
+    assert_eq!(told(&mut world, greedy, 20), 16, "the round's end, as often and no more");
+    assert_eq!(world.server.step(Input::Connected(greedy)).len(), 0, "whatever way it asks");
+    assert_eq!(world.server.step(Input::Connected(other)).len(), 1);
 }

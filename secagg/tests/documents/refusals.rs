@@ -1,7 +1,7 @@
 //! Bytes and signatures that are not taken, and why.
 
 use neuro_primitives::codec::CodecError;
-use neuro_primitives::{Domain, NodeKey, Signature};
+use neuro_primitives::{Domain, Hash, NodeKey, Signature};
 use neuro_secagg::error::DocumentError;
 use neuro_secagg::fields::{SignatureRefused, Statement};
 use neuro_secagg::group::PointError;
@@ -98,7 +98,7 @@ fn only_the_aggregator_announces_and_it_is_blamed_for_what_it_signs() {
     assert_eq!(signature.blames(), None);
 
     let mut rubbish = vec![200, 1, 2];
-    rubbish.extend(aggregator.sign(tags::ANNOUNCEMENT, &rubbish).0);
+    rubbish.extend(aggregator.sign(tags::ANNOUNCEMENT, &Hash::of(&rubbish).0).0);
     let refused = open(&rubbish).unwrap_err();
     assert_eq!(refused.blames(), Some(id));
     let source = DocumentError::Kind { what: "announcement", got: 200 };

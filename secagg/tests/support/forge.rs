@@ -4,19 +4,16 @@
 use neuro_primitives::{Hash, NodeId};
 use neuro_secagg::identity::{Bitmap, Member};
 use neuro_secagg::messages::{
-    Announcement, Certificate, Message, Shape, ShownUpload, Survivors, Upload, Vote, survivors_hash,
+    Announcement, Certificate, Inbox, Message, Shape, ShownUpload, Survivors, Upload, Vote, survivors_hash,
 };
 
-use super::{UPLOAD, World};
+use super::{Plan, UPLOAD, World};
 
 impl World<'_> {
     /// Runs until everybody has uploaded and nobody was shown a set of survivors.
     pub fn until_uploaded(&mut self) {
         self.down = Box::new(|_, bytes| if bytes[0] >= 5 { Vec::new() } else { vec![bytes] });
-        for id in self.ids() {
-            self.server_input(neuro_secagg::aggregator::Input::Connected(id));
-        }
-        self.server_input(neuro_secagg::aggregator::Input::Start);
+        self.start();
         self.settle();
         self.down = Box::new(|_, bytes| vec![bytes]);
     }
@@ -83,6 +80,23 @@ impl World<'_> {
     pub fn at(&self, id: NodeId) -> usize {
         self.people.iter().position(|person| person.id() == id).expect("a member")
     }
+}
+
+/// The inbox of `victim` goes through `change` and is signed again.
+pub fn change_inbox(
+    plan: &Plan,
+    victim: NodeId,
+    mut change: impl FnMut(&mut Inbox) + 'static,
+) -> super::Meddle<'static> {
+    let (key, shape) = (plan.aggregator_key(), plan.shape());
+    Box::new(move |to, bytes| {
+        if bytes[0] != 3 || to != victim {
+            return vec![bytes];
+        }
+        let Announcement::Inbox(mut inbox) = super::opened(&bytes, &key, Some(&shape)) else { unreachable!("kind 3") };
+        change(&mut inbox);
+        vec![Announcement::Inbox(inbox).sign(&key)]
+    })
 }
 
 /// Every announcement of a cohort goes through `change` and is signed again.

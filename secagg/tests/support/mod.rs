@@ -76,11 +76,16 @@ impl<'a> World<'a> {
 
     /// Runs the round from its start to its end.
     pub fn run(&mut self) -> EndReason {
+        self.start();
+        self.go_on()
+    }
+
+    /// Begins the round with everybody connected; nothing is delivered yet.
+    pub fn start(&mut self) {
         for id in self.ids() {
             self.server_input(Input::Connected(id));
         }
         self.server_input(Input::Start);
-        self.go_on()
     }
 
     /// Delivers until the round has ended and nothing is on its way.

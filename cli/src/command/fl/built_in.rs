@@ -11,9 +11,11 @@ use crate::output::Output;
 
 #[cfg(feature = "training")]
 pub mod moe;
+// Its words are tested in every build.
+#[cfg(any(test, not(feature = "training")))]
+pub mod stub;
 #[cfg(not(feature = "training"))]
-#[path = "built_in/stub.rs"]
-pub mod moe;
+pub use stub as moe;
 
 /// What `neuro fl join` takes for the built-in trainer.
 #[derive(Debug, Clone, ClapArgs)]

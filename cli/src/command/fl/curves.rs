@@ -41,15 +41,20 @@ pub fn run(global: &GlobalArgs, args: &CurvesArgs, output: Output) -> CommandRes
         let curves: Map<String, Value> = chosen.into_iter().map(|curve| (curve.name, json!(curve.points))).collect();
         return output.object(&curves);
     }
-    let columns = crossterm::terminal::size().map_or(COLUMNS, |(columns, _)| columns);
-    let (width, height) = (usize::from(columns.saturating_sub(MARGIN)), usize::from(args.height));
+    let height = usize::from(args.height);
     if args.metric.is_empty() {
         for curve in &chosen {
-            output.line(plot(std::slice::from_ref(curve), width, height))?;
+            output.line(draw(std::slice::from_ref(curve), height))?;
         }
         return Ok(());
     }
-    output.text(&plot(&chosen, width, height))
+    output.text(&draw(&chosen, height))
+}
+
+/// Curves in one plot of `height` rows, as wide as the terminal.
+pub fn draw(curves: &[Curve], height: usize) -> String {
+    let columns = crossterm::terminal::size().map_or(COLUMNS, |(columns, _)| columns);
+    plot(curves, usize::from(columns.saturating_sub(MARGIN)), height)
 }
 
 /// The metrics that were named, in that order; all without a name.

@@ -1,4 +1,7 @@
-//! `neuro fl simulate`: a round with all its participants in this process, from a seed.
+//! `neuro fl simulate`: rounds with all their participants in this process, from a seed: one of the protocol, or with a plan
+//! those of the plan, with trainers.
+
+mod rehearsal;
 
 use std::ops::RangeInclusive;
 
@@ -50,6 +53,9 @@ pub struct SimulateArgs {
     /// What masks are made of
     #[arg(long, value_enum, default_value_t = MaskGenerator::Aes128)]
     pub generator: MaskGenerator,
+    /// Rounds of a plan instead
+    #[command(flatten)]
+    pub rehearsal: rehearsal::RehearsalArgs,
 }
 
 /// A step that a lost member does not take any more.
@@ -78,11 +84,20 @@ pub enum MaskGenerator {
     Chacha20,
 }
 
-/// Simulates the round.
+/// Simulates the round, or the rounds of a plan.
 ///
 /// # Errors
-/// When the numbers cannot be, when the sum is not the plain sum, and when a cohort ends without a sum.
+/// When the numbers cannot be, when the sum is not the plain sum, and when a cohort or the plan's task ends without a result.
 pub fn run(_global: &GlobalArgs, args: &SimulateArgs, output: Output) -> CommandResult {
+    if let Some(plan) = &args.rehearsal.config {
+        return rehearsal::run(&args.rehearsal, plan, args.participants, args.seed, output);
+    }
+    if args.rehearsal.built_in.model.is_some() {
+        return Err(Failure::message(
+            Outcome::Usage,
+            "expected --config with --model: a round of the protocol trains nothing",
+        ));
+    }
     let plan = args.plan();
     let bar = progress::items("simulating", args.cohorts.into());
     let updates = NormalUpdates::new(&plan, args.seed);

@@ -217,7 +217,7 @@ pub(super) fn random() -> Result<[u8; 32], RoundError> {
 }
 
 /// How a task ended, for people.
-pub(super) fn words(end: &TaskEnd) -> String {
+pub(crate) fn words(end: &TaskEnd) -> String {
     match end {
         TaskEnd::Done => "as many rounds as the plan asks for have a result".into(),
         TaskEnd::EarlyStop { best } => format!("the metric gains no more; its best value was {best}"),

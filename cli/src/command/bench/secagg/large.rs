@@ -39,6 +39,8 @@ const RETURN_MEMORY: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "262144"), 
 
 /// Masks that the fused pass is timed with: enough that reading the vector does not count.
 const TIMED_JOBS: usize = 100;
+/// Passes, before the round and after it.
+const TIMED_PASSES: usize = 5;
 
 /// Options of `neuro bench secagg-single`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -79,9 +81,10 @@ pub fn run_single(args: &SecaggSingleArgs, output: Output) -> CommandResult {
     let park = Some(args.park.clone());
     let alone = Some(ALONE);
     let plan = SimulationPlan { losses, park, alone, ..SimulationPlan::new(args.members.into(), args.entries) };
+    // Before and after the round, in which the machine is not the same all the time either.
+    let before_s = expansion_s(args.entries);
     let cohort = one_cohort(&plan)?;
-    // Timed after the round, so that its vector is not in the round's memory.
-    let expansion_s = expansion_s(args.entries);
+    let expansion_s = f64::midpoint(before_s, expansion_s(args.entries));
     let sent = |kind: &str| cohort.bytes.up.get(kind).copied().unwrap_or_default();
     output.object(&Report {
         server_s: cohort.server.total_s(),
@@ -141,18 +144,16 @@ fn thousand(name: &str) -> Result<Vec<Measurement>, Failure> {
     Ok(results)
 }
 
-/// CPU seconds of one mask on one vector, in a pass of many.
+/// CPU seconds of one mask on one vector, in passes of many: their mean, as a round's is one of all its masks.
 fn expansion_s(entries: u32) -> f64 {
     let seed = |number: usize| MaskSeed::Aes128Ctr([number as u8; 16]);
     let jobs: Vec<MaskJob> = (0..TIMED_JOBS).map(|at| MaskJob { seed: seed(at), sign: Sign::Minus }).collect();
     let mut vector = vec![0_u32; entries as usize + 1];
-    let mut best = f64::INFINITY;
-    for _ in 0..3 {
-        let mut seconds = 0.0;
+    let mut seconds = 0.0;
+    for _ in 0..TIMED_PASSES {
         cpu::timed(&mut seconds, || masks::apply(Lanes::Narrow(&mut vector), 0, &jobs));
-        best = best.min(seconds);
     }
-    best / TIMED_JOBS as f64
+    seconds / (TIMED_PASSES * TIMED_JOBS) as f64
 }
 
 /// Many members in cohorts of a hundred: what one costs must not depend on how many there are.

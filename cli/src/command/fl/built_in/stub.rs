@@ -40,6 +40,29 @@ pub fn apply(_model: &Path, _round: &Path, _alpha: Option<f32>, _out: &Path) -> 
 }
 
 fn missing() -> Failure {
-    Failure::message(Outcome::Usage, "this program was built without its trainer (the cargo feature `training`)")
-        .hint("name a trainer of your own with --trainer CMD")
+    Failure::message(Outcome::Usage, "this program was built without its trainer (the cargo feature `training`)").hint(
+        "name a trainer of your own with --trainer CMD, or build the program with the feature, which is on by default: cargo \
+         install --path cli",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_asked_for_it_says_what_is_missing_and_how_to_get_it() {
+        let path = Path::new("model");
+        for failure in [
+            check(path, path, None).unwrap_err(),
+            take_part(path, path, path, None).unwrap_err(),
+            adapters(path, &[], 8, 1).unwrap_err(),
+            apply(path, path, None, path).unwrap_err(),
+        ] {
+            assert_eq!(failure.outcome, Outcome::Usage);
+            assert!(failure.text().contains("without its trainer (the cargo feature `training`)"), "{failure}");
+            let hint = failure.hint.unwrap();
+            assert!(hint.contains("--trainer CMD") && hint.contains("cargo install --path cli"), "{hint}");
+        }
+    }
 }
