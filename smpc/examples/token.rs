@@ -60,8 +60,8 @@ fn session(
     let embeddings = |tokens: usize| Shares::zeros(tokens * SHAPE.d_model).plus_constant(party, 20_000);
     decoder.advance(&mut computation, &embeddings(CONTEXT))?;
     let from = measure(&mut computation, "prompt", from);
-    drop(computation.verify()?);
-    let mut from = measure(&mut computation, "prompt's proof", from);
+    computation.verify()?;
+    let from = measure(&mut computation, "prompt's proof", from);
     let forecast = decoder.rehearse(security, &[1; TOKENS])?;
     let each = |rounds: u64| rounds as f64 / TOKENS as f64;
     let rehearsed = format!(
@@ -76,7 +76,7 @@ fn session(
     for _ in 0..TOKENS {
         decoder.advance(&mut computation, &embeddings(1))?;
         from = measure(&mut computation, "token", from);
-        drop(computation.verify()?);
+        computation.verify()?;
         from = measure(&mut computation, "its proof", from);
     }
     lines.push(rehearsed);

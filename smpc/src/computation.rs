@@ -89,17 +89,28 @@ impl<C: Channel> Verified<'_, C> {
     /// # Errors
     /// A peer that is gone; components that differ.
     pub fn open(&mut self, x: &Shares) -> Result<Vec<u64>, SmpcError> {
+        self.open_signed(x, 64)
+    }
+
+    /// As [`Self::open`], of numbers over Z_2^bits from -2^(bits-1) on.
+    ///
+    /// # Errors
+    /// A peer that is gone; components that differ.
+    pub fn open_signed(&mut self, x: &Shares, bits: u32) -> Result<Vec<u64>, SmpcError> {
         let computation = &mut *self.computation;
         let (next, previous) = (computation.party.next(), computation.party.previous());
         let step = computation.begin("open");
-        computation.send_values(step, previous, &x.parts[NEXT], 64)?;
-        computation.send_values(step, next, &x.parts[OWN], 64)?;
-        let (missing, _) = computation.receive_values(step, next, x.len(), 64)?;
-        let (same, _) = computation.receive_values(step, previous, x.len(), 64)?;
+        computation.send_values(step, previous, &x.parts[NEXT], bits)?;
+        computation.send_values(step, next, &x.parts[OWN], bits)?;
+        let (missing, _) = computation.receive_values(step, next, x.len(), bits)?;
+        let (same, _) = computation.receive_values(step, previous, x.len(), bits)?;
         if missing != same {
             return Err(SmpcError::OpeningsDiffer { left: next, right: previous });
         }
-        let sum = |((own, next), missing): ((&u64, &u64), &u64)| own.wrapping_add(*next).wrapping_add(*missing);
+        let lift = 64 - bits;
+        let sum = |((own, next), missing): ((&u64, &u64), &u64)| {
+            ((own.wrapping_add(*next).wrapping_add(*missing) << lift) as i64 >> lift) as u64
+        };
         Ok(x.parts[OWN].iter().zip(&x.parts[NEXT]).zip(&missing).map(sum).collect())
     }
 }

@@ -121,8 +121,15 @@ impl<C: Channel> Computation<C> {
         let of = |power: usize| coefficients.range(power * n..(power + 1) * n);
         let left = Shares::concat(&[&delta, &of(3)]);
         let right = Shares::concat(&[&delta, &delta]);
-        let products = self.products("look up: powers", &left, &right, table.product_bits)?;
-        let powers = self.truncate_products(products, table.fraction)?;
+        // Powers are needed over the ring of the last sum alone.
+        let bits = table.product_bits + table.fraction;
+        let powers = if bits <= 64 {
+            let products = self.products("look up: powers", &left, &right, bits)?;
+            self.truncate_narrow(products, table.fraction)?
+        } else {
+            let products = self.products("look up: powers", &left, &right, table.product_bits)?;
+            self.truncate_products(products, table.fraction)?
+        };
         // T_1 δ + (T_2 + T_3 δ) δ², and T_0 at its scale.
         let (square, cube) = (powers.range(0..n), powers.range(n..2 * n));
         let left = alternating(&of(1), &of(2).plus(&cube));

@@ -32,6 +32,21 @@ impl<C: Channel> Computation<C> {
         Ok(truncated(party, &opened, &high, &top, shift, bits))
     }
 
+    /// Products over Z_2^k without their last m bits, over Z_2^(k-m): for what goes on there, or is opened. One round. No
+    /// bound on the products, but |x| < 2^(k-1).
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn truncate_narrow(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
+        if !self.is_malicious() {
+            return self.truncate_products_locally(products, shift);
+        }
+        let TruncationMasks { mask, high, .. } = self.take_narrow(products.len(), products.bits(), shift)?;
+        let (opened, _) = self.open_products(products, &mask)?;
+        let public: Vec<u64> = opened.iter().map(|c| c >> shift).collect();
+        Ok(Shares::public(self.party(), &public).minus(&high))
+    }
+
     /// x without its last m bits: one round.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub struct Workload {
     pub name: &'static str,
     /// Fraction bits of the result.
     pub fraction: u32,
+    /// k of the ring that the result is in.
+    bits: u32,
     /// Numbers to share.
     inputs: fn() -> Vec<Vec<f64>>,
     program: Program,
@@ -69,7 +71,7 @@ impl Workload {
             let mut computation = Computation::new(party, link, prss(party), security);
             let inputs: Vec<Shares> = shared.iter().map(|shares| shares[party.index()].clone()).collect();
             let result = (self.program)(&mut computation, &inputs)?;
-            computation.verify()?.open(&result)
+            computation.verify()?.open_signed(&result, self.bits)
         });
         let seconds = begun.elapsed().as_secs_f64();
         let traffic = ran.each_ref().map(|(_, traffic)| *traffic);

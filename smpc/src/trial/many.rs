@@ -48,6 +48,33 @@ fn every_place_of_a_small_table_is_read() {
 }
 
 #[test]
+fn truncation_to_a_smaller_ring_is_off_by_less_than_one() {
+    let mut random = Random(47);
+    for (bits, shift) in [(8, 1), (8, 3), (40, 13), (64, 16)] {
+        let x: Vec<u64> = (0..300).map(|_| ((random.word() as i64) >> (64 - bits)) as u64).collect();
+        for security in [SemiHonest, Malicious] {
+            // When all are honest, numbers are far below the ring.
+            let x: Vec<u64> = x.iter().map(|x| if security == SemiHonest { x & 0x7F } else { *x }).collect();
+            let trial = run(security, |party| {
+                let ones = Shares::public(party.party(), &[1; 300]);
+                let products = party.products("test", &share(party.party(), &x), &ones, bits)?;
+                party.truncate_narrow(products, shift)
+            });
+            let ring = 64 - (bits - shift);
+            let parts = trial.results.each_ref().map(|shares| &shares.parts[0]);
+            for (at, x) in x.iter().enumerate() {
+                let sum = parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(part[at]));
+                // On the circle of 2^(k-m), so that what is rounded up from the highest number is the lowest.
+                let difference =
+                    (sum << ring) as i64 as f64 / f64::from(ring).exp2() - (*x as i64) as f64 / f64::from(shift).exp2();
+                let around = difference.abs().min((f64::from(bits - shift).exp2() - difference.abs()).abs());
+                assert!(around < 1.0, "{security:?}, {bits} bits, {shift} off: {x} is off by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
 fn silu_takes_few_bytes_when_all_are_honest() {
     let x: Vec<u64> = (0..1024_u64).map(|at| (at << 11).wrapping_sub(1 << 20)).collect();
     let trial = run(SemiHonest, |party| party.silu(&share(party.party(), &x)));

@@ -16,19 +16,40 @@ const SQUARE: usize = 128;
 /// Rows and columns of the normalisation.
 const NORM: [usize; 2] = [32, 512];
 
-/// Bits that products of two numbers below 2^7 take at 2f fraction bits, and two more.
-const MULTIPLIED_BITS: u32 = 48;
+/// What is left of 64 bits when a product's last [`FRACTION`] are cut off.
+const PRODUCT_BITS: u32 = 64 - FRACTION;
 
 /// Bits that two numbers and their difference take.
 const COMPARED_BITS: u32 = 64;
 
 pub(super) static ALL: [Workload; 6] = [
-    Workload { name: "matmul512", fraction: FRACTION, inputs: matrices, program: matmul, plain: plain_matmul },
-    Workload { name: "mul1m", fraction: FRACTION, inputs: pairs, program: products, plain: plain_products },
-    Workload { name: "compare1m", fraction: 0, inputs: pairs, program: compare, plain: plain_compare },
-    Workload { name: "softmax128", fraction: FRACTION, inputs: scores, program: softmax, plain: plain_softmax },
-    Workload { name: "silu64k", fraction: FRACTION, inputs: activations, program: silu, plain: plain_silu },
-    Workload { name: "rmsnorm", fraction: FRACTION, inputs: hidden, program: rmsnorm, plain: plain_rmsnorm },
+    Workload {
+        name: "matmul512",
+        fraction: FRACTION,
+        bits: PRODUCT_BITS,
+        inputs: matrices,
+        program: matmul,
+        plain: plain_matmul,
+    },
+    Workload {
+        name: "mul1m",
+        fraction: FRACTION,
+        bits: PRODUCT_BITS,
+        inputs: pairs,
+        program: products,
+        plain: plain_products,
+    },
+    Workload { name: "compare1m", fraction: 0, bits: 64, inputs: pairs, program: compare, plain: plain_compare },
+    Workload {
+        name: "softmax128",
+        fraction: FRACTION,
+        bits: 64,
+        inputs: scores,
+        program: softmax,
+        plain: plain_softmax,
+    },
+    Workload { name: "silu64k", fraction: FRACTION, bits: 64, inputs: activations, program: silu, plain: plain_silu },
+    Workload { name: "rmsnorm", fraction: FRACTION, bits: 64, inputs: hidden, program: rmsnorm, plain: plain_rmsnorm },
 ];
 
 fn matrices() -> Vec<Vec<f64>> {
@@ -39,7 +60,7 @@ fn matrices() -> Vec<Vec<f64>> {
 fn matmul(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
     let shape = Shape { rows: 512, inner: 512, columns: 512 };
     let products = party.matrix_products("matmul", &inputs[0], &inputs[1], &[shape])?;
-    party.truncate_products(products, FRACTION)
+    party.truncate_narrow(products, FRACTION)
 }
 
 fn plain_matmul(inputs: &[Vec<f64>]) -> Vec<f64> {
@@ -57,8 +78,8 @@ fn pairs() -> Vec<Vec<f64>> {
 }
 
 fn products(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    let products = party.products("products", &inputs[0], &inputs[1], MULTIPLIED_BITS)?;
-    party.truncate_products(products, FRACTION)
+    let products = party.products("products", &inputs[0], &inputs[1], 64)?;
+    party.truncate_narrow(products, FRACTION)
 }
 
 fn plain_products(inputs: &[Vec<f64>]) -> Vec<f64> {
