@@ -106,7 +106,8 @@ pub fn embeddings(checkpoint: &Checkpoint, tokens: &[u32]) -> Result<Vec<u64>, P
     let config = checkpoint.config();
     let table = Reader { checkpoint, config }.values(names::EMBEDDING)?;
     let row = |token: &u32| table.chunks_exact(config.d_model).nth(*token as usize).unwrap_or_default();
-    let fixed = |value: &f32| (f64::from(*value) * f64::from(1 << neuro_smpc::functions::FRACTION)).round() as i64 as u64;
+    let fixed =
+        |value: &f32| (f64::from(*value) * f64::from(1 << neuro_smpc::functions::FRACTION)).round() as i64 as u64;
     Ok(tokens.iter().flat_map(row).map(fixed).collect())
 }
 
@@ -138,7 +139,8 @@ impl Reader<'_> {
         let FeedForwardNames::Moe { router, .. } = names.feed_forward else {
             return Err(PrivateModelError::Unsupported { what: "layers without experts" });
         };
-        let (d, before, behind) = (config.d_model, self.values(&names.input_norm)?, self.values(&names.feed_forward_norm)?);
+        let (d, before, behind) =
+            (config.d_model, self.values(&names.input_norm)?, self.values(&names.feed_forward_norm)?);
         let score = 1.0 / (config.head_dim as f32).sqrt();
         let scaled: Vec<f32> = before.iter().map(|weight| weight * score).collect();
         let experts = (0..config.router.experts).map(|expert| self.expert(layer, expert, &behind));

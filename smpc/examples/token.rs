@@ -34,7 +34,12 @@ fn main() {
     }
 }
 
-fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<ModelWeights>) -> Result<Vec<String>, SmpcError> {
+fn session(
+    party: PartyId,
+    link: &mut Link,
+    security: Security,
+    weights: &Arc<ModelWeights>,
+) -> Result<Vec<String>, SmpcError> {
     let seed = |component: PartyId| [component.index() as u8 + 1; 32];
     let prss = Prss::new(&seed(party), &seed(party.next()));
     let mut computation = Computation::new(party, link, prss, security);
@@ -43,14 +48,19 @@ fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<Mo
     let mut measure = |computation: &mut Computation<&mut Link>, name: &str, from: (u64, u64, Duration)| {
         let traffic = computation.link().traffic();
         let (rounds, bytes, time) = (traffic.rounds, traffic.total_bytes(), traffic.elapsed);
-        lines.push(format!("{name}: {} rounds, {} KB, {:.3} s", rounds - from.0, (bytes - from.1) / 1000, (time - from.2).as_secs_f64()));
+        lines.push(format!(
+            "{name}: {} rounds, {} KB, {:.3} s",
+            rounds - from.0,
+            (bytes - from.1) / 1000,
+            (time - from.2).as_secs_f64()
+        ));
         (rounds, bytes, time)
     };
     let from = (0, 0, Duration::ZERO);
     let embeddings = |tokens: usize| Shares::zeros(tokens * SHAPE.d_model).plus_constant(party, 20_000);
     decoder.advance(&mut computation, &embeddings(CONTEXT))?;
     let from = measure(&mut computation, "prompt", from);
-    drop(computation.verify()?);
+    computation.verify()?;
     let from = measure(&mut computation, "prompt's proof", from);
     let forecast = decoder.rehearse(security, &[1; TOKENS])?;
     let each = |rounds: u64| rounds as f64 / TOKENS as f64;
@@ -66,7 +76,7 @@ fn session(party: PartyId, link: &mut Link, security: Security, weights: &Arc<Mo
     for _ in 0..TOKENS {
         decoder.advance(&mut computation, &embeddings(1))?;
         from = measure(&mut computation, "token", from);
-        drop(computation.verify()?);
+        computation.verify()?;
         from = measure(&mut computation, "its proof", from);
     }
     lines.push(rehearsed);

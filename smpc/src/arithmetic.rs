@@ -17,7 +17,7 @@ use crate::ring::Shape;
 use crate::ring::packing::pack;
 use crate::ring::replicated;
 use crate::share::{NEXT, OWN, Shares};
-use crate::tape::MatrixProduct;
+use crate::tape::{MatrixProduct, Run};
 
 /// A uniform one-time mask r over Z_2^bits, `[n]`. Whatever opens with it uses it up.
 pub struct Mask {
@@ -113,6 +113,7 @@ impl<C: Channel> Computation<C> {
         let local = replicated::inner_products(terms, side(x, &all), side(y, &all));
         let own = with_zeros(local, &zero[OWN], &zero[NEXT]);
         let first = if self.records() { self.record(x, y, terms, bits, &zero) } else { 0 };
+        self.pending += 1;
         Ok(Products { step, own, bits, recorded: Recorded::Terms { first }, constant: 0 })
     }
 
@@ -153,6 +154,7 @@ impl<C: Channel> Computation<C> {
                 });
             }
         }
+        self.pending += 1;
         Ok(Products { step, own, bits: 64, recorded: Recorded::Matrices { first }, constant: 0 })
     }
 
@@ -165,6 +167,7 @@ impl<C: Channel> Computation<C> {
         self.send_values(step, self.party().previous(), &own, bits)?;
         let (next, _) = self.receive_values(step, self.party().next(), own.len(), bits)?;
         self.settle(recorded, &next, bits, constant);
+        self.prove_if_many()?;
         Ok(Shares::new(own, next))
     }
 
@@ -187,7 +190,9 @@ impl<C: Channel> Computation<C> {
         }
         let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
         self.settle(recorded, &z_next, bits, constant);
-        let sum = |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
+        self.prove_if_many()?;
+        let sum =
+            |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
         let opened = told.iter().zip(&next).zip(&previous).map(sum).collect();
         Ok((opened, Shares::new(own, z_next)))
     }
@@ -218,27 +223,24 @@ impl<C: Channel> Computation<C> {
         let lift = 64 - bits;
         let tape = &mut self.tapes.ring;
         let first = tape.left.target.len();
-        for (at, (own, next)) in zero[OWN].iter().zip(&zero[NEXT]).enumerate() {
-            let range = at * terms..(at + 1) * terms;
-            let ([x_own, x_next], [y_own, y_next]) = (side(x, &range), side(y, &range));
-            let lifted = |values: &[u64], to: &mut Vec<u64>| to.extend(values.iter().map(|value| value << lift));
-            lifted(x_own, &mut tape.proving.left);
-            lifted(y_own, &mut tape.proving.left);
-            tape.proving.right.extend(y_next.iter().chain(x_next).map(|value| reduced(*value, bits)));
-            tape.proving.ends.push(tape.proving.left.len());
-            lifted(x_next, &mut tape.left.known);
-            lifted(y_next, &mut tape.left.known);
-            tape.left.ends.push(tape.left.known.len());
-            tape.left.target.push(inner(x_next, y_next).wrapping_add(*next).wrapping_neg() << lift);
-            tape.right.known.extend(y_own.iter().chain(x_own).map(|value| reduced(*value, bits)));
-            tape.right.ends.push(tape.right.known.len());
-            tape.right.target.push(own << lift);
-        }
+        let run = Run { relations: zero[OWN].len(), terms, parts: 2 };
+        let ([x_own, x_next], [y_own, y_next]) = (&x.parts, &y.parts);
+        [x_own, y_own].into_iter().for_each(|values| extend_lifted(&mut tape.proving.left, values, lift));
+        [y_next, x_next].into_iter().for_each(|values| extend_reduced(&mut tape.proving.right, values, bits));
+        [x_next, y_next].into_iter().for_each(|values| extend_lifted(&mut tape.left.known, values, lift));
+        [y_own, x_own].into_iter().for_each(|values| extend_reduced(&mut tape.right.known, values, bits));
+        let sums = x_next.chunks_exact(terms).zip(y_next.chunks_exact(terms)).zip(&zero[NEXT]);
+        tape.left.target.extend(sums.map(|((x, y), a)| inner(x, y).wrapping_add(*a).wrapping_neg() << lift));
+        extend_lifted(&mut tape.right.target, &zero[OWN], lift);
+        tape.proving.runs.push(run);
+        tape.left.runs.push(run);
+        tape.right.runs.push(run);
         first
     }
 
     /// Completes relations with the components that P_{i+1} answers for.
     fn settle(&mut self, recorded: Recorded, z_next: &[u64], bits: u32, constant: u64) {
+        self.pending = self.pending.saturating_sub(1);
         if !self.records() {
             return;
         }
@@ -269,6 +271,16 @@ impl<C: Channel> Computation<C> {
 fn with_zeros(mut z: Vec<u64>, a: &[u64], next: &[u64]) -> Vec<u64> {
     z.iter_mut().zip(a.iter().zip(next)).for_each(|(z, (a, next))| *z = z.wrapping_add(*a).wrapping_sub(*next));
     z
+}
+
+/// Values of a smaller ring as they stand on the left side of a relation.
+pub(crate) fn extend_lifted(to: &mut Vec<u64>, values: &[u64], lift: u32) {
+    if lift == 0 { to.extend_from_slice(values) } else { to.extend(values.iter().map(|value| value << lift)) }
+}
+
+/// Values of a smaller ring as they stand on the right side.
+pub(crate) fn extend_reduced(to: &mut Vec<u64>, values: &[u64], bits: u32) {
+    if bits == 64 { to.extend_from_slice(values) } else { to.extend(values.iter().map(|value| reduced(*value, bits))) }
 }
 
 fn inner(x: &[u64], y: &[u64]) -> u64 {

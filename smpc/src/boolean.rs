@@ -2,12 +2,16 @@
 //!
 //! An AND gate is a product over GF(2): z_i = x_i y_i ⊕ x_i y_{i+1} ⊕ x_{i+1} y_i ⊕ a_i ⊕ a_{i+1}, 64 gates in a word.
 
+use std::borrow::Cow;
+
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
+use crate::ring::packing::write_words;
 use crate::share::{BitShares, NEXT, OWN};
+use crate::tape::Run;
 
-/// Whether a run of positions makes a carry (`generate`) or hands one on (`propagate`): one plane each per position.
+/// Whether runs of positions make a carry (`generate`) or hand one on (`propagate`): one plane each per position.
 #[derive(Clone)]
 pub struct Carry {
     /// g.
@@ -16,42 +20,89 @@ pub struct Carry {
     pub propagate: BitShares,
 }
 
+/// Neighbouring positions.
+#[derive(Clone)]
+pub struct Positions {
+    /// Which planes.
+    pub range: std::ops::Range<usize>,
+    /// Whether the run as a whole hands on a carry is asked too. Otherwise p of the lowest position counts nothing.
+    pub is_inner: bool,
+}
+
+/// One plane of a sharing.
+pub type Plane<'a> = (&'a BitShares, usize);
+
 impl<C: Channel> Computation<C> {
     /// x & y, plane by plane: one round.
     ///
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn and(&mut self, name: &'static str, x: &BitShares, y: &BitShares) -> Result<BitShares, SmpcError> {
+        let all = |of| (0..x.width()).map(|plane| (of, plane)).collect::<Vec<Plane<'_>>>();
+        self.and_planes(name, x.words, &all(x), &all(y))
+    }
+
+    /// x & y of planes of `words` words, wherever they stand: one round.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn and_planes(
+        &mut self,
+        name: &'static str,
+        words: usize,
+        x: &[Plane<'_>],
+        y: &[Plane<'_>],
+    ) -> Result<BitShares, SmpcError> {
         let step = self.begin(name);
-        let zero = self.random(step, x.parts[OWN].len())?;
-        let gate = |at: usize| {
-            let (x, x_next, y, y_next) = (x.parts[OWN][at], x.parts[NEXT][at], y.parts[OWN][at], y.parts[NEXT][at]);
-            x & (y ^ y_next) ^ x_next & y ^ zero[OWN][at] ^ zero[NEXT][at]
-        };
-        let own: Vec<u64> = (0..zero[OWN].len()).map(gate).collect();
-        self.send(step, self.party().previous(), own.iter().flat_map(|word| word.to_le_bytes()).collect())?;
+        let [mut own, masks] = self.random(step, x.len() * words)?;
+        if self.records() {
+            self.tapes.bits.right.target.extend_from_slice(&own);
+        }
+        for (at, out) in own.chunks_exact_mut(words.max(1)).enumerate() {
+            let [x_own, x_next, y_own, y_next] = operands(x[at], y[at]);
+            let masks = &masks[at * words..][..words];
+            for (i, z) in out.iter_mut().enumerate() {
+                *z ^= x_own[i] & (y_own[i] ^ y_next[i]) ^ x_next[i] & y_own[i] ^ masks[i];
+            }
+        }
+        let mut body = Vec::new();
+        write_words(&own, &mut body);
+        self.send(step, self.party().previous(), body)?;
         let body = self.receive(step, self.party().next(), own.len() * 8)?;
         let next: Vec<u64> = body.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
         if self.records() {
-            self.record_gates(x, y, &zero, &next);
+            self.record_gates(words, [x, y], &masks, &next);
+            self.prove_if_many()?;
         }
-        Ok(BitShares { words: x.words, parts: [own, next] })
+        Ok(BitShares { words, parts: [own, next] })
     }
 
-    fn record_gates(&mut self, x: &BitShares, y: &BitShares, zero: &[Vec<u64>; 2], z_next: &[u64]) {
+    /// Writes the relations to the tape, but for the masks that are there already.
+    fn record_gates(&mut self, words: usize, [x, y]: [&[Plane<'_>]; 2], masks: &[u64], z_next: &[u64]) {
         let tape = &mut self.tapes.bits;
-        for (at, z) in z_next.iter().enumerate() {
-            let ([x, x_next], [y, y_next]) = ([OWN, NEXT].map(|part| x.parts[part][at]), [OWN, NEXT].map(|part| y.parts[part][at]));
-            tape.proving.left.extend([x, y]);
-            tape.proving.right.extend([y_next, x_next]);
-            tape.proving.ends.push(tape.proving.left.len());
-            tape.left.known.extend([x_next, y_next]);
-            tape.left.ends.push(tape.left.known.len());
-            tape.left.target.push(z ^ (x_next & y_next) ^ zero[NEXT][at]);
-            tape.right.known.extend([y, x]);
-            tape.right.ends.push(tape.right.known.len());
-            tape.right.target.push(zero[OWN][at]);
+        let run = Run { relations: z_next.len(), terms: 1, parts: 2 };
+        let write = |to: &mut Vec<u64>, planes: &[Plane<'_>], at: usize| {
+            planes.iter().for_each(|(of, plane)| to.extend_from_slice(of.plane(at, *plane)));
+        };
+        for (to, first, second, at) in [
+            (&mut tape.proving.left, x, y, OWN),
+            (&mut tape.proving.right, y, x, NEXT),
+            (&mut tape.left.known, x, y, NEXT),
+            (&mut tape.right.known, y, x, OWN),
+        ] {
+            to.reserve(2 * z_next.len());
+            write(to, first, at);
+            write(to, second, at);
         }
+        tape.left.target.reserve(z_next.len());
+        for (at, masks) in masks.chunks_exact(words.max(1)).enumerate() {
+            let [_, x, _, y] = operands(x[at], y[at]);
+            let z = &z_next[at * words..][..words];
+            tape.left.target.extend((0..words).map(|i| z[i] ^ (x[i] & y[i]) ^ masks[i]));
+        }
+        tape.proving.runs.push(run);
+        tape.left.runs.push(run);
+        tape.right.runs.push(run);
     }
 
     /// Whether each of some runs of positions makes or hands on a carry: a plane each. All runs share their rounds, of
@@ -59,33 +110,34 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn carries_over(&mut self, name: &'static str, mut runs: Vec<Carry>) -> Result<Vec<Carry>, SmpcError> {
-        while runs.iter().any(|run| run.generate.width() > 1) {
-            let pairs: Vec<Pair> = runs.iter().map(Pair::of).collect();
-            let combined = self.combine(name, &pairs)?;
-            runs = pairs.into_iter().zip(combined).map(|(pair, joined)| pair.with_odd_one(joined)).collect();
+    pub fn carries_over(&mut self, name: &'static str, of: &Carry, runs: &[Positions]) -> Result<Carry, SmpcError> {
+        let words = of.generate.words;
+        let (mut of, mut runs) = (Cow::Borrowed(of), runs.to_vec());
+        loop {
+            let (mut left, mut right) = (Vec::new(), Vec::new());
+            for (run, low) in runs.iter().flat_map(|run| run.pairs().map(move |low| (run, low))) {
+                left.push((&of.propagate, low + 1));
+                right.push((&of.generate, low));
+                if run.needs_propagate(low) {
+                    left.push((&of.propagate, low + 1));
+                    right.push((&of.propagate, low));
+                }
+            }
+            let products =
+                if left.is_empty() { BitShares::zeros(0, words) } else { self.and_planes(name, words, &left, &right)? };
+            let is_last = runs.iter().all(|run| run.range.len() <= 2);
+            let halved = of.halved(&runs, &products);
+            if is_last {
+                return Ok(halved);
+            }
+            let mut from = 0;
+            for run in &mut runs {
+                let width = run.range.len().div_ceil(2);
+                run.range = from..from + width;
+                from += width;
+            }
+            of = Cow::Owned(halved);
         }
-        Ok(runs)
-    }
-
-    /// (g, p) of pairs of neighbouring runs: g = g_high ⊕ p_high g_low, p = p_high p_low.
-    fn combine(&mut self, name: &'static str, pairs: &[Pair]) -> Result<Vec<Carry>, SmpcError> {
-        let left: Vec<&BitShares> = pairs.iter().flat_map(|pair| [&pair.high.propagate, &pair.high.propagate]).collect();
-        let right: Vec<&BitShares> = pairs.iter().flat_map(|pair| [&pair.low.generate, &pair.low.propagate]).collect();
-        let both = self.and(name, &BitShares::stack(&left), &BitShares::stack(&right))?;
-        let mut from = 0;
-        let mut planes = |width: usize| {
-            from += width;
-            both.planes(from - width..from)
-        };
-        Ok(pairs
-            .iter()
-            .map(|pair| {
-                let width = pair.low.generate.width();
-                let generate = pair.high.generate.xor(&planes(width));
-                Carry { generate, propagate: planes(width) }
-            })
-            .collect())
     }
 
     /// The carries into every position of x + y from below, and out of the last one: `width + 1` planes, the first zero.
@@ -94,52 +146,70 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn all_carries(&mut self, name: &'static str, run: Carry) -> Result<BitShares, SmpcError> {
-        let width = run.generate.width();
+        let (width, words) = (run.generate.width(), run.generate.words);
         let (mut run, mut block) = (run, 1);
         while block < width {
             let upper: Vec<usize> = (0..width).filter(|at| at & block != 0).collect();
-            let lower = || upper.iter().map(|at| (at & !(2 * block - 1)) + block - 1);
-            let of = |planes: &BitShares| planes.select(upper.iter().copied());
-            let pair = Pair {
-                high: Carry { generate: of(&run.generate), propagate: of(&run.propagate) },
-                low: Carry { generate: run.generate.select(lower()), propagate: run.propagate.select(lower()) },
-                odd: None,
-            };
-            for joined in self.combine(name, std::slice::from_ref(&pair))? {
-                run.generate.replace(&upper, &joined.generate);
-                run.propagate.replace(&upper, &joined.propagate);
+            let begin = |at: &usize| at & !(2 * block - 1);
+            // Only what does not reach down to the lowest position may still have to hand on a carry.
+            let inner: Vec<usize> = upper.iter().copied().filter(|at| begin(at) > 0).collect();
+            let left: Vec<Plane<'_>> = upper.iter().chain(&inner).map(|at| (&run.propagate, *at)).collect();
+            let low = |at: &usize| begin(at) + block - 1;
+            let generates = upper.iter().map(|at| (&run.generate, low(at)));
+            let right: Vec<Plane<'_>> = generates.chain(inner.iter().map(|at| (&run.propagate, low(at)))).collect();
+            let products = self.and_planes(name, words, &left, &right)?;
+            for (product, at) in upper.iter().enumerate() {
+                run.generate.xor_plane(*at, (&products, product));
             }
+            run.propagate.replace(&inner, &products.planes(upper.len()..upper.len() + inner.len()));
             block *= 2;
         }
-        Ok(BitShares::stack(&[&BitShares::zeros(1, run.generate.words), &run.generate]))
+        Ok(BitShares::stack(&[&BitShares::zeros(1, words), &run.generate]))
     }
 }
 
-/// The positions of a run as pairs of neighbours, and the highest where their number is odd.
-struct Pair {
-    low: Carry,
-    high: Carry,
-    odd: Option<Carry>,
+/// Components own and next of x, and of y.
+fn operands<'a>(x: Plane<'a>, y: Plane<'a>) -> [&'a [u64]; 4] {
+    [x.0.plane(OWN, x.1), x.0.plane(NEXT, x.1), y.0.plane(OWN, y.1), y.0.plane(NEXT, y.1)]
 }
 
-impl Pair {
-    fn of(run: &Carry) -> Self {
-        let width = run.generate.width();
-        let of = |from: usize, to: usize, step: usize| {
-            let places = (from..to).step_by(step);
-            Carry { generate: run.generate.select(places.clone()), propagate: run.propagate.select(places) }
-        };
-        let even = width & !1;
-        Self { low: of(0, even, 2), high: of(1, even, 2), odd: (width > even).then(|| of(even, width, 1)) }
+impl Positions {
+    /// The lower ones of pairs of neighbours.
+    fn pairs(&self) -> impl Iterator<Item = usize> + use<> {
+        self.range.clone().take(self.range.len() & !1).step_by(2)
     }
 
-    fn with_odd_one(self, joined: Carry) -> Carry {
-        match self.odd {
-            None => joined,
-            Some(odd) => Carry {
-                generate: BitShares::stack(&[&joined.generate, &odd.generate]),
-                propagate: BitShares::stack(&[&joined.propagate, &odd.propagate]),
-            },
+    /// Whether anybody asks if what begins at position `low` hands on a carry.
+    const fn needs_propagate(&self, low: usize) -> bool {
+        low > self.range.start || self.is_inner
+    }
+}
+
+impl Carry {
+    /// Pairs of neighbours of each run made one: g = g_high ⊕ p_high g_low, p = p_high p_low, the highest left where
+    /// their number is odd. Run follows run.
+    fn halved(&self, runs: &[Positions], products: &BitShares) -> Self {
+        let (words, width) = (self.generate.words, runs.iter().map(|run| run.range.len().div_ceil(2)).sum::<usize>());
+        let planes =
+            || BitShares { words, parts: [Vec::with_capacity(width * words), Vec::with_capacity(width * words)] };
+        let mut halved = Self { generate: planes(), propagate: planes() };
+        let (mut at, mut product) = (0, 0_usize);
+        for run in runs {
+            for low in run.pairs() {
+                halved.generate.push_plane((&self.generate, low + 1));
+                halved.generate.xor_plane(at, (products, product));
+                product += 1;
+                // What nobody asks for may be anything.
+                halved.propagate.push_plane((products, product.min(products.width().saturating_sub(1))));
+                product += usize::from(run.needs_propagate(low));
+                at += 1;
+            }
+            if run.range.len() % 2 == 1 {
+                halved.generate.push_plane((&self.generate, run.range.end - 1));
+                halved.propagate.push_plane((&self.propagate, run.range.end - 1));
+                at += 1;
+            }
         }
+        halved
     }
 }

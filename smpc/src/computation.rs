@@ -11,6 +11,10 @@ use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
+/// Words that wait for their proof at most, and those of one step more: 128 MiB. With twice as many a proof has hardly
+/// fewer messages a product.
+const TAPE_WORDS: usize = 1 << 24;
+
 /// What the parties are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
@@ -34,6 +38,8 @@ pub struct Computation<C> {
     step: u64,
     /// What waits for its proof.
     pub(crate) tapes: Tapes,
+    /// Products that were begun: their relations are not complete.
+    pub(crate) pending: usize,
     pub(crate) openings: Openings,
     /// Masks made beforehand.
     pub(crate) supply: Supply,
@@ -83,17 +89,28 @@ impl<C: Channel> Verified<'_, C> {
     /// # Errors
     /// A peer that is gone; components that differ.
     pub fn open(&mut self, x: &Shares) -> Result<Vec<u64>, SmpcError> {
+        self.open_signed(x, 64)
+    }
+
+    /// As [`Self::open`], of numbers over Z_2^bits from -2^(bits-1) on.
+    ///
+    /// # Errors
+    /// A peer that is gone; components that differ.
+    pub fn open_signed(&mut self, x: &Shares, bits: u32) -> Result<Vec<u64>, SmpcError> {
         let computation = &mut *self.computation;
         let (next, previous) = (computation.party.next(), computation.party.previous());
         let step = computation.begin("open");
-        computation.send_values(step, previous, &x.parts[NEXT], 64)?;
-        computation.send_values(step, next, &x.parts[OWN], 64)?;
-        let (missing, _) = computation.receive_values(step, next, x.len(), 64)?;
-        let (same, _) = computation.receive_values(step, previous, x.len(), 64)?;
+        computation.send_values(step, previous, &x.parts[NEXT], bits)?;
+        computation.send_values(step, next, &x.parts[OWN], bits)?;
+        let (missing, _) = computation.receive_values(step, next, x.len(), bits)?;
+        let (same, _) = computation.receive_values(step, previous, x.len(), bits)?;
         if missing != same {
             return Err(SmpcError::OpeningsDiffer { left: next, right: previous });
         }
-        let sum = |((own, next), missing): ((&u64, &u64), &u64)| own.wrapping_add(*next).wrapping_add(*missing);
+        let lift = 64 - bits;
+        let sum = |((own, next), missing): ((&u64, &u64), &u64)| {
+            ((own.wrapping_add(*next).wrapping_add(*missing) << lift) as i64 >> lift) as u64
+        };
         Ok(x.parts[OWN].iter().zip(&x.parts[NEXT]).zip(&missing).map(sum).collect())
     }
 }
@@ -125,14 +142,8 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        Self {
-            rehearsal: None,
-            party,
-            link,
-            prss,
-            security,
-            step: 0,
-            tapes: Tapes::default(), openings: Openings::default(), supply: Supply::default() }
+        let (tapes, openings, supply) = (Tapes::default(), Openings::default(), Supply::default());
+        Self { rehearsal: None, party, link, prss, security, step: 0, tapes, pending: 0, openings, supply }
     }
 
     /// What a rehearsal counts, where this is one.
@@ -213,7 +224,8 @@ impl<C: Channel> Computation<C> {
         bits: u32,
     ) -> Result<(Vec<u64>, Vec<u8>), SmpcError> {
         let body = self.receive(step, from, packed_len(bits, n))?;
-        let values = unpack(&body, bits, n).map_err(|source| SmpcError::Unpack { peer: from, name: step.name, source })?;
+        let values =
+            unpack(&body, bits, n).map_err(|source| SmpcError::Unpack { peer: from, name: step.name, source })?;
         Ok((values, body))
     }
 
@@ -224,12 +236,26 @@ impl<C: Channel> Computation<C> {
     /// A proof that fails, openings that differ: the session is over.
     pub fn verify(&mut self) -> Result<Verified<'_, C>, SmpcError> {
         if self.is_malicious() {
-            let step = self.begin("proof");
-            let tapes = std::mem::take(&mut self.tapes);
-            proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+            self.prove()?;
             self.compare_openings()?;
         }
         Ok(Verified { computation: self })
+    }
+
+    /// Proves all that waits, if it is so much that it should not wait longer: all parties hold equally much, so all do
+    /// it at the same step.
+    pub(crate) fn prove_if_many(&mut self) -> Result<(), SmpcError> {
+        if self.pending > 0 || self.tapes.words() < TAPE_WORDS { Ok(()) } else { self.prove() }
+    }
+
+    fn prove(&mut self) -> Result<(), SmpcError> {
+        let step = self.begin("proof");
+        let mut tapes = std::mem::take(&mut self.tapes);
+        proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+        // The room stays: touching fresh pages costs as much as the products.
+        tapes.clear();
+        self.tapes = tapes;
+        Ok(())
     }
 
     /// Compares with both peers what was opened since the last time.

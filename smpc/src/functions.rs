@@ -20,11 +20,15 @@ pub const FINE: u32 = 20;
 /// Scores of one row, and logits of one router, differ by less than this power of two.
 const SCORE_BITS: u32 = FRACTION + 6;
 
+/// An exponential, at most 1 + 1/4, times a reciprocal at [`FINE`] bits, at most 1, and three bits more.
+const SOFTMAX_BITS: u32 = FRACTION + FINE + 4;
+
 /// Powers of four that sums of squares are held against, at 2f fraction bits: from 2^-12 to 2^24.
 const SQUARES: std::ops::Range<u32> = 10..28;
 
 /// e^x on (-63.5, 0.25).
-static EXP: LazyLock<Table> = LazyLock::new(|| Table::of(f64::exp, -(127 << (FRACTION - 1)), FRACTION + 6, 8, FRACTION));
+static EXP: LazyLock<Table> =
+    LazyLock::new(|| Table::of(f64::exp, -(127 << (FRACTION - 1)), FRACTION + 6, 8, FRACTION));
 
 /// x / (1 + e^-x) on (-32, 31.5).
 static SILU: LazyLock<Table> =
@@ -65,7 +69,8 @@ impl<C: Channel> Computation<C> {
     pub fn exponentials(&mut self, x: &Shares, n: usize, attended: &[bool]) -> Result<(Shares, Shares), SmpcError> {
         let party = self.party();
         let weight: Vec<u64> = attended.iter().map(|attended| u64::from(*attended)).collect();
-        let lowest: Vec<u64> = weight.iter().map(|weight| (1 - weight).wrapping_mul((63_u64 << FRACTION).wrapping_neg())).collect();
+        let lowest: Vec<u64> =
+            weight.iter().map(|weight| (1 - weight).wrapping_mul((63_u64 << FRACTION).wrapping_neg())).collect();
         let mask = |shares: &Shares| shares.map(|part| part.iter().zip(&weight).map(|(x, w)| x * w).collect());
         let seen = mask(x).plus_public(party, &lowest);
         let largest = self.maximum(&seen, n, SCORE_BITS + 2)?;
@@ -86,7 +91,7 @@ impl<C: Channel> Computation<C> {
     pub fn softmax(&mut self, x: &Shares, n: usize, attended: &[bool]) -> Result<Shares, SmpcError> {
         let (exponentials, reciprocals) = self.exponentials(x, n, attended)?;
         let rows: Vec<usize> = (0..x.len()).map(|at| at / n).collect();
-        let products = self.products("softmax", &exponentials, &reciprocals.gather(&rows), 64)?;
+        let products = self.products("softmax", &exponentials, &reciprocals.gather(&rows), SOFTMAX_BITS)?;
         self.truncate_products(products, FINE)
     }
 
@@ -95,7 +100,8 @@ impl<C: Channel> Computation<C> {
         let powers = 0..usize::BITS - (n + 1).leading_zeros();
         let steps = self.steps(x, powers.clone().map(|power| 1_u64 << (FRACTION + power)).collect(), FRACTION + 12)?;
         let last = powers.end - 1;
-        let (half, factor) = (self.weigh(&steps, |step| 1 << (last - step)), self.weigh(&steps, |step| 1 << (last - step)));
+        let (half, factor) =
+            (self.weigh(&steps, |step| 1 << (last - step)), self.weigh(&steps, |step| 1 << (last - step)));
         // x·2^(last-step) is in [2^last, 2^(last+1)).
         let products = self.products("reciprocal: normalise", x, &half, 64)?;
         let normal = self.scaled(products, FRACTION + last + 1)?;
@@ -114,7 +120,8 @@ impl<C: Channel> Computation<C> {
         // x in [4^j, 4^(j+1)) times 4^(last-j) is in [4^last, 4^(last+1)), and 1/√x = 2^-(j+1) / √(x / 4^(j+1)).
         let up = self.weigh(&steps, |step| 1 << (2 * (last - SQUARES.start - step)));
         let down = self.weigh(&steps, |step| {
-            let power = i32::try_from(FRACTION + FINE).unwrap_or(0) - i32::try_from(SQUARES.start + step + 1).unwrap_or(0);
+            let power =
+                i32::try_from(FRACTION + FINE).unwrap_or(0) - i32::try_from(SQUARES.start + step + 1).unwrap_or(0);
             (factor * f64::from(power).exp2()).round() as u64
         });
         let products = self.products("root: normalise", x, &up, 64)?;

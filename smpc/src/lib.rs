@@ -34,3 +34,4 @@ pub mod tape;
 #[cfg(test)]
 mod trial;
 pub mod truncation;
+pub mod workload;

@@ -4,7 +4,7 @@
 //! bits come from adding the three numbers, each of which is a sharing of its own bits with two components zero.
 
 use crate::arithmetic::{Mask, reduced};
-use crate::boolean::Carry;
+use crate::boolean::{Carry, Positions};
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::conversion::Conversion;
@@ -34,7 +34,7 @@ pub struct TruncationMasks {
     pub mask: Mask,
     /// r >> m over Z_2^64, `[n]`.
     pub high: Shares,
-    /// The highest bit of r, times 2^(k-m), over Z_2^64, `[n]`.
+    /// The highest bit of r, times 2^(k-m), over Z_2^64, `[n]`; none where it counts nothing.
     pub top: Shares,
     /// m.
     pub shift: u32,
@@ -58,16 +58,17 @@ impl TruncationMasks {
     /// Those of `n` values from value `from` on.
     pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
         let range = from..from + n;
-        let (high, top) = (self.high.range(range.clone()), self.top.range(range));
+        let top = if self.top.is_empty() { Shares::default() } else { self.top.range(range.clone()) };
+        let high = self.high.range(range);
         Self { mask: self.mask.cut(from, n), high, top, shift: self.shift }
     }
 }
 
 /// s + c of three numbers r_0 + r_1 + r_2, as carry-save addition leaves them: `[k]` planes, and `[k + 1]` for the carries.
-struct CarrySave {
-    mask: Mask,
-    sum: BitShares,
-    carry: BitShares,
+pub(crate) struct CarrySave {
+    pub(crate) mask: Mask,
+    pub(crate) sum: BitShares,
+    pub(crate) carry: BitShares,
 }
 
 impl<C: Channel> Computation<C> {
@@ -106,21 +107,25 @@ impl<C: Channel> Computation<C> {
     pub fn truncation_masks(&mut self, n: usize, bits: u32, shift: u32) -> Result<TruncationMasks, SmpcError> {
         let saved = self.carry_save(n, bits)?;
         let (low, top) = (shift as usize, bits as usize - 1);
-        let carry = saved.carry.planes(0..bits as usize);
-        let propagate = saved.sum.xor(&carry);
-        let generate = self.and("truncation: carries made", &saved.sum, &carry)?;
-        let run = |range: std::ops::Range<usize>| Carry {
-            generate: generate.planes(range.clone()),
-            propagate: propagate.planes(range),
-        };
-        let runs = self.carries_over("truncation: carries", vec![run(0..low), run(low..top)])?;
-        let [low_run, high_run] = [&runs[0], &runs[1]];
+        let mut propagate = saved.sum;
+        (0..bits as usize).for_each(|at| propagate.xor_plane(at, (&saved.carry, at)));
+        // Where the sum of two bits is 0, one of them is the carry: p = 0 says so, and g = s c = (p ⊕ c) c = c ⊕ p c.
+        let all = |of| (0..bits as usize).map(|plane| (of, plane)).collect::<Vec<_>>();
+        let words = propagate.words;
+        let mut generate = self.and_planes("truncation: carries made", words, &all(&propagate), &all(&saved.carry))?;
+        (0..bits as usize).for_each(|at| generate.xor_plane(at, (&saved.carry, at)));
+        let of = Carry { generate, propagate };
+        let runs = [Positions { range: 0..low, is_inner: false }, Positions { range: low..top, is_inner: true }];
+        let made = self.carries_over("truncation: carries", &of, &runs)?;
         // Into the top position, and out of it.
-        let into = high_run.generate.xor(&self.and("truncation: top", &high_run.propagate, &low_run.generate)?);
-        let top_run = run(top..bits as usize);
-        let out = top_run.generate.xor(&self.and("truncation: out", &top_run.propagate, &into)?);
-        let low_carries = BitShares::stack(&[&saved.carry.planes(low..low + 1), &low_run.generate]);
-        let wraps = BitShares::stack(&[&saved.carry.planes(top + 1..top + 2), &out, &top_run.propagate.xor(&into)]);
+        let mut into = self.and_planes("truncation: top", words, &[(&made.propagate, 1)], &[(&made.generate, 0)])?;
+        into.xor_plane(0, (&made.generate, 1));
+        let mut out = self.and_planes("truncation: out", words, &[(&of.propagate, top)], &[(&into, 0)])?;
+        out.xor_plane(0, (&of.generate, top));
+        let low_carries = BitShares::stack(&[&saved.carry.planes(low..low + 1), &made.generate.planes(0..1)]);
+        into.xor_plane(0, (&of.propagate, top));
+        let wraps = BitShares::stack(&[&saved.carry.planes(top + 1..top + 2), &out, &into]);
+        drop((of, made));
         let numbers = self.to_numbers(&[
             Conversion { planes: &low_carries, n, bits: 64 },
             Conversion { planes: &wraps, n, bits: 64 - (bits - shift) },
@@ -138,19 +143,51 @@ impl<C: Channel> Computation<C> {
         })
     }
 
-    /// Uniform numbers of `bits` bits, and their sum as two.
-    fn carry_save(&mut self, n: usize, bits: u32) -> Result<CarrySave, SmpcError> {
+    /// `n` masks of `bits` bits for truncation by `shift` bits to the ring of `bits - shift` bits: there, what wraps above
+    /// counts nothing, and only the carries out of the low m bits are missing.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn narrow_masks(&mut self, n: usize, bits: u32, shift: u32) -> Result<TruncationMasks, SmpcError> {
         let step = self.begin("random numbers");
-        let [own, next] = self.random(step, n)?.map(|part| part.iter().map(|r| reduced(*r, bits)).collect::<Vec<u64>>());
+        let [own, next] = self.random(step, n)?;
+        let (words, low) = (n.div_ceil(64), shift as usize);
+        let sum = BitShares { words, parts: [to_planes(&own, low), to_planes(&next, low)] };
+        let carry = self.saved_carries("truncation: carries saved", &sum)?;
+        let mut out = carry.planes(low - 1..low);
+        if low > 1 {
+            // Position 0 has no carry.
+            let (sum, carry) = (sum.planes(1..low), carry.planes(0..low - 1));
+            let generate = self.and("truncation: carries made", &sum, &carry)?;
+            let of = Carry { generate, propagate: sum.xor(&carry) };
+            let run = Positions { range: 0..low - 1, is_inner: false };
+            out.push_plane((&self.carries_over("truncation: carries", &of, &[run])?.generate, 0));
+        }
+        let carries = self.to_numbers(&[Conversion { planes: &out, n, bits: bits - shift }])?;
+        let shares = Shares::new(own, next);
+        let parts = shares.map(|part| part.iter().map(|r| reduced(*r, bits) >> shift).collect());
+        let high = (0..out.width()).fold(parts, |sum, plane| sum.plus(&carries[0].range(plane * n..(plane + 1) * n)));
+        Ok(TruncationMasks { mask: Mask { shares, bits }, high, top: Shares::default(), shift })
+    }
+
+    /// Uniform numbers of `bits` bits, and their sum as two.
+    pub(crate) fn carry_save(&mut self, n: usize, bits: u32) -> Result<CarrySave, SmpcError> {
+        let step = self.begin("random numbers");
+        let [own, next] =
+            self.random(step, n)?.map(|part| part.iter().map(|r| reduced(*r, bits)).collect::<Vec<u64>>());
         let words = n.div_ceil(64);
         let planes = BitShares { words, parts: [to_planes(&own, bits as usize), to_planes(&next, bits as usize)] };
-        // maj(r_0, r_1, r_2) = r_2 ⊕ (r_0 ⊕ r_2)(r_1 ⊕ r_2).
-        let without = |left_out: usize| self.without(&planes, left_out);
-        let both = [without(1), without(0)];
-        let third = self.without(&without(0), 1);
-        let majority = self.and("random numbers: carries saved", &both[0], &both[1])?.xor(&third);
+        let majority = self.saved_carries("random numbers: carries saved", &planes)?;
         let carry = BitShares::stack(&[&BitShares::zeros(1, words), &majority]);
         Ok(CarrySave { mask: Mask { shares: Shares::new(own, next), bits }, sum: planes, carry })
+    }
+
+    /// The carries of each position of r_0 + r_1 + r_2, whose components are `planes`:
+    /// maj(r_0, r_1, r_2) = r_2 ⊕ (r_0 ⊕ r_2)(r_1 ⊕ r_2).
+    pub(crate) fn saved_carries(&mut self, name: &'static str, planes: &BitShares) -> Result<BitShares, SmpcError> {
+        let both = [self.without(planes, 1), self.without(planes, 0)];
+        let third = self.without(&both[1], 1);
+        Ok(self.and(name, &both[0], &both[1])?.xor(&third))
     }
 
     /// `planes` with component `left_out` zero.

@@ -9,12 +9,14 @@ pub(crate) mod kernels;
 pub mod packing;
 pub mod planes;
 pub mod replicated;
+mod tables;
 #[cfg(test)]
 mod tests;
 
 use kernels::{InstructionSet, columns, dots};
 
 pub use replicated::PublicWeights;
+pub use tables::{table_reply, table_rows};
 
 /// Of a product `[rows, inner] · [inner, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

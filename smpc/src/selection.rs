@@ -14,6 +14,20 @@ use crate::share::{BitShares, NEXT, OWN, Shares};
 /// Candidates that are compared all with all: beyond it, groups of so many hand on their largest.
 const TOGETHER: usize = 40;
 
+/// As few levels as groups of [`TOGETHER`] give, and groups on each that are equally large.
+const fn group_size(n: usize) -> usize {
+    let (mut levels, mut reached) = (1, TOGETHER);
+    while reached < n {
+        levels += 1;
+        reached *= TOGETHER;
+    }
+    let mut size = 2_usize;
+    while size.pow(levels) < n {
+        size += 1;
+    }
+    size
+}
+
 impl<C: Channel> Computation<C> {
     /// One-hot vectors of the first, second, … k-th largest of each row: `[rows, n]` to `[k, rows, n]` numbers 0 and 1.
     /// Differences lie below 2^(bits-1).
@@ -38,8 +52,8 @@ impl<C: Channel> Computation<C> {
     pub fn maximum(&mut self, x: &Shares, n: usize, bits: u32) -> Result<Shares, SmpcError> {
         let (mut x, mut n) = (x.clone(), n);
         while n > 1 {
-            let groups = n.div_ceil(TOGETHER);
-            let size = n.div_ceil(groups);
+            let size = group_size(n);
+            let groups = n.div_ceil(size);
             // The last group is filled up with its own last candidate.
             let rows = x.len() / n;
             let places = (0..rows).flat_map(|row| (0..groups * size).map(move |at| row * n + at.min(n - 1)));

@@ -110,7 +110,7 @@ impl Shares {
     /// One after the other: what shares a round travels as one vector.
     #[must_use]
     pub fn concat(vectors: &[&Self]) -> Self {
-        let part = |at: usize| vectors.iter().flat_map(|vector| &vector.parts[at]).copied().collect();
+        let part = |at: usize| vectors.iter().map(|vector| vector.parts[at].as_slice()).collect::<Vec<_>>().concat();
         Self { parts: [part(OWN), part(NEXT)] }
     }
 
@@ -124,7 +124,7 @@ impl Shares {
         ends.zip(lengths).map(|(end, length)| self.range(end - length..end)).collect()
     }
 
-    fn zip(&self, other: &Self, operation: fn(u64, u64) -> u64) -> Self {
+    fn zip(&self, other: &Self, operation: impl Fn(u64, u64) -> u64) -> Self {
         debug_assert_eq!(self.len(), other.len(), "vectors of one length");
         let part = |at: usize| {
             let pairs = self.parts[at].iter().zip(&other.parts[at]);
@@ -154,7 +154,28 @@ impl BitShares {
     /// Number of planes.
     #[must_use]
     pub fn width(&self) -> usize {
-        if self.words == 0 { 0 } else { self.parts[OWN].len() / self.words }
+        self.parts[OWN].len().checked_div(self.words).unwrap_or(0)
+    }
+
+    /// The words of plane `index`, at the own or the next component.
+    #[must_use]
+    pub fn plane(&self, at: usize, index: usize) -> &[u64] {
+        &self.parts[at][index * self.words..][..self.words]
+    }
+
+    /// Puts plane `other.1` of `other.0` above the others.
+    pub fn push_plane(&mut self, other: (&Self, usize)) {
+        for at in [OWN, NEXT] {
+            self.parts[at].extend_from_slice(other.0.plane(at, other.1));
+        }
+    }
+
+    /// Adds plane `other.1` of `other.0` to plane `index`.
+    pub fn xor_plane(&mut self, index: usize, other: (&Self, usize)) {
+        for at in [OWN, NEXT] {
+            let plane = &mut self.parts[at][index * self.words..][..self.words];
+            plane.iter_mut().zip(other.0.plane(at, other.1)).for_each(|(x, y)| *x ^= y);
+        }
     }
 
     /// The planes in `range`.
@@ -175,19 +196,11 @@ impl BitShares {
         Self { words: words.len(), parts: [part(OWN), part(NEXT)] }
     }
 
-    /// The planes named by `places`, in their order.
-    #[must_use]
-    pub fn select(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
-        let plane = |at: usize, place: usize| &self.parts[at][place * self.words..(place + 1) * self.words];
-        let part = |at: usize| places.clone().flat_map(|place| plane(at, place)).copied().collect();
-        Self { words: self.words, parts: [part(OWN), part(NEXT)] }
-    }
-
     /// Planes one after the other, the first ones lowest.
     #[must_use]
     pub fn stack(parts: &[&Self]) -> Self {
         let words = parts.first().map_or(0, |first| first.words);
-        let stacked = |at: usize| parts.iter().flat_map(|part| &part.parts[at]).copied().collect();
+        let stacked = |at: usize| parts.iter().map(|part| part.parts[at].as_slice()).collect::<Vec<_>>().concat();
         Self { words, parts: [stacked(OWN), stacked(NEXT)] }
     }
 

@@ -31,6 +31,13 @@ pub enum Kind {
         /// m.
         shift: u32,
     },
+    /// Masks for truncation to the ring of k - m bits.
+    Narrow {
+        /// k.
+        bits: u32,
+        /// m.
+        shift: u32,
+    },
     /// Masks for lookups.
     Lookup {
         /// k.
@@ -109,6 +116,7 @@ impl<C: Channel> Computation<C> {
             Kind::DaBits => Made::DaBits(self.da_bits(n)?),
             Kind::EdaBits { bits } => Made::EdaBits(self.eda_bits(n, bits)?),
             Kind::Truncation { bits, shift } => Made::Truncation(self.truncation_masks(n, bits, shift)?),
+            Kind::Narrow { bits, shift } => Made::Truncation(self.narrow_masks(n, bits, shift)?),
             Kind::Lookup { domain_bits, cell_bits } => Made::Lookup(self.lookup_masks(n, domain_bits, cell_bits)?),
         })
     }
@@ -145,6 +153,14 @@ impl<C: Channel> Computation<C> {
         }
     }
 
+    /// Masks for `n` truncations to a smaller ring.
+    pub(crate) fn take_narrow(&mut self, n: usize, bits: u32, shift: u32) -> Result<TruncationMasks, SmpcError> {
+        match self.supplied(Kind::Narrow { bits, shift }, n)? {
+            Made::Truncation(made) => Ok(made),
+            _ => self.narrow_masks(n, bits, shift),
+        }
+    }
+
     /// Masks for `n` lookups.
     pub(crate) fn take_lookup(&mut self, n: usize, domain_bits: u32, cell_bits: u32) -> Result<LookupMasks, SmpcError> {
         match self.supplied(Kind::Lookup { domain_bits, cell_bits }, n)? {
@@ -162,15 +178,15 @@ impl Made {
         match kind {
             Kind::DaBits => Self::DaBits(DaBits { plane: planes(1), numbers: Shares::zeros(n) }),
             Kind::EdaBits { bits } => Self::EdaBits(EdaBits { mask: mask(bits), bits: planes(bits) }),
+            Kind::Narrow { bits, shift } => {
+                let (high, top) = (Shares::zeros(n), Shares::default());
+                Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })
+            }
             Kind::Truncation { bits, shift } => {
                 let (high, top) = (Shares::zeros(n), Shares::zeros(n));
                 Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })
             }
-            Kind::Lookup { domain_bits, cell_bits } => {
-                let digit = |bits: u32| Shares::zeros(n << bits);
-                let (high, low) = (digit(cell_bits - cell_bits / 2), digit(cell_bits / 2));
-                Self::Lookup(LookupMasks { mask: mask(domain_bits), high, low })
-            }
+            Kind::Lookup { domain_bits, cell_bits } => Self::Lookup(LookupMasks::zeros(n, domain_bits, cell_bits)),
         }
     }
 

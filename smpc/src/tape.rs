@@ -29,15 +29,36 @@ pub struct Tape {
     pub right: VerifierTape,
 }
 
-/// Terms of the prover: relation r has the terms `ends[r-1]..ends[r]`.
+/// Relations of one length that follow each other on a tape.
+///
+/// Their terms stand in blocks, `[parts][relations][terms]`: so vectors are written to a tape as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// How many relations.
+    pub relations: usize,
+    /// Terms of a relation in each block.
+    pub terms: usize,
+    /// Blocks.
+    pub parts: usize,
+}
+
+/// Where the terms of relations stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runs {
+    runs: Vec<Run>,
+    relations: usize,
+    terms: usize,
+}
+
+/// Terms of the prover.
 #[derive(Default)]
 pub struct ProverTape {
     /// `[terms]`.
     pub left: Vec<u64>,
     /// `[terms]`.
     pub right: Vec<u64>,
-    /// `[relations]`: where the terms of each end.
-    pub ends: Vec<usize>,
+    /// Which terms belong to which relation.
+    pub runs: Runs,
 }
 
 /// Terms and targets of one verifier.
@@ -47,35 +68,101 @@ pub struct VerifierTape {
     pub known: Vec<u64>,
     /// `[relations]`: this verifier's part of what the sum of the terms shall be.
     pub target: Vec<u64>,
-    /// `[relations]`.
-    pub ends: Vec<usize>,
+    /// Which terms belong to which relation.
+    pub runs: Runs,
+}
+
+impl Run {
+    /// Terms of one relation.
+    #[must_use]
+    pub const fn length(self) -> usize {
+        self.terms * self.parts
+    }
+
+    /// Place of a relation's term `slot`, from the first of the run.
+    #[must_use]
+    pub const fn place(self, relation: usize, slot: usize) -> usize {
+        (slot / self.terms * self.relations + relation) * self.terms + slot % self.terms
+    }
+}
+
+impl Runs {
+    /// Adds relations behind those that are there.
+    pub fn push(&mut self, run: Run) {
+        self.relations += run.relations;
+        self.terms += run.relations * run.length();
+        if run.relations > 0 {
+            self.runs.push(run);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.runs.clear();
+        (self.relations, self.terms) = (0, 0);
+    }
+
+    /// In their order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many relations.
+    #[must_use]
+    pub const fn relations(&self) -> usize {
+        self.relations
+    }
+
+    /// How many terms.
+    #[must_use]
+    pub const fn terms(&self) -> usize {
+        self.terms
+    }
 }
 
 impl Tape {
     /// No relation is waiting at any of the three.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.proving.ends.is_empty() && self.left.ends.is_empty() && self.right.ends.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.proving.runs.relations() == 0 && self.left.runs.relations() == 0 && self.right.runs.relations() == 0
+    }
+
+    /// Words that this party keeps.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        let verifier = |tape: &VerifierTape| tape.known.len() + tape.target.len();
+        2 * self.proving.left.len() + verifier(&self.left) + verifier(&self.right)
+    }
+}
+
+impl Tape {
+    fn clear(&mut self) {
+        for words in [&mut self.proving.left, &mut self.proving.right, &mut self.left.known, &mut self.left.target] {
+            words.clear();
+        }
+        self.right.known.clear();
+        self.right.target.clear();
+        [&mut self.proving.runs, &mut self.left.runs, &mut self.right.runs].into_iter().for_each(Runs::clear);
     }
 }
 
 impl ProverTape {
     /// Relations of one term each.
     pub fn single_terms(&mut self, left: impl IntoIterator<Item = u64>, right: impl IntoIterator<Item = u64>) {
-        let first = self.left.len() + 1;
+        let first = self.left.len();
         self.left.extend(left);
         self.right.extend(right);
-        self.ends.extend(first..=self.left.len());
+        self.runs.push(Run { relations: self.left.len() - first, terms: 1, parts: 1 });
     }
 }
 
 impl VerifierTape {
     /// Relations of one term each.
     pub fn single_terms(&mut self, known: impl IntoIterator<Item = u64>, targets: impl IntoIterator<Item = u64>) {
-        let first = self.known.len() + 1;
+        let first = self.known.len();
         self.known.extend(known);
         self.target.extend(targets);
-        self.ends.extend(first..=self.known.len());
+        self.runs.push(Run { relations: self.known.len() - first, terms: 1, parts: 1 });
     }
 }
 
@@ -109,4 +196,20 @@ pub struct Tapes {
     pub bits: Tape,
     /// Matrix products over Z_2^64.
     pub matrices: Vec<MatrixProduct>,
+}
+
+impl Tapes {
+    /// Nothing waits, in the room that is there.
+    pub(crate) fn clear(&mut self) {
+        self.ring.clear();
+        self.bits.clear();
+        self.matrices.clear();
+    }
+
+    /// Words that this party keeps: as many at all three.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        let matrix = |of: &MatrixProduct| of.x[0].len() * 2 + of.y[0].len() * 2 + of.product.len() * 2;
+        self.ring.words() + self.bits.words() + self.matrices.iter().map(matrix).sum::<usize>()
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod gadgets;
+mod many;
 mod models;
 mod tampering;
 
@@ -89,7 +90,9 @@ pub fn join(shares: &[Shares; 3]) -> Vec<u64> {
     for at in 0..3 {
         assert!(shares[at].parts[NEXT] == shares[(at + 1) % 3].parts[OWN], "component {} is held by two", (at + 1) % 3);
     }
-    (0..shares[0].len()).map(|at| shares.iter().fold(0_u64, |sum, share| sum.wrapping_add(share.parts[OWN][at]))).collect()
+    (0..shares[0].len())
+        .map(|at| shares.iter().fold(0_u64, |sum, share| sum.wrapping_add(share.parts[OWN][at])))
+        .collect()
 }
 
 /// What the three together hold, `n` values of `width` bits.
@@ -110,19 +113,29 @@ fn check(tapes: &[Tapes; 3], tape: fn(&Tapes) -> &Tape, bits: bool) {
         let proving = &tape(&tapes[prover]).proving;
         let left = &tape(&tapes[(prover + 2) % 3]).left;
         let right = &tape(&tapes[(prover + 1) % 3]).right;
-        assert!(proving.left == left.known && proving.right == right.known, "party {prover}: the verifiers know its terms");
-        assert!(proving.ends == left.ends && proving.ends == right.ends, "party {prover}: relations end where they end");
-        let mut from = 0;
-        for (relation, end) in proving.ends.iter().enumerate() {
-            let terms = proving.left[from..*end].iter().zip(&proving.right[from..*end]);
-            let (target, sum) = if bits {
-                (left.target[relation] ^ right.target[relation], terms.fold(0, |sum, (x, y)| sum ^ x & y))
-            } else {
-                let sum = terms.fold(0, |sum: u64, (x, y)| sum.wrapping_add(x.wrapping_mul(*y)));
-                (left.target[relation].wrapping_add(right.target[relation]), sum)
-            };
-            assert_eq!(target, sum, "party {prover}, relation {relation}");
-            from = *end;
+        assert!(
+            proving.left == left.known && proving.right == right.known,
+            "party {prover}: the verifiers know its terms"
+        );
+        assert!(
+            proving.runs == left.runs && proving.runs == right.runs,
+            "party {prover}: relations end where they end"
+        );
+        let (mut from, mut relation) = (0, 0);
+        for run in proving.runs.as_slice() {
+            for one in 0..run.relations {
+                let terms = (0..run.length()).map(|slot| from + run.place(one, slot));
+                let terms = terms.map(|at| (proving.left[at], proving.right[at]));
+                let (target, sum) = if bits {
+                    (left.target[relation] ^ right.target[relation], terms.fold(0, |sum, (x, y)| sum ^ x & y))
+                } else {
+                    let sum = terms.fold(0, |sum: u64, (x, y)| sum.wrapping_add(x.wrapping_mul(y)));
+                    (left.target[relation].wrapping_add(right.target[relation]), sum)
+                };
+                assert_eq!(target, sum, "party {prover}, relation {relation}");
+                relation += 1;
+            }
+            from += run.relations * run.length();
         }
     }
 }

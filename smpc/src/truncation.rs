@@ -32,13 +32,29 @@ impl<C: Channel> Computation<C> {
         Ok(truncated(party, &opened, &high, &top, shift, bits))
     }
 
+    /// Products over Z_2^k without their last m bits, over Z_2^(k-m): for what goes on there, or is opened. One round. No
+    /// bound on the products, but |x| < 2^(k-1).
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn truncate_narrow(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
+        if !self.is_malicious() {
+            return self.truncate_products_locally(products, shift);
+        }
+        let TruncationMasks { mask, high, .. } = self.take_narrow(products.len(), products.bits(), shift)?;
+        let (opened, _) = self.open_products(products, &mask)?;
+        let public: Vec<u64> = opened.iter().map(|c| c >> shift).collect();
+        Ok(Shares::public(self.party(), &public).minus(&high))
+    }
+
     /// x without its last m bits: one round.
     ///
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn truncate(&mut self, x: &Shares, bits: u32, shift: u32) -> Result<Shares, SmpcError> {
         if !self.is_malicious() {
-            let opposite = || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
+            let opposite =
+                || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
             return self.truncate_locally(&x.parts, opposite, shift);
         }
         let party = self.party();
@@ -80,7 +96,8 @@ impl<C: Channel> Computation<C> {
         Ok(match self.party().index() {
             0 => Shares::new(shifted(&parts[OWN]), self.receive_values(step, self.party().next(), n, 64)?.0),
             1 => {
-                let own: Vec<u64> = shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
+                let own: Vec<u64> =
+                    shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
                 self.send_values(step, self.party().previous(), &own, 64)?;
                 let [_, next] = random;
                 Shares::new(own, next)

@@ -1,10 +1,11 @@
 //! `cargo xtask compare decode --model FILE.gguf`: `neuro` beside llama.cpp, the same file, threads and run.
-//! `cargo xtask compare secagg` is in [`secagg`].
+//! `cargo xtask compare secagg` is in [`secagg`], `cargo xtask compare smpc` in [`smpc`].
 //!
 //! The two take turns, thread count by thread count, each in a fresh process, so that what else the machine does falls on
 //! both. The peer is Python's llama-cpp-python (`--python`, or `NEURO_PEER_PYTHON`), never a part of the tests.
 
 pub mod secagg;
+pub mod smpc;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

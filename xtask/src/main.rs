@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask tidy            check layers, licences, sizes, names, documents
        cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file
-       cargo xtask compare secagg  measure secure aggregation beside Flower's";
+       cargo xtask compare secagg  measure secure aggregation beside Flower's
+       cargo xtask compare smpc    measure private inference beside SPU";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +23,10 @@ fn main() -> ExitCode {
         ),
         ["compare", "secagg", ..] => {
             let these = compare::secagg::Comparison::from_arguments(&arguments[2..]);
+            run_compare(these.and_then(|these| these.run(&repository_root())))
+        }
+        ["compare", "smpc", ..] => {
+            let these = compare::smpc::Comparison::from_arguments(&arguments[2..]);
             run_compare(these.and_then(|these| these.run(&repository_root())))
         }
         _ => {

@@ -5,6 +5,7 @@ mod decode;
 mod experts;
 mod secagg;
 mod single;
+mod smpc;
 
 pub use decode::rate_of;
 
@@ -27,6 +28,8 @@ pub enum BenchCommand {
     /// One large round in this process alone, as JSON: what `secagg` starts
     #[command(hide = true)]
     SecaggSingle(secagg::SecaggSingleArgs),
+    /// Calculations on shares of three parties: time, bytes, rounds and errors
+    Smpc(smpc::SmpcArgs),
     /// One model in this process alone, as JSON: what `decode` starts
     #[command(hide = true)]
     Single(single::SingleArgs),
@@ -90,6 +93,7 @@ pub fn run(_global: &GlobalArgs, command: &BenchCommand, output: Output) -> Comm
         BenchCommand::Decode(args) => ("decode", decode::run(args)?),
         BenchCommand::Experts(args) => ("experts", experts::run(args)?),
         BenchCommand::Secagg(args) => ("secagg", secagg::run(args)?),
+        BenchCommand::Smpc(args) => ("smpc", smpc::run(args)?),
         BenchCommand::SecaggSingle(args) => return secagg::run_single(args, output),
         BenchCommand::Single(args) => return single::run(args, output),
     };

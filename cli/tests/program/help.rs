@@ -34,6 +34,7 @@ fn every_command_explains_itself() {
         "bench",
         "bench decode",
         "bench secagg",
+        "bench smpc",
         "fl simulate",
         "completions",
     ] {

@@ -57,7 +57,8 @@ impl<C: Channel> Computation<C> {
         let scores = self.scores(&queries, &cache.keys, &layout)?;
         let attended = layout.attended();
         let (weights, reciprocals) = self.exponentials(&scores, layout.positions, &attended)?;
-        let products = self.matrix_products("attention: values", &weights, &layout.values(&cache.values), &layout.shapes(true))?;
+        let products =
+            self.matrix_products("attention: values", &weights, &layout.values(&cache.values), &layout.shapes(true))?;
         let sums = self.truncate_products(products, FRACTION)?;
         let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
         let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;

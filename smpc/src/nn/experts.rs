@@ -20,12 +20,18 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub(super) fn mix_experts(&mut self, u: &Shares, layer: &LayerWeights, shape: &ModelShape) -> Result<Shares, SmpcError> {
+    pub(super) fn mix_experts(
+        &mut self,
+        u: &Shares,
+        layer: &LayerWeights,
+        shape: &ModelShape,
+    ) -> Result<Shares, SmpcError> {
         let (rows, experts) = (u.len() / shape.d_model, layer.router.outputs());
         let logits = self.linear(&layer.router, u);
         let logits = self.truncate(&logits, 64, WEIGHT_FRACTION)?;
         // `[rows, k, experts]`.
-        let chosen = self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts));
+        let chosen =
+            self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts));
         let weights = self.gates(&logits, &chosen, (rows, experts), shape)?;
         let hidden = self.chosen_networks(u, layer, &chosen, (rows, experts), shape)?;
         // `[rows, k · experts]`: w_r e_rj.

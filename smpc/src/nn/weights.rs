@@ -57,7 +57,11 @@ impl Matrix {
             let value = weight * scale.get(index % inputs).copied().unwrap_or(1.0);
             let range = WeightError::Range { index, value };
             // Below 2^31 by the check, so the conversion keeps every bit.
-            if value.abs() < 32768.0 { Ok((f64::from(value) * f64::from(1 << WEIGHT_FRACTION)).round() as i32) } else { Err(range) }
+            if value.abs() < 32768.0 {
+                Ok((f64::from(value) * f64::from(1 << WEIGHT_FRACTION)).round() as i32)
+            } else {
+                Err(range)
+            }
         };
         let values = weights.iter().enumerate().map(fixed).collect::<Result<_, _>>()?;
         Ok(Self { outputs, inputs, values })
@@ -131,7 +135,8 @@ impl Rotation {
     pub(crate) fn turn(&self, position: usize, pair: usize) -> [u64; 2] {
         // As in plaintext: the angle is rounded to f32 before the functions are taken.
         let angle = f64::from(position as f32 * self.frequencies[pair]);
-        let fixed = |value: f64| (value * f64::from(self.amplitude) * f64::from(1 << TURN_FRACTION)).round() as i64 as u64;
+        let fixed =
+            |value: f64| (value * f64::from(self.amplitude) * f64::from(1 << TURN_FRACTION)).round() as i64 as u64;
         [fixed(angle.cos()), fixed(angle.sin())]
     }
 

@@ -8,7 +8,7 @@ use super::fold::Schedule;
 use super::layout::Layout;
 use super::matrix::Projection;
 use crate::ring::galois::Element;
-use crate::tape::{MatrixProduct, ProverTape, Tapes, VerifierTape};
+use crate::tape::{MatrixProduct, ProverTape, Runs, Tapes, VerifierTape};
 
 /// One instance.
 pub(super) struct Plan<'a> {
@@ -35,7 +35,7 @@ impl<'a> Plan<'a> {
     pub fn proving(tapes: &'a Tapes) -> Result<Self, ProofError> {
         let part = |tape: &'a ProverTape| -> Result<_, ProofError> {
             same_length("right terms", tape.left.len(), tape.right.len())?;
-            Ok((tape.ends.as_slice(), tape.left.len()))
+            Ok((&tape.runs, tape.left.len()))
         };
         Self::new(part(&tapes.ring.proving)?, part(&tapes.bits.proving)?, &tapes.matrices)
     }
@@ -43,15 +43,15 @@ impl<'a> Plan<'a> {
     /// Of what it checks, with its two verifier tapes.
     pub fn checking(ring: &'a VerifierTape, bits: &'a VerifierTape, tapes: &'a Tapes) -> Result<Self, ProofError> {
         let part = |tape: &'a VerifierTape| -> Result<_, ProofError> {
-            same_length("targets", tape.ends.len(), tape.target.len())?;
-            Ok((tape.ends.as_slice(), tape.known.len()))
+            same_length("targets", tape.runs.relations(), tape.target.len())?;
+            Ok((&tape.runs, tape.known.len()))
         };
         Self::new(part(ring)?, part(bits)?, &tapes.matrices)
     }
 
     fn new(
-        ring: (&'a [usize], usize),
-        bits: (&'a [usize], usize),
+        ring: (&'a Runs, usize),
+        bits: (&'a Runs, usize),
         matrices: &'a [MatrixProduct],
     ) -> Result<Self, ProofError> {
         let inner = matrices.iter().map(|product| 2 * product.inner).sum();
@@ -83,9 +83,9 @@ impl<'a> Part<'a> {
     }
 
     /// `more` elements come from elsewhere than from the tape.
-    fn new<A: Algebra>((ends, terms): (&'a [usize], usize), more: usize, always: bool) -> Result<Self, ProofError> {
-        let layout = Layout::new(ends, terms, A::FIRST)?;
-        let nothing = ends.is_empty() && !always;
+    fn new<A: Algebra>((runs, terms): (&'a Runs, usize), more: usize, always: bool) -> Result<Self, ProofError> {
+        let layout = Layout::new(runs, terms, A::FIRST)?;
+        let nothing = runs.relations() == 0 && !always;
         let schedule = if nothing { Schedule::NONE } else { Schedule::new::<A>(layout.columns * A::PLACES + more) };
         Ok(Self { layout, schedule })
     }

@@ -35,6 +35,7 @@ mod gf64_clmul;
 mod gf64_tests;
 mod instruction_set;
 mod lanes;
+pub(super) mod tables;
 pub(super) mod transpose;
 
 pub(super) use instruction_set::InstructionSet;

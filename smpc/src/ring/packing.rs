@@ -97,9 +97,16 @@ fn pack_bytes(values: &[u64], width: usize, bytes: &mut Vec<u8>) {
         1 => bytes.extend(values.iter().map(|&value| value as u8)),
         2 => bytes.extend(values.iter().flat_map(|&value| (value as u16).to_le_bytes())),
         4 => bytes.extend(values.iter().flat_map(|&value| (value as u32).to_le_bytes())),
-        8 => bytes.extend(values.iter().flat_map(|&value| value.to_le_bytes())),
+        8 => write_words(values, bytes),
         _ => values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()[..width])),
     }
+}
+
+/// Whole words: a copy where words are little-endian already.
+pub(crate) fn write_words(words: &[u64], bytes: &mut Vec<u8>) {
+    let from = bytes.len();
+    bytes.resize(from + 8 * words.len(), 0);
+    bytes[from..].as_chunks_mut().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
 }
 
 fn unpack_bytes(bytes: &[u8], width: usize) -> Vec<u64> {

@@ -26,7 +26,7 @@ fn products_are_products() {
         });
         let expected: Vec<u64> = x.iter().zip(&y).map(|(x, y)| x.wrapping_mul(*y)).collect();
         assert_eq!(join(&trial.results), expected);
-        assert_eq!(trial.traffic.map(|traffic| traffic.bytes.iter().sum::<u64>() / 130)[1] >= 8, true);
+        assert!(trial.traffic[1].bytes.iter().sum::<u64>() >= 8 * 130);
     }
 }
 
@@ -61,7 +61,13 @@ fn bits_become_numbers_of_any_ring() {
 /// One plane of these words.
 fn share_bits(party: crate::party::PartyId, plane: &[u64]) -> BitShares {
     let mut random = Random(77);
-    let parts: Vec<[u64; 3]> = plane.iter().map(|word| { let (a, b) = (random.word(), random.word()); [a, b, word ^ a ^ b] }).collect();
+    let parts: Vec<[u64; 3]> = plane
+        .iter()
+        .map(|word| {
+            let (a, b) = (random.word(), random.word());
+            [a, b, word ^ a ^ b]
+        })
+        .collect();
     let component = |at: usize| parts.iter().map(|part| part[at]).collect();
     BitShares { words: plane.len(), parts: [component(party.index()), component(party.next().index())] }
 }
@@ -210,7 +216,9 @@ fn the_largest_are_found_and_equal_ones_in_their_order() {
         let x = share(party.party(), &x);
         party.largest(&x, 5, 2, 24)
     });
-    let one_hot = |places: [usize; 4]| places.iter().flat_map(|place| (0..5).map(move |at| u64::from(at == *place))).collect::<Vec<_>>();
+    let one_hot = |places: [usize; 4]| {
+        places.iter().flat_map(|place| (0..5).map(move |at| u64::from(at == *place))).collect::<Vec<_>>()
+    };
     assert_eq!(join(&trial.results), [one_hot([4, 0, 4, 0]), one_hot([0, 1, 0, 1])].concat());
 }
 
@@ -239,8 +247,7 @@ fn softmax_is_within_a_thousandth() {
         let got = join(&trial.results);
         for row in 0..8 {
             let range = row * 33..(row + 1) * 33;
-            let exponentials: Vec<f64> =
-                range.clone().map(|at| if attended[at] { x[at].exp() } else { 0.0 }).collect();
+            let exponentials: Vec<f64> = range.clone().map(|at| if attended[at] { x[at].exp() } else { 0.0 }).collect();
             let sum: f64 = exponentials.iter().sum();
             for (at, expected) in range.zip(exponentials) {
                 let difference = real(got[at], 16) - expected / sum;

@@ -35,7 +35,8 @@ impl PlainModel {
     fn random(seed: u64, shape: ModelShape) -> Self {
         let mut random = Random(seed);
         let mut matrix = |outputs: usize, inputs: usize| -> Plain {
-            let mut weight = || ((random.word() >> 40) as f64 / f64::from(1 << 24) - 0.5) * 3.0 / (inputs as f64).sqrt();
+            let mut weight =
+                || ((random.word() >> 40) as f64 / f64::from(1 << 24) - 0.5) * 3.0 / (inputs as f64).sqrt();
             (0..outputs).map(|_| (0..inputs).map(|_| weight()).collect()).collect()
         };
         let (d, width) = (shape.d_model, shape.head_dim);
@@ -111,7 +112,8 @@ impl PlainModel {
             let query = of(&queries[at], head);
             let scores: Vec<f64> = (0..=at).map(|past| dot(&query, &of(&keys[past], head / group)).exp()).collect();
             let sum: f64 = scores.iter().sum();
-            let weighted = |column: usize| (0..=at).map(|past| scores[past] / sum * of(&values[past], head / group)[column]).sum();
+            let weighted =
+                |column: usize| (0..=at).map(|past| scores[past] / sum * of(&values[past], head / group)[column]).sum();
             (0..width).map(weighted).collect()
         };
         (0..rows.len())
@@ -129,8 +131,11 @@ impl PlainModel {
         let mut mixed = vec![0.0; row.len()];
         for expert in order {
             let [gate, up, down] = &layer.experts[expert];
-            let hidden: Vec<f64> =
-                apply(gate, row).iter().zip(apply(up, row)).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            let hidden: Vec<f64> = apply(gate, row)
+                .iter()
+                .zip(apply(up, row))
+                .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
+                .collect();
             let weight = logits[expert].exp() / sum;
             mixed.iter_mut().zip(apply(down, &hidden)).for_each(|(mixed, value)| *mixed += weight * value);
         }
@@ -190,11 +195,14 @@ fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2]) -> [Result<Vec<u64>,
 
 #[test]
 fn a_model_on_shares_has_the_logits_of_the_plain_one() {
-    for (seed, shape) in [(1, SHAPE), (2, ModelShape { normalised: false, ..SHAPE }), (3, ModelShape { top_k: 3, ..SHAPE })] {
+    for (seed, shape) in
+        [(1, SHAPE), (2, ModelShape { normalised: false, ..SHAPE }), (3, ModelShape { top_k: 3, ..SHAPE })]
+    {
         let model = PlainModel::random(seed, shape);
         let mut random = Random(seed + 50);
         let mut value = || (random.word() >> 40) as f64 / f64::from(1 << 23) - 1.0;
-        let prompts = [0, 1].map(|_| (0..7).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect::<Vec<Vec<f64>>>());
+        let prompts =
+            [0, 1].map(|_| (0..7).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect::<Vec<Vec<f64>>>());
         for result in passes(&model, &prompts) {
             let got = result.unwrap();
             for (pass, length) in [5, 6, 7].into_iter().enumerate() {
@@ -202,7 +210,10 @@ fn a_model_on_shares_has_the_logits_of_the_plain_one() {
                     let logits = model.logits(&prompt[..length]);
                     for (column, expected) in logits.iter().enumerate() {
                         let value = got[(pass * 2 + at) * VOCABULARY + column] as i64 as f64 / 32.0_f64.exp2();
-                        assert!((value - expected).abs() < 0.02, "model {seed}, pass {pass}, prompt {at}: {value}, {expected}");
+                        assert!(
+                            (value - expected).abs() < 0.02,
+                            "model {seed}, pass {pass}, prompt {at}: {value}, {expected}"
+                        );
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Tapes of three honest parties.
 
-use neuro_smpc::tape::{MatrixProduct, ProverTape, Tape, Tapes, VerifierTape};
+use neuro_smpc::tape::{MatrixProduct, ProverTape, Run, Runs, Tape, Tapes, VerifierTape};
 
 /// What is to be proved: lengths of relations, sizes of matrices as rows, inner, columns.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,8 @@ fn deal_tapes(ring: Ring, lengths: &[usize], words: &mut Words) -> [Tape; 3] {
             Some(*end)
         })
         .collect();
+    let mut runs = Runs::default();
+    lengths.iter().for_each(|n| runs.push(Run { relations: 1, terms: *n, parts: 1 }));
     let terms = ends.last().copied().unwrap_or(0);
     let mut tapes = [Tape::default(), Tape::default(), Tape::default()];
     for i in 0..3 {
@@ -85,10 +87,10 @@ fn deal_tapes(ring: Ring, lengths: &[usize], words: &mut Words) -> [Tape; 3] {
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let sums = starts.zip(&ends).map(|(start, &end)| ring.dot(&left[start..end], &right[start..end]));
         let lefts = sums.zip(&rights).map(|(sum, &right)| ring.subtract(sum, right)).collect();
-        let verifier = |known: &[u64], target| VerifierTape { known: known.to_vec(), target, ends: ends.clone() };
+        let verifier = |known: &[u64], target| VerifierTape { known: known.to_vec(), target, runs: runs.clone() };
         tapes[(i + 2) % 3].left = verifier(&left, lefts);
         tapes[(i + 1) % 3].right = verifier(&right, rights);
-        tapes[i].proving = ProverTape { left, right, ends: ends.clone() };
+        tapes[i].proving = ProverTape { left, right, runs: runs.clone() };
     }
     tapes
 }

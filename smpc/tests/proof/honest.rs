@@ -1,6 +1,7 @@
 //! Three honest parties: what holds is proved, whatever its size.
 
 use neuro_smpc::proof::ProofError;
+use neuro_smpc::tape::Run;
 use proptest::prelude::*;
 
 use crate::deal::{Statement, Words, deal};
@@ -75,7 +76,7 @@ fn lengths_that_do_not_fit_are_errors() {
         |tapes| tapes.ring.proving.right.push(0),
         |tapes| tapes.ring.left.target.push(0),
         |tapes| tapes.bits.right.known.push(0),
-        |tapes| tapes.bits.left.ends.push(3),
+        |tapes| tapes.bits.left.runs.push(Run { relations: 1, terms: 3, parts: 1 }),
         |tapes| tapes.matrices[0].x[1].push(0),
         |tapes| tapes.matrices[0].zero.truncate(1),
         |tapes| tapes.matrices[0].inner = usize::MAX,

@@ -1,0 +1,128 @@
+//! What is done otherwise for many values than for few, and otherwise when all are honest.
+
+use super::{Party, Random, join, join_bits, prove, run, share};
+use crate::computation::Security::{Malicious, SemiHonest};
+use crate::error::SmpcError;
+use crate::lookup::Table;
+use crate::memory::NetworkModel;
+use crate::share::Shares;
+use crate::workload;
+
+/// More than what is compared under masks.
+const MANY: usize = 5000;
+
+#[test]
+fn signs_of_many_are_right_in_any_ring() {
+    let mut random = Random(41);
+    for bits in [2, 3, 8, 37, 64] {
+        let values: Vec<u64> = (0..MANY).map(|_| ((random.word() as i64) >> (64 - bits)) as u64).collect();
+        let expected: Vec<u64> = values.iter().map(|x| x >> 63).collect();
+        for security in [SemiHonest, Malicious] {
+            let trial = run(security, |party| {
+                let plane = party.is_negative(&share(party.party(), &values), bits)?;
+                let numbers = party.plane_to_numbers(&plane, MANY)?;
+                Ok((plane, numbers))
+            });
+            let [first, second, third] = trial.results;
+            assert_eq!(join_bits(&[first.0, second.0, third.0], MANY), expected, "{bits} bits");
+            assert_eq!(join(&[first.1, second.1, third.1]), expected, "{bits} bits, as numbers");
+        }
+    }
+}
+
+#[test]
+fn every_place_of_a_small_table_is_read() {
+    // All of [-8, 8) at four fraction bits, but for the last cell.
+    for (cell_bits, last) in [(3, 224), (4, 240), (7, 254)] {
+        let table = Table::of(|x| x * x / 4.0 - x, -128, 8, cell_bits, 4);
+        let x: Vec<u64> = (-128..last - 128).map(|x: i64| x as u64).collect();
+        for security in [SemiHonest, Malicious] {
+            let trial = run(security, |party| party.look_up(&share(party.party(), &x), &table));
+            for (x, y) in x.iter().zip(join(&trial.results)) {
+                let x = (*x as i64) as f64 / 16.0;
+                let difference = (y as i64) as f64 / 16.0 - (x * x / 4.0 - x);
+                assert!(difference.abs() <= 3.5 / 16.0, "{security:?}, {cell_bits}: {x} is off by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn truncation_to_a_smaller_ring_is_off_by_less_than_one() {
+    let mut random = Random(47);
+    for (bits, shift) in [(8, 1), (8, 3), (40, 13), (64, 16)] {
+        let x: Vec<u64> = (0..300).map(|_| ((random.word() as i64) >> (64 - bits)) as u64).collect();
+        for security in [SemiHonest, Malicious] {
+            // When all are honest, numbers are far below the ring.
+            let x: Vec<u64> = x.iter().map(|x| if security == SemiHonest { x & 0x7F } else { *x }).collect();
+            let trial = run(security, |party| {
+                let ones = Shares::public(party.party(), &[1; 300]);
+                let products = party.products("test", &share(party.party(), &x), &ones, bits)?;
+                party.truncate_narrow(products, shift)
+            });
+            let ring = 64 - (bits - shift);
+            let parts = trial.results.each_ref().map(|shares| &shares.parts[0]);
+            for (at, x) in x.iter().enumerate() {
+                let sum = parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(part[at]));
+                // On the circle of 2^(k-m), so that what is rounded up from the highest number is the lowest.
+                let difference =
+                    (sum << ring) as i64 as f64 / f64::from(ring).exp2() - (*x as i64) as f64 / f64::from(shift).exp2();
+                let around = difference.abs().min((f64::from(bits - shift).exp2() - difference.abs()).abs());
+                assert!(around < 1.0, "{security:?}, {bits} bits, {shift} off: {x} is off by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn silu_takes_few_bytes_when_all_are_honest() {
+    let x: Vec<u64> = (0..1024_u64).map(|at| (at << 11).wrapping_sub(1 << 20)).collect();
+    let trial = run(SemiHonest, |party| party.silu(&share(party.party(), &x)));
+    for (x, y) in x.iter().zip(join(&trial.results)) {
+        let x = (*x as i64) as f64 / 65536.0;
+        assert!(((y as i64) as f64 / 65536.0 - x / (1.0 + (-x).exp())).abs() < 3e-4);
+    }
+    let bytes: u64 = trial.traffic.iter().flat_map(|traffic| traffic.bytes).sum();
+    assert!(bytes <= 300 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn the_best_two_of_eight_take_few_rounds() {
+    let mut random = Random(43);
+    let x: Vec<u64> = (0..128 * 8).map(|_| ((random.word() as i64) >> 44) as u64).collect();
+    let trial = run(Malicious, |party| party.largest(&share(party.party(), &x), 8, 2, 24));
+    assert_eq!(join(&trial.results).iter().sum::<u64>(), 2 * 128);
+    let rounds = trial.traffic.map(|traffic| traffic.rounds);
+    assert!(rounds.iter().all(|rounds| *rounds <= 20), "{rounds:?}");
+}
+
+/// x⁴ of so many values that their relations are not kept until the end.
+fn fourth_power(party: &mut Party<'_>, x: &[u64]) -> Result<Shares, SmpcError> {
+    let mut power = share(party.party(), x);
+    for _ in 0..2 {
+        let products = party.products("square", &power, &power, 64)?;
+        power = party.replicate(products)?;
+    }
+    Ok(power)
+}
+
+#[test]
+fn what_is_much_is_proved_on_the_way() {
+    let x: Vec<u64> = (0..900_000).collect();
+    let trial = run(Malicious, |party| fourth_power(party, &x));
+    assert!(trial.tapes.iter().all(|tapes| tapes.words() == 0), "all was proved");
+    for result in prove(|party| fourth_power(party, &x)) {
+        assert!(result.unwrap().iter().zip(&x).all(|(y, x)| *y == x.wrapping_pow(4)));
+    }
+}
+
+#[test]
+fn a_calculation_is_measured_and_right() {
+    let norm = workload::all().iter().find(|workload| workload.name == "rmsnorm").unwrap();
+    for security in [SemiHonest, Malicious] {
+        let measured = norm.measure(security, NetworkModel::FAR).unwrap();
+        assert!(measured.error < 1e-3, "{measured:?}");
+        // Each round takes 25 ms at least.
+        assert!(measured.virtual_seconds > 25e-3 * measured.rounds as f64 && measured.bytes > 0, "{measured:?}");
+    }
+}
