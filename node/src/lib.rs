@@ -12,6 +12,7 @@ pub mod orchestrator_role;
 pub mod os;
 pub mod participant_role;
 pub mod publish;
+pub mod smpc_role;
 pub mod worker_role;
 
 pub use clock::unix_now;

@@ -142,7 +142,7 @@ impl<C: Channel> Computation<C> {
 
     /// Sends `body` as the message of `step`.
     pub(crate) fn send(&mut self, step: Step, to: PartyId, body: Vec<u8>) -> Result<(), SmpcError> {
-        Ok(self.link.send(to, Message { step: step.number, name: step.name, body })?)
+        Ok(self.link.send(to, Message { step: step.number, part: 0, name: step.name, body })?)
     }
 
     /// The message of `step` from `from`, of `length` bytes.
