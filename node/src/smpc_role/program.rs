@@ -1,6 +1,6 @@
 //! What the parties run on shares.
 
-use neuro_model::{Checkpoint, CheckpointError, names};
+use neuro_model::{Checkpoint, names};
 use neuro_network::smpc::PartyLinks;
 use neuro_primitives::Hash;
 use neuro_smpc::computation::Computation;
@@ -66,7 +66,7 @@ impl HeadProgram {
     /// A matrix that is missing or cannot be read.
     pub fn load(checkpoint: &Checkpoint, model: ModelFacts) -> Result<Self, ModelError> {
         let name = if checkpoint.tensor_names().any(|name| name == names::OUTPUT) { names::OUTPUT } else { names::EMBEDDING };
-        let tensor = checkpoint.tensor(name).map_err(CheckpointError::from)?;
+        let tensor = checkpoint.tensor(name)?;
         let values = floats(name, &tensor)?;
         let head = fixed_point::encode(&values, Profile::DEFAULT.fraction_bits);
         Ok(Self { model, head: std::sync::Arc::new(head) })

@@ -88,7 +88,7 @@ impl Seeds {
         }
         let promised = receive_both(links, peers, COMMIT, "a commitment")?;
         for at in [OWN, NEXT] {
-            send(links, peers[at], REVEAL, "a contribution", &*contributions[at])?;
+            send(links, peers[at], REVEAL, "a contribution", &contributions[at])?;
         }
         let revealed = receive_both(links, peers, REVEAL, "a contribution")?.map(Zeroizing::new);
         let mut parts = [Zeroizing::new([0; SEED_BYTES]), Zeroizing::new([0; SEED_BYTES])];
@@ -132,7 +132,9 @@ impl Seeds {
         let digests = [OWN, NEXT].map(|at| {
             let mut hasher = blake3::Hasher::new_keyed(&self.parts[at]);
             hasher.update(b"inputs").update(&turn.to_le_bytes());
-            inputs.parts[at].iter().for_each(|word| drop(hasher.update(&word.to_le_bytes())));
+            for word in &inputs.parts[at] {
+                hasher.update(&word.to_le_bytes());
+            }
             *hasher.finalize().as_bytes()
         });
         let step = INPUTS + u64::from(turn);
@@ -153,7 +155,9 @@ impl Seeds {
 fn derive(purpose: &str, agreement: Hash, component: PartyId, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(purpose);
     hasher.update(&agreement.0).update(&[index(component)]);
-    parts.iter().for_each(|part| drop(hasher.update(part)));
+    for part in parts {
+        hasher.update(part);
+    }
     *hasher.finalize().as_bytes()
 }
 
