@@ -112,7 +112,7 @@ impl<C: Channel> Computation<C> {
         let all = 0..x.len();
         let local = replicated::inner_products(terms, side(x, &all), side(y, &all));
         let own = with_zeros(local, &zero[OWN], &zero[NEXT]);
-        let first = if self.is_malicious() { self.record(x, y, terms, bits, &zero) } else { 0 };
+        let first = if self.records() { self.record(x, y, terms, bits, &zero) } else { 0 };
         Ok(Products { step, own, bits, recorded: Recorded::Terms { first }, constant: 0 })
     }
 
@@ -141,7 +141,7 @@ impl<C: Channel> Computation<C> {
             let (x, y) = (side(x, &range_x), side(y, &range_y));
             let local = replicated::matrix_product(*shape, x, y);
             own.extend(with_zeros(local, &zero[OWN][range.clone()], &zero[NEXT][range.clone()]));
-            if self.is_malicious() {
+            if self.records() {
                 self.tapes.matrices.push(MatrixProduct {
                     rows: shape.rows,
                     inner: shape.inner,
@@ -239,7 +239,7 @@ impl<C: Channel> Computation<C> {
 
     /// Completes relations with the components that P_{i+1} answers for.
     fn settle(&mut self, recorded: Recorded, z_next: &[u64], bits: u32, constant: u64) {
-        if !self.is_malicious() {
+        if !self.records() {
             return;
         }
         let constant = if self.party().next().index() == 0 { constant } else { 0 };

@@ -32,7 +32,7 @@ impl<C: Channel> Computation<C> {
         self.send(step, self.party().previous(), own.iter().flat_map(|word| word.to_le_bytes()).collect())?;
         let body = self.receive(step, self.party().next(), own.len() * 8)?;
         let next: Vec<u64> = body.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        if self.is_malicious() {
+        if self.records() {
             self.record_gates(x, y, &zero, &next);
         }
         Ok(BitShares { words: x.words, parts: [own, next] })

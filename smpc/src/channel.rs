@@ -22,6 +22,20 @@ pub trait Channel {
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError>;
 }
 
+/// No links at all: a rehearsal sends and receives nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Channel for Nobody {
+    fn send(&mut self, to: PartyId, _: Message) -> Result<(), ChannelError> {
+        Err(ChannelError::Lost { peer: to })
+    }
+
+    fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
+        Err(ChannelError::Lost { peer: from })
+    }
+}
+
 impl<C: Channel> Channel for &mut C {
     fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
         (**self).send(to, message)

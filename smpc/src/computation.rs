@@ -1,10 +1,11 @@
 //! A party at work: its steps, its messages, and what must be true before anything is revealed.
 
-use crate::channel::{Channel, Message};
+use crate::channel::{Channel, Message, Nobody};
 use crate::error::SmpcError;
 use crate::party::PartyId;
 use crate::proof::{self, Coins, CoinsError};
 use crate::prss::Prss;
+use crate::rehearsal::Rehearsal;
 use crate::ring::packing::{pack, packed_len, unpack};
 use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
@@ -24,6 +25,8 @@ pub enum Security {
 /// Steps are numbered as the program goes, so they have the same number at all parties; a number is used once, for
 /// randomness and for messages.
 pub struct Computation<C> {
+    /// What a rehearsal counts; none where parties compute.
+    rehearsal: Option<Rehearsal>,
     party: PartyId,
     link: C,
     prss: Prss,
@@ -34,6 +37,19 @@ pub struct Computation<C> {
     pub(crate) openings: Openings,
     /// Masks made beforehand.
     pub(crate) supply: Supply,
+}
+
+impl Computation<Nobody> {
+    /// A computation without anybody else, on zeros: for what it would take. See [`Rehearsal`].
+    pub(crate) fn rehearsing(party: PartyId, security: Security, rehearsal: Rehearsal) -> Self {
+        let prss = Prss::new(&[0; 32], &[0; 32]);
+        Self { rehearsal: Some(rehearsal), ..Self::new(party, Nobody, prss, security) }
+    }
+
+    /// What was counted.
+    pub(crate) fn counted(self) -> (Rehearsal, Supply) {
+        (self.rehearsal.unwrap_or_default(), self.supply)
+    }
 }
 
 /// Number and name of one step.
@@ -109,7 +125,19 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        Self { party, link, prss, security, step: 0, tapes: Tapes::default(), openings: Openings::default(), supply: Supply::default() }
+        Self {
+            rehearsal: None,
+            party,
+            link,
+            prss,
+            security,
+            step: 0,
+            tapes: Tapes::default(), openings: Openings::default(), supply: Supply::default() }
+    }
+
+    /// What a rehearsal counts, where this is one.
+    pub(crate) const fn rehearsal(&mut self) -> Option<&mut Rehearsal> {
+        self.rehearsal.as_mut()
     }
 
     /// Who this is.
@@ -122,6 +150,11 @@ impl<C: Channel> Computation<C> {
     #[must_use]
     pub const fn is_malicious(&self) -> bool {
         matches!(self.security, Security::Malicious)
+    }
+
+    /// Whether products are written down to be proved.
+    pub(crate) const fn records(&self) -> bool {
+        self.is_malicious() && self.rehearsal.is_none()
     }
 
     /// The links.
@@ -142,11 +175,19 @@ impl<C: Channel> Computation<C> {
 
     /// Sends `body` as the message of `step`.
     pub(crate) fn send(&mut self, step: Step, to: PartyId, body: Vec<u8>) -> Result<(), SmpcError> {
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.sends(body.len());
+            return Ok(());
+        }
         Ok(self.link.send(to, Message { step: step.number, part: 0, name: step.name, body })?)
     }
 
     /// The message of `step` from `from`, of `length` bytes.
     pub(crate) fn receive(&mut self, step: Step, from: PartyId, length: usize) -> Result<Vec<u8>, SmpcError> {
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.receives();
+            return Ok(vec![0; length]);
+        }
         let Message { step: got, body, .. } = self.link.receive(from)?;
         let name = step.name;
         if got != step.number {

@@ -70,7 +70,7 @@ impl<C: Channel> Computation<C> {
                 Shares::new(vec![0; random[OWN].len()], zeroth)
             }
         };
-        if self.is_malicious() {
+        if self.records() {
             self.record_first(rings, lanes, &u);
         }
         let third = 2_usize;
@@ -128,7 +128,7 @@ impl<C: Channel> Computation<C> {
                 Shares::new(sum(&random[OWN]), zeroth)
             }
         };
-        if self.is_malicious() {
+        if self.records() {
             self.record_second(rings, lanes, &pair, &w, &random);
         }
         let mut from = 0;

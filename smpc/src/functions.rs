@@ -15,13 +15,13 @@ use crate::share::Shares;
 pub const FRACTION: u32 = 16;
 
 /// Fraction bits where a value is between 1/4 and some tens.
-const FINE: u32 = 20;
+pub const FINE: u32 = 20;
 
 /// Scores of one row, and logits of one router, differ by less than this power of two.
 const SCORE_BITS: u32 = FRACTION + 6;
 
-/// Powers of four that sums of squares are held against, at 2f fraction bits: from 2^-12 to 2^16.
-const SQUARES: std::ops::Range<u32> = 10..24;
+/// Powers of four that sums of squares are held against, at 2f fraction bits: from 2^-12 to 2^24.
+const SQUARES: std::ops::Range<u32> = 10..28;
 
 /// e^x on (-63.5, 0.25).
 static EXP: LazyLock<Table> = LazyLock::new(|| Table::of(f64::exp, -(127 << (FRACTION - 1)), FRACTION + 6, 8, FRACTION));
@@ -126,7 +126,7 @@ impl<C: Channel> Computation<C> {
 
     /// Products below 2^`power` as numbers below 1 with [`FINE`] bits.
     fn scaled(&mut self, products: crate::arithmetic::Products, power: u32) -> Result<Shares, SmpcError> {
-        if power >= FINE {
+        if power > FINE {
             return self.truncate_products(products, power - FINE);
         }
         Ok(self.replicate(products)?.times(1 << (FINE - power)))

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::arithmetic::Mask;
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::lookup::LookupMasks;
 use crate::random_bits::{DaBits, EdaBits, TruncationMasks};
+use crate::share::{BitShares, Shares};
 
 /// A kind of correlated randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +116,7 @@ impl<C: Channel> Computation<C> {
     fn supplied(&mut self, kind: Kind, n: usize) -> Result<Made, SmpcError> {
         match self.supply.take(Request { kind, n }) {
             Some(made) => Ok(made),
+            None if self.rehearsal().is_some() => Ok(Made::zeros(kind, n)),
             None => self.make(kind, n),
         }
     }
@@ -152,6 +155,25 @@ impl<C: Channel> Computation<C> {
 }
 
 impl Made {
+    /// Masks of zeros, for a rehearsal.
+    fn zeros(kind: Kind, n: usize) -> Self {
+        let planes = |width: u32| BitShares::zeros(width as usize, n.div_ceil(64));
+        let mask = |bits: u32| Mask { shares: Shares::zeros(n), bits };
+        match kind {
+            Kind::DaBits => Self::DaBits(DaBits { plane: planes(1), numbers: Shares::zeros(n) }),
+            Kind::EdaBits { bits } => Self::EdaBits(EdaBits { mask: mask(bits), bits: planes(bits) }),
+            Kind::Truncation { bits, shift } => {
+                let (high, top) = (Shares::zeros(n), Shares::zeros(n));
+                Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })
+            }
+            Kind::Lookup { domain_bits, cell_bits } => {
+                let digit = |bits: u32| Shares::zeros(n << bits);
+                let (high, low) = (digit(cell_bits - cell_bits / 2), digit(cell_bits / 2));
+                Self::Lookup(LookupMasks { mask: mask(domain_bits), high, low })
+            }
+        }
+    }
+
     /// The masks of `n` values from value `from` on, which begins a word.
     fn cut(&self, from: usize, n: usize) -> Self {
         match self {

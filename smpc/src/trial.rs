@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod gadgets;
+mod models;
 
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;

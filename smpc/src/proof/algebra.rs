@@ -32,8 +32,9 @@ pub(super) trait Algebra: Copy + PartialEq {
     /// `sum over j of coefficients[j] · values[j]`; `values`: `[coefficients.len(), n]`, the result `[n]`.
     fn fold(coefficients: &[Self], values: &[Self]) -> Vec<Self>;
 
-    /// `sums[i] += factor · words[i]`, word by word as the tape means it; both `[n]`.
-    fn multiply_add(sums: &mut [u64], factor: u64, words: &[u64]);
+    /// `sums[k] = sum over c of factors[c, 0] · words[c, k]`, word by word as the tape means it; `sums`: `[n]`, `words`:
+    /// `[columns, n]`, `factors`: the same from some row on.
+    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]);
     /// `sums[i] += sum over g of exceptional(weights[g]) · rows[g][i]`; `rows`: `[weights.len(), sums.len()]` words.
     fn accumulate(sums: &mut [Self::Sum], weights: &[u64], rows: &[u64]);
     /// Appends `sum over j of coefficients[j] · words[j]`, place by place, each times its place and `weight` if there
@@ -61,9 +62,9 @@ impl Algebra for Element {
     const ZERO: Self = Self::ZERO;
     const ONE: Self = Self::ONE;
     const BYTES: usize = 8 * DEGREE;
-    /// The first fold costs ~2 cycles a row and term; what is left of it, 14 products of elements (~6000 cycles) and
-    /// 2 KiB a column: 32 is where the two meet.
-    const FIRST: usize = 32;
+    /// The first fold takes about a nanosecond a row and term; what is left of it 12 products of elements (2 µs) and
+    /// 2 KiB a column: with 64 rows it is the smaller part, and few bytes a term.
+    const FIRST: usize = 64;
     const PLACES: usize = 1;
 
     fn exceptional(word: u64) -> Self {
@@ -92,8 +93,8 @@ impl Algebra for Element {
         (0..width).map(column).collect()
     }
 
-    fn multiply_add(sums: &mut [u64], factor: u64, words: &[u64]) {
-        ring_kernel::multiply_add(Set::current(), sums, factor, words);
+    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+        ring_kernel::products(Set::current(), sums, factors, words);
     }
 
     fn accumulate(sums: &mut [Self], weights: &[u64], rows: &[u64]) {
@@ -152,8 +153,8 @@ impl Algebra for u64 {
         sums.into_iter().map(Self::reduced).collect()
     }
 
-    fn multiply_add(sums: &mut [u64], factor: u64, words: &[u64]) {
-        field_kernel::and_add(sums, factor, words);
+    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+        field_kernel::products(sums, factors, words);
     }
 
     fn accumulate(sums: &mut [u128], weights: &[u64], rows: &[u64]) {

@@ -27,16 +27,24 @@ pub(super) enum Side {
 pub(super) fn polynomial<A: Algebra>(layout: &Layout, left: &[u64], right: &[u64], weights: &Weights) -> Vec<A> {
     let mut coefficients = vec![A::ZERO; 2 * A::FIRST - 1];
     for short in [true, false] {
-        let mut sums = vec![A::SUM; A::FIRST * A::FIRST];
+        let mut sums = Vec::new();
         for block in layout.blocks(short) {
+            sums.resize(A::FIRST * A::FIRST, A::SUM);
             add_products::<A>(layout, &block, [left, right], &weights.beta, &mut sums);
         }
-        for (j, row) in sums.chunks(A::FIRST).enumerate() {
-            let alpha = if short { A::exceptional(weights.alpha[j]) } else { A::ONE };
-            for (k, &sum) in row.iter().enumerate() {
-                let coefficient = &mut coefficients[j + A::FIRST - 1 - k];
-                *coefficient = coefficient.plus(alpha.times(A::reduced(sum)));
-            }
+        if sums.is_empty() {
+            continue;
+        }
+        let alpha: Vec<_> = weights.alpha.iter().map(|&alpha| A::exceptional(alpha)).collect();
+        for (power, coefficient) in coefficients.iter_mut().enumerate() {
+            let first = (power + 1).saturating_sub(A::FIRST);
+            let last = power.min(A::FIRST - 1);
+            let diagonal = (first..=last).map(|j| A::reduced(sums[j * A::FIRST + j + A::FIRST - 1 - power]));
+            *coefficient = coefficient.plus(if short {
+                A::dot(&alpha[first..=last], &diagonal.collect::<Vec<_>>())
+            } else {
+                diagonal.fold(A::ZERO, A::plus)
+            });
         }
     }
     coefficients
@@ -51,14 +59,14 @@ fn add_products<A: Algebra>(
     sums: &mut [A::Sum],
 ) {
     let weights: Vec<_> = block.iter().map(|group| beta[group.weight]).collect();
-    let owners: Vec<_> = block.iter().enumerate().flat_map(|(i, group)| vec![i; group.width]).collect();
     let (lefts, rights) = (columns::<A>(layout, block, left), columns::<A>(layout, block, right));
     let mut rows = vec![0; block.len() * A::FIRST];
     for (j, sums) in sums.chunks_mut(A::FIRST).enumerate() {
-        rows.fill(0);
-        for (c, &owner) in owners.iter().enumerate() {
-            let row = &mut rows[owner * A::FIRST..][..A::FIRST];
-            A::multiply_add(row, lefts[c * A::FIRST + j], &rights[c * A::FIRST..][..A::FIRST]);
+        let (mut lefts, mut rights) = (lefts.get(j..).unwrap_or_default(), rights.as_slice());
+        for (group, row) in block.iter().zip(rows.chunks_mut(A::FIRST)) {
+            let (own, others) = rights.split_at(group.width * A::FIRST);
+            A::products(row, lefts, own);
+            (lefts, rights) = (&lefts[own.len().min(lefts.len())..], others);
         }
         A::accumulate(sums, &weights, &rows);
     }
@@ -103,19 +111,21 @@ pub(super) fn fold<A: Algebra>(layout: &Layout, terms: &[u64], side: Side, weigh
 /// The weighted sum of the `targets`, one for each relation.
 pub(super) fn target<A: Algebra>(layout: &Layout, targets: &[u64], weights: &Weights) -> A {
     let mut short = vec![A::SUM; A::FIRST];
-    let mut long = [A::SUM];
-    let mut row = vec![0; A::FIRST];
-    let mut last = None;
-    for group in &layout.groups {
-        let beta = [weights.beta[group.weight]];
-        if group.short {
-            row.fill(0);
+    for block in layout.blocks(true) {
+        let beta: Vec<_> = block.iter().map(|group| weights.beta[group.weight]).collect();
+        let mut rows = vec![0; block.len() * A::FIRST];
+        for (group, row) in block.iter().zip(rows.chunks_mut(A::FIRST)) {
             row[..group.entries].copy_from_slice(&targets[group.relation..][..group.entries]);
-            A::accumulate(&mut short, &beta, &row);
-        } else if last != Some(group.relation) {
-            A::accumulate(&mut long, &beta, &targets[group.relation..=group.relation]);
         }
-        last = Some(group.relation);
+        A::accumulate(&mut short, &beta, &rows);
+    }
+    let mut long = [A::SUM];
+    let mut last = None;
+    for group in layout.blocks(false).flatten() {
+        // All groups of a relation have its weight; it counts once.
+        if last.replace(group.relation) != Some(group.relation) {
+            A::accumulate(&mut long, &[weights.beta[group.weight]], &targets[group.relation..=group.relation]);
+        }
     }
     let terms = short.into_iter().zip(&weights.alpha);
     terms.fold(A::reduced(long[0]), |sum, (t, &alpha)| sum.plus(A::reduced(t).times(A::exceptional(alpha))))

@@ -30,7 +30,7 @@ impl Schedule {
         let mut left = elements;
         while left > LAST {
             let factor = match left.saturating_mul(A::BYTES) {
-                0x0040_0000.. => 4,
+                0x0010_0000.. => 4,
                 0x0002_0000.. => 8,
                 _ => 16,
             };

@@ -8,7 +8,7 @@
 use super::ProofError;
 
 /// Columns that are worked on at once, so that what they hold stays in the second cache. A group has no more.
-const BLOCK: usize = 64;
+const BLOCK: usize = 512;
 
 /// Columns of one weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,18 +86,20 @@ impl<'a> Layout<'a> {
 
     /// Writes column `slot` of `group`; `terms`: the words of the tape, `column`: `[rows]`, 0 where no term stands.
     pub fn gather(&self, group: &Group, slot: usize, terms: &[u64], column: &mut [u64]) {
-        column.fill(0);
         if group.short {
-            for (row, word) in column.iter_mut().enumerate().take(group.entries) {
-                let own = self.terms(group.relation + row);
-                if slot < own.len() {
-                    *word = terms[own.start + slot];
-                }
+            let mut start = self.terms(group.relation).start;
+            let ends = &self.ends[group.relation..][..group.entries];
+            let (used, rest) = column.split_at_mut(group.entries);
+            rest.fill(0);
+            for (word, &end) in used.iter_mut().zip(ends) {
+                *word = if start + slot < end { terms[start + slot] } else { 0 };
+                start = end;
             }
         } else {
             let start = slot * self.rows;
-            let count = (group.entries - start).min(self.rows);
-            column[..count].copy_from_slice(&terms[group.term + start..][..count]);
+            let (used, rest) = column.split_at_mut((group.entries - start).min(self.rows));
+            used.copy_from_slice(&terms[group.term + start..][..used.len()]);
+            rest.fill(0);
         }
     }
 

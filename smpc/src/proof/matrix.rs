@@ -83,7 +83,7 @@ fn right_product(matrix: &[u64], r: &[u64], rows: usize) -> Vec<Element> {
 
 /// Whether all matrices are as large as they say.
 pub(super) fn check(product: &MatrixProduct) -> Result<(), ProofError> {
-    let size = |a: usize, b: usize| a.checked_mul(b).unwrap_or(usize::MAX);
+    let size = |a: usize, b: usize| a.saturating_mul(b);
     let x = size(product.rows, product.inner);
     let y = size(product.inner, product.columns);
     let z = size(product.rows, product.columns);

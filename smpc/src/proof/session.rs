@@ -1,5 +1,7 @@
 //! The three instances side by side: this party proves its own, and verifies those of the other two.
 
+use zeroize::Zeroize;
+
 use super::challenge::{self, BYTES, Challenge, Keys, WORDS};
 use super::first::Side;
 use super::instance::{Checking, Proving, Shares, Turns};
@@ -63,6 +65,7 @@ impl<'a> Setting<'a> {
         let [own, next] = &mut words;
         coins.draw(step, own, next)?;
         let [mut own, mut next] = words.each_ref().map(Keys::new);
+        words.zeroize();
         let seeds = self.seeds(&mut link, &own, &next)?;
         let weights: [PlanWeights; 3] =
             std::array::from_fn(|i| self.plans[i].weights(&mut challenge::weights(seeds.parts[i])));

@@ -24,6 +24,8 @@ pub mod galois;
 #[cfg(target_arch = "x86_64")]
 mod galois_avx512;
 pub mod galois_set;
+#[cfg(target_arch = "x86_64")]
+mod galois_subsets;
 #[cfg(test)]
 mod galois_tests;
 pub mod gf64;

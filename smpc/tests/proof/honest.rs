@@ -1,8 +1,10 @@
+//! Three honest parties: what holds is proved, whatever its size.
+
 use neuro_smpc::proof::ProofError;
 use proptest::prelude::*;
 
 use crate::deal::{Statement, Words, deal};
-use crate::network::run;
+use crate::runner::run;
 
 fn check(statement: &Statement, seed: u64) {
     let tapes = deal(statement, &mut Words::new(seed));
@@ -39,6 +41,20 @@ fn the_edges_of_sizes_are_proved() {
 fn a_long_relation_among_short_ones_is_proved() {
     let lengths: Vec<_> = (0..300).map(|i| if i % 7 == 3 { 5000 } else { i % 3 }).collect();
     check(&Statement { ring: lengths.clone(), bits: lengths, matrices: vec![[5, 200, 7]] }, 5);
+}
+
+/// All bytes of all messages of one proof: they change with the specification only.
+#[test]
+fn the_transcript_is_the_specified_one() {
+    let statement = Statement { ring: vec![2, 3, 70, 0, 1], bits: vec![1; 66], matrices: vec![[3, 4, 5]] };
+    let tapes = deal(&statement, &mut Words::new(6));
+    let mut hasher = blake3::Hasher::new();
+    for outcome in run(&tapes, [None, None, None], 6) {
+        for (from, message) in &outcome.received {
+            hasher.update(&[from.index() as u8]).update(message.name.as_bytes()).update(&message.body);
+        }
+    }
+    assert_eq!(hasher.finalize().to_hex()[..32], *"83b37618a32dee45d8646cad584879ac");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use neuro_smpc::proof::ProofError;
 use neuro_smpc::tape::Tapes;
 
 use crate::deal::{Statement, Words, deal};
-use crate::network::{Tamper, run};
+use crate::network::Tamper;
+use crate::runner::run;
 
 fn statement() -> Statement {
     Statement {
@@ -125,8 +126,10 @@ fn a_lie_in_any_message_is_noticed() {
     let statement = Statement { ring: vec![2; 40], bits: vec![2; 70], matrices: vec![[2, 20, 2]] };
     let tapes = deal(&statement, &mut Words::new(11));
     for (number, length) in messages(&statement).into_iter().enumerate() {
-        // 8 divides all elements, so every coefficient of every polynomial in a ring is met somewhere; every element is.
-        for at in (0..length).step_by(if length > 600 { 200 } else { 8 }) {
+        // Every element of a ring has a byte at a multiple of 504, every one of the field at a multiple of 8; those of
+        // the field, 126 at most, come last.
+        let fields = length.saturating_sub(126 * 8);
+        for at in (0..fields).step_by(504).chain((fields..length).step_by(8)) {
             let lie: Tamper = Box::new(move |sent, _, message| {
                 if sent == number {
                     message.body[at] ^= 0x80;

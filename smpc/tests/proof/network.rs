@@ -4,8 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use neuro_smpc::channel::{Channel, ChannelError, Message};
 use neuro_smpc::party::PartyId;
-use neuro_smpc::proof::{Coins, CoinsError, Cost, ProofError, verify};
-use neuro_smpc::tape::Tapes;
+use neuro_smpc::proof::{Coins, CoinsError};
 
 /// Changes the message of this number before it is sent.
 pub type Tamper = Box<dyn FnMut(usize, PartyId, &mut Message) + Send>;
@@ -75,26 +74,4 @@ impl Coins for TestCoins {
         }
         Ok(())
     }
-}
-
-/// What one party has at the end.
-pub struct Outcome {
-    pub result: Result<Cost, ProofError>,
-    pub received: Vec<(PartyId, Message)>,
-}
-
-/// Runs one proof with all three.
-pub fn run(tapes: &[Tapes; 3], tampers: [Option<Tamper>; 3], seed: u64) -> [Outcome; 3] {
-    let mut wires = wires(tampers).into_iter();
-    std::thread::scope(|scope| {
-        let threads = PartyId::ALL.map(|party| {
-            let mut wire = wires.next().unwrap();
-            let tapes = &tapes[party.index()];
-            scope.spawn(move || {
-                let result = verify(party, tapes, &mut wire, &mut TestCoins { party, seed }, 7);
-                Outcome { result, received: std::mem::take(&mut wire.received) }
-            })
-        });
-        threads.map(|thread| thread.join().unwrap())
-    })
 }

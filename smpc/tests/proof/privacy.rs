@@ -1,7 +1,7 @@
 //! What a verifier sees is uniform, whatever the witness: it could have drawn it alone.
 
 use crate::deal::{Statement, Words, deal};
-use crate::network::run;
+use crate::runner::run;
 
 /// Bytes of a ring element, and of one of the field.
 const ELEMENTS: [usize; 2] = [512, 8];

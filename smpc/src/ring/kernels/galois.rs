@@ -53,16 +53,16 @@ pub fn combine(set: Set, coefficients: &[Element], words: &[u64]) -> Element {
     }
 }
 
-/// `sums[i] += factor * words[i]` over Z_2^64; both `[n]`.
-pub fn multiply_add(set: Set, sums: &mut [u64], factor: u64, words: &[u64]) {
+/// `sums[k] = sum over c of factors[c * n] * words[c * n + k]` over Z_2^64; `sums`: `[n]`, `words`: `[columns, n]`.
+pub fn products(set: Set, sums: &mut [u64], factors: &[u64], words: &[u64]) {
     match set.level() {
-        Level::Scalar => multiply_add_scalar(sums, factor, words),
+        Level::Scalar => products_scalar(sums, factors, words),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the set says that the machine has AVX2.
-        Level::Avx2 => unsafe { multiply_add_avx2(sums, factor, words) },
+        Level::Avx2 => unsafe { products_avx2(sums, factors, words) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the set says that the machine has AVX-512.
-        Level::Avx512 => unsafe { super::galois_avx512::multiply_add(sums, factor, words) },
+        Level::Avx512 => unsafe { super::galois_avx512::products(sums, factors, words) },
     }
 }
 
@@ -121,8 +121,14 @@ fn combine_scalar(coefficients: &[Element], words: &[u64]) -> Element {
 }
 
 #[inline(always)]
-pub(super) fn multiply_add_scalar(sums: &mut [u64], factor: u64, words: &[u64]) {
-    sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum = sum.wrapping_add(factor.wrapping_mul(word)));
+pub(super) fn products_scalar(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+    let width = sums.len().max(1);
+    let mut columns = words.chunks_exact(width).zip(factors.iter().step_by(width));
+    let Some((words, &factor)) = columns.next() else { return sums.fill(0) };
+    sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum = factor.wrapping_mul(word));
+    for (words, &factor) in columns {
+        sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum = sum.wrapping_add(factor.wrapping_mul(word)));
+    }
 }
 
 /// The scalar loops, compiled with wider registers.
@@ -146,6 +152,6 @@ fn combine_avx2(coefficients: &[Element], words: &[u64]) -> Element {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn multiply_add_avx2(sums: &mut [u64], factor: u64, words: &[u64]) {
-    multiply_add_scalar(sums, factor, words);
+fn products_avx2(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+    products_scalar(sums, factors, words);
 }

@@ -3,30 +3,48 @@
 use std::arch::x86_64::*;
 
 use super::super::galois::{DEGREE, Element};
-use super::galois::{Wide, multiply_add_scalar};
+use super::galois::{Wide, products_scalar};
+use super::galois_subsets;
 
-const LANES: usize = 8;
+/// Words of a register.
+pub(super) const LANES: usize = 8;
 /// Half of an element: the products are those of Karatsuba, three of halves.
 const HALF: usize = DEGREE / 2;
 /// Pairs whose halves are held at once: 2 · 8 · 3 · 256 bytes, which stays in the first cache.
 const PAIRS: usize = 8;
+/// The same for short sums.
+const FEW: usize = 2;
 
 /// Lower half, upper half and their sum.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Halves([[u64; HALF]; 3]);
 
+/// Sums of products of lower halves, upper halves and their sums.
+type Parts = [[u64; 2 * HALF + 2 * LANES]; 3];
+
 /// # Panics
 /// When `right` is shorter than `(left.len() - 1) * stride + 1`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn wide_dot(left: &[Element], right: &[Element], stride: usize) -> Wide {
     let mut parts = [[0u64; 2 * HALF + 2 * LANES]; 3];
-    let mut lefts = [Halves([[0; HALF]; 3]); PAIRS];
+    if left.len() <= FEW {
+        add_products::<FEW>(&mut parts, left, right, stride);
+    } else {
+        add_products::<PAIRS>(&mut parts, left, right, stride);
+    }
+    joined(&parts)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn add_products<const P: usize>(parts: &mut Parts, left: &[Element], right: &[Element], stride: usize) {
+    let mut lefts = [Halves([[0; HALF]; 3]); P];
     let mut rights = lefts;
-    for (block, left) in left.chunks(PAIRS).enumerate() {
+    for (block, left) in left.chunks(P).enumerate() {
         for (p, left) in left.iter().enumerate() {
             lefts[p] = halves(left);
-            rights[p] = halves(&right[(block * PAIRS + p) * stride]);
+            rights[p] = halves(&right[(block * P + p) * stride]);
         }
         for (part, sums) in parts.iter_mut().enumerate() {
             for shift in 0..LANES {
@@ -34,12 +52,11 @@ pub(super) fn wide_dot(left: &[Element], right: &[Element], stride: usize) -> Wi
             }
         }
     }
-    joined(&parts)
 }
 
 /// `low + (middle - low - high) x^32 + high x^64`.
 #[target_feature(enable = "avx512f")]
-fn joined(parts: &[[u64; 2 * HALF + 2 * LANES]; 3]) -> Wide {
+fn joined(parts: &Parts) -> Wide {
     let [low, high, middle] = parts;
     let mut wide = [0; 2 * DEGREE];
     wide[..2 * HALF].copy_from_slice(&low[..2 * HALF]);
@@ -85,40 +102,27 @@ fn add_shifted(sums: &mut [u64; 2 * HALF + 2 * LANES], part: usize, shift: usize
     }
 }
 
-/// Sums that are held in registers at once, eight coefficients of each.
-const TILE: usize = 16;
+/// Weights from which on tables of subsets pay.
+const MANY: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn accumulate(sums: &mut [Element], weights: &[u64], rows: &[u64]) {
     let width = sums.len();
-    let mut first = 0;
-    while first < width && !weights.is_empty() {
-        let tile = if width - first >= TILE { TILE } else { 1 };
-        for octet in 0..DEGREE / LANES {
-            let sums = &mut sums[first..first + tile];
-            if tile == TILE {
-                accumulate_tile::<TILE>(sums, octet, weights, &rows[first..], width);
-            } else {
-                accumulate_tile::<1>(sums, octet, weights, &rows[first..], width);
+    let turned = if weights.len() < MANY { 0 } else { width / LANES * LANES };
+    if turned > 0 {
+        galois_subsets::accumulate(sums, turned, weights, rows, width);
+    }
+    for (i, sum) in sums.iter_mut().enumerate().skip(turned) {
+        let mut registers: [__m512i; DEGREE / LANES] = std::array::from_fn(|octet| load(&sum.0, octet * LANES));
+        for (&weight, row) in weights.iter().zip(rows.chunks(width)) {
+            let word = _mm512_set1_epi64(row[i].cast_signed());
+            for (register, mask) in registers.iter_mut().zip(weight.to_le_bytes()) {
+                *register = _mm512_mask_add_epi64(*register, mask, *register, word);
             }
         }
-        first += tile;
-    }
-}
-
-#[target_feature(enable = "avx512f")]
-fn accumulate_tile<const T: usize>(sums: &mut [Element], octet: usize, weights: &[u64], rows: &[u64], width: usize) {
-    let at = octet * LANES;
-    let mut registers: [__m512i; T] = std::array::from_fn(|i| load(&sums[i].0, at));
-    for (&weight, row) in weights.iter().zip(rows.chunks(width)) {
-        let mask = weight.to_le_bytes()[octet];
-        let row = &row[..T];
-        for (register, &word) in registers.iter_mut().zip(row) {
-            *register = _mm512_mask_add_epi64(*register, mask, *register, _mm512_set1_epi64(word.cast_signed()));
+        for (octet, register) in registers.into_iter().enumerate() {
+            store(&mut sum.0, octet * LANES, register);
         }
-    }
-    for (sum, register) in sums.iter_mut().zip(registers) {
-        store(&mut sum.0, at, register);
     }
 }
 
@@ -140,14 +144,14 @@ pub(super) fn combine(coefficients: &[Element], words: &[u64]) -> Element {
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-pub(super) fn multiply_add(sums: &mut [u64], factor: u64, words: &[u64]) {
-    multiply_add_scalar(sums, factor, words);
+pub(super) fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+    products_scalar(sums, factors, words);
 }
 
 /// Eight words from `at` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(words: &[u64], at: usize) -> __m512i {
+pub(super) fn load(words: &[u64], at: usize) -> __m512i {
     let words = &words[at..at + LANES];
     // SAFETY: the slice has the 64 bytes that are read; no alignment is asked.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
@@ -156,7 +160,7 @@ fn load(words: &[u64], at: usize) -> __m512i {
 /// Eight words from `at` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(words: &mut [u64], at: usize, register: __m512i) {
+pub(super) fn store(words: &mut [u64], at: usize, register: __m512i) {
     let words = &mut words[at..at + LANES];
     // SAFETY: the slice has the 64 bytes that are written; no alignment is asked.
     unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), register) }

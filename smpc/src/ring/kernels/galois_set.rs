@@ -25,6 +25,7 @@ impl Set {
     /// Those that this machine has, the slowest first.
     #[must_use]
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut sets = vec![Self::SCALAR];
         #[cfg(target_arch = "x86_64")]
         {

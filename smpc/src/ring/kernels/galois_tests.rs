@@ -1,3 +1,5 @@
+//! Loops over the Galois ring: all instruction sets give the same.
+
 use proptest::prelude::*;
 
 use super::super::galois::Element;
@@ -25,8 +27,8 @@ proptest! {
         let results: Vec<_> = Set::available().into_iter().map(|set| {
             let mut accumulated = sums.clone();
             galois::accumulate(set, &mut accumulated, &weights, &rows);
-            let mut multiplied = rows.clone();
-            galois::multiply_add(set, &mut multiplied, seed, &rows);
+            let mut multiplied = sums.iter().map(|sum| sum.0[0]).collect::<Vec<_>>();
+            galois::products(set, &mut multiplied, &rows, &rows);
             let combined = galois::combine(set, &left, &weights);
             (galois::dot(set, &left, &right, stride), accumulated, combined, multiplied)
         }).collect();

@@ -82,9 +82,13 @@ pub fn multiply_each(set: Set, values: &mut [u64], factors: &[u64]) {
     }
 }
 
-/// `sums[i] ^= word & words[i]`; both `[n]`.
-pub fn and_add(sums: &mut [u64], word: u64, words: &[u64]) {
-    sums.iter_mut().zip(words).for_each(|(sum, &other)| *sum ^= word & other);
+/// `sums[k] = sum over c of factors[c * n] & words[c * n + k]`; `sums`: `[n]`, `words`: `[columns, n]`.
+pub fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
+    let width = sums.len().max(1);
+    sums.fill(0);
+    for (words, factor) in words.chunks_exact(width).zip(factors.iter().step_by(width)) {
+        sums.iter_mut().zip(words).for_each(|(sum, &word)| *sum ^= factor & word);
+    }
 }
 
 /// Bit by bit, without a branch or a table.

@@ -1,3 +1,5 @@
+//! Loops over GF(2^64): all instruction sets give the same.
+
 use proptest::prelude::*;
 
 use super::galois_set::Set;

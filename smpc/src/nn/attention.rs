@@ -1,0 +1,190 @@
+//! Causal attention with grouped heads and a cache in shares.
+
+use super::weights::{LayerWeights, ModelShape, Rotation, TURN_FRACTION, WEIGHT_FRACTION};
+use crate::channel::Channel;
+use crate::computation::Computation;
+use crate::error::SmpcError;
+use crate::functions::{FINE, FRACTION};
+use crate::ring::Shape;
+use crate::share::{NEXT, OWN, Shares};
+
+/// Keys and values of one layer, `[prompts, positions, kv_heads · head_dim]` each.
+#[derive(Clone, Default)]
+pub struct Cache {
+    keys: Shares,
+    values: Shares,
+    positions: usize,
+}
+
+/// Rows of a pass: `tokens` new tokens of each of `prompts` prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// Prompts that go through together.
+    pub prompts: usize,
+    /// New tokens of each.
+    pub tokens: usize,
+}
+
+/// Where things lie in the vectors of one pass.
+struct Layout<'a> {
+    shape: &'a ModelShape,
+    rows: Rows,
+    /// Positions with the new ones.
+    positions: usize,
+}
+
+impl<C: Channel> Computation<C> {
+    /// Attention of normalised rows `u: [prompts · tokens, d_model]` to the same shape.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub(super) fn attend(
+        &mut self,
+        u: &Shares,
+        layer: &LayerWeights,
+        (shape, rotation): (&ModelShape, &Rotation),
+        rows: Rows,
+        cache: &mut Cache,
+    ) -> Result<Shares, SmpcError> {
+        let queries = turned(&self.linear(&layer.query, u), shape, rotation, rows, cache.positions);
+        let keys = turned(&self.linear(&layer.key, u), shape, rotation, rows, cache.positions);
+        let values = self.linear(&layer.value, u).times(1 << TURN_FRACTION);
+        let lengths = [queries.len(), keys.len(), values.len()];
+        let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
+        let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
+        cache.extend(&keys, &values, rows);
+        let layout = Layout { shape, rows, positions: cache.positions };
+        let scores = self.scores(&queries, &cache.keys, &layout)?;
+        let attended = layout.attended();
+        let (weights, reciprocals) = self.exponentials(&scores, layout.positions, &attended)?;
+        let products = self.matrix_products("attention: values", &weights, &layout.values(&cache.values), &layout.shapes(true))?;
+        let sums = self.truncate_products(products, FRACTION)?;
+        let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
+        let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
+        let heads = self.truncate_products(products, FINE)?.gather(&layout.by_row());
+        let output = self.linear(&layer.output, &heads);
+        self.truncate(&output, 64, WEIGHT_FRACTION)
+    }
+
+    /// q·k of every head, new token and position: `[prompts, kv_heads, tokens · group, positions]`.
+    fn scores(&mut self, queries: &Shares, keys: &Shares, layout: &Layout<'_>) -> Result<Shares, SmpcError> {
+        let (queries, keys) = (queries.gather(&layout.by_group()), keys.gather(&layout.transposed_keys()));
+        let products = self.matrix_products("attention: scores", &queries, &keys, &layout.shapes(false))?;
+        self.truncate_products(products, FRACTION)
+    }
+}
+
+impl Cache {
+    /// Adds `[prompts, tokens, kv_heads · head_dim]`.
+    fn extend(&mut self, keys: &Shares, values: &Shares, rows: Rows) {
+        let width = keys.len() / (rows.prompts * rows.tokens);
+        let old = self.positions * width;
+        let new = rows.tokens * width;
+        let joined = |old_values: &Shares, new_values: &Shares| Shares {
+            parts: [OWN, NEXT].map(|at| {
+                let of = |prompt: usize| {
+                    let old = old_values.parts[at].get(prompt * old..(prompt + 1) * old).unwrap_or_default();
+                    old.iter().chain(&new_values.parts[at][prompt * new..(prompt + 1) * new])
+                };
+                (0..rows.prompts).flat_map(of).copied().collect()
+            }),
+        };
+        self.keys = joined(&self.keys, keys);
+        self.values = joined(&self.values, values);
+        self.positions += rows.tokens;
+    }
+}
+
+/// Every head of `[rows, heads · head_dim]` turned by its row's position, with [`TURN_FRACTION`] bits more. Local.
+fn turned(x: &Shares, shape: &ModelShape, rotation: &Rotation, rows: Rows, past: usize) -> Shares {
+    let (width, pairs) = (shape.head_dim, shape.head_dim / 2);
+    let row_width = x.len() / (rows.prompts * rows.tokens);
+    let turns: Vec<[u64; 2]> =
+        (0..rows.tokens * pairs).map(|at| rotation.turn(past + at / pairs, at % pairs)).collect();
+    x.map(|part| {
+        let mut out = vec![0; part.len()];
+        for (vector, (from, to)) in part.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+            let token = vector * width / row_width % rows.tokens;
+            for (pair, [cos, sin]) in turns[token * pairs..(token + 1) * pairs].iter().enumerate() {
+                let [one, other] = rotation.places(pair, width);
+                let (x, y) = (from[one], from[other]);
+                to[one] = x.wrapping_mul(*cos).wrapping_sub(y.wrapping_mul(*sin));
+                to[other] = y.wrapping_mul(*cos).wrapping_add(x.wrapping_mul(*sin));
+            }
+        }
+        out
+    })
+}
+
+impl Layout<'_> {
+    const fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv_heads
+    }
+
+    /// One product for each prompt and key head: of scores, or with values.
+    fn shapes(&self, with_values: bool) -> Vec<Shape> {
+        let rows = self.rows.tokens * self.group();
+        let (width, positions) = (self.shape.head_dim, self.positions);
+        let (inner, columns) = if with_values { (positions, width) } else { (width, positions) };
+        vec![Shape { rows, inner, columns }; self.rows.prompts * self.shape.kv_heads]
+    }
+
+    /// (prompt, key head, token, head of the group), in the order of scores.
+    fn score_rows(&self) -> impl Iterator<Item = [usize; 4]> + '_ {
+        let (kv_heads, tokens, group) = (self.shape.kv_heads, self.rows.tokens, self.group());
+        (0..self.rows.prompts * kv_heads * tokens * group).map(move |at| {
+            let (rest, in_group) = (at / group, at % group);
+            [rest / tokens / kv_heads, rest / tokens % kv_heads, rest % tokens, in_group]
+        })
+    }
+
+    /// Queries `[prompts, tokens, heads, head_dim]` in the order of score rows.
+    fn by_group(&self) -> Vec<usize> {
+        let (heads, width, group) = (self.shape.heads, self.shape.head_dim, self.group());
+        self.score_rows()
+            .flat_map(|[prompt, kv_head, token, in_group]| {
+                let head = ((prompt * self.rows.tokens + token) * heads + kv_head * group + in_group) * width;
+                head..head + width
+            })
+            .collect()
+    }
+
+    /// Score rows `[.., head_dim]` in the order of rows: the inverse of [`Layout::by_group`].
+    fn by_row(&self) -> Vec<usize> {
+        let order = self.by_group();
+        let mut inverse = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(at, place)| inverse[*place] = at);
+        inverse
+    }
+
+    /// Keys `[prompts, positions, kv_heads, head_dim]` as `[prompts, kv_heads, head_dim, positions]`.
+    fn transposed_keys(&self) -> Vec<usize> {
+        let (kv_heads, width, positions) = (self.shape.kv_heads, self.shape.head_dim, self.positions);
+        let columns = self.rows.prompts * kv_heads * width;
+        let place = |column: usize, position: usize| {
+            let (prompt, of_row) = (column / (kv_heads * width), column % (kv_heads * width));
+            (prompt * positions + position) * kv_heads * width + of_row
+        };
+        (0..columns).flat_map(|column| (0..positions).map(move |position| place(column, position))).collect()
+    }
+
+    /// Values `[prompts, positions, kv_heads, head_dim]` as `[prompts, kv_heads, positions, head_dim]`.
+    fn values(&self, values: &Shares) -> Shares {
+        let (kv_heads, width, positions) = (self.shape.kv_heads, self.shape.head_dim, self.positions);
+        let row = |prompt: usize, kv_head: usize, position: usize| {
+            let from = ((prompt * positions + position) * kv_heads + kv_head) * width;
+            from..from + width
+        };
+        let rows = (0..self.rows.prompts * kv_heads)
+            .flat_map(|at| (0..positions).map(move |position| (at / kv_heads, at % kv_heads, position)));
+        values.gather(&rows.flat_map(|(prompt, kv_head, position)| row(prompt, kv_head, position)).collect::<Vec<_>>())
+    }
+
+    /// Whether a score's row sees its position.
+    fn attended(&self) -> Vec<bool> {
+        let past = self.positions - self.rows.tokens;
+        self.score_rows()
+            .flat_map(|[_, _, token, _]| (0..self.positions).map(move |position| position <= past + token))
+            .collect()
+    }
+}

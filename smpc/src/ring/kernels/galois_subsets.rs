@@ -1,0 +1,118 @@
+//! Sums of words over random subsets with AVX-512, by the method of the four Russians.
+//!
+//! Bit b of the weights says which rows are added for coefficient b. Four rows have sixteen subsets: their sums are
+//! written to a table once, and each of the 64 coefficients takes one, where a sum of masked rows would take four. A
+//! register holds eight columns here, and eight coefficients of one column where the sums go, so tiles are turned at the
+//! end.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::super::galois::{DEGREE, Element};
+use super::galois_avx512::{LANES, load, store};
+
+/// Rows of one table.
+const ROWS: usize = 4;
+/// Tables that are held at once, of 1 KiB each: half of the first cache.
+const TABLES: usize = 16;
+/// Coefficients whose sums are held in registers at once.
+const HELD: usize = 16;
+
+/// Sums of the subsets of [`ROWS`] rows, eight columns of each.
+type Table = [__m512i; 1 << ROWS];
+
+/// Which subset each coefficient takes: a byte each.
+type Choice = [u64; DEGREE / 8];
+
+/// The first `columns` sums, a multiple of eight; `rows`: `[weights.len(), width]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn accumulate(sums: &mut [Element], columns: usize, weights: &[u64], rows: &[u64], width: usize) {
+    let choices: Vec<_> = weights.chunks(ROWS).map(|weights| choose(weights)).collect();
+    let mut tables = [const { MaybeUninit::<Table>::uninit() }; TABLES];
+    for (octet, sums) in sums[..columns].chunks_mut(LANES).enumerate() {
+        let mut chosen = [_mm512_setzero_si512(); DEGREE];
+        for (choices, rows) in choices.chunks(TABLES).zip(rows.chunks(ROWS * TABLES * width)) {
+            for (table, rows) in tables.iter_mut().zip(rows.chunks(ROWS * width)) {
+                table.write(subsets(rows, width, octet * LANES));
+            }
+            // SAFETY: the loop above has written a table for every four rows, which are as many as the choices.
+            let tables = unsafe { tables[..choices.len()].assume_init_ref() };
+            add_chosen(&mut chosen, tables, choices);
+        }
+        for (octet, chosen) in chosen.as_chunks().0.iter().enumerate() {
+            for (sum, turned) in sums.iter_mut().zip(turned(chosen)) {
+                let total = _mm512_add_epi64(load(&sum.0, octet * LANES), turned);
+                store(&mut sum.0, octet * LANES, total);
+            }
+        }
+    }
+}
+
+/// Bit t of byte b is bit b of weight t.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn choose(weights: &[u64]) -> Choice {
+    let mut choice = [0; DEGREE];
+    for (t, &weight) in weights.iter().enumerate() {
+        for (bit, choice) in choice.iter_mut().enumerate() {
+            *choice |= (((weight >> bit) & 1) << t) as u8;
+        }
+    }
+    let bytes = choice.as_chunks().0;
+    std::array::from_fn(|octet| u64::from_le_bytes(bytes[octet]))
+}
+
+/// `rows`: at most [`ROWS`]; those that are missing are 0.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn subsets(rows: &[u64], width: usize, column: usize) -> Table {
+    let mut sums = [_mm512_setzero_si512(); 1 << ROWS];
+    for (t, row) in rows.chunks(width).enumerate().take(ROWS) {
+        let row = load(row, column);
+        for subset in 0..1 << t {
+            sums[(subset | (1 << t)) % (1 << ROWS)] = _mm512_add_epi64(sums[subset], row);
+        }
+    }
+    sums
+}
+
+/// Adds to each coefficient what it chooses of every table.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_chosen(sums: &mut [__m512i; DEGREE], tables: &[Table], choices: &[Choice]) {
+    for (part, sums) in sums.as_chunks_mut::<HELD>().0.iter_mut().enumerate() {
+        let mut held = *sums;
+        for (table, choice) in tables.iter().zip(choices) {
+            // Words of eight choices: bytes would be loaded into a vector and taken out of it one by one.
+            let choice = &choice[part * HELD / LANES..];
+            for (sums, choice) in held.as_chunks_mut::<LANES>().0.iter_mut().zip(choice) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let subset = (choice >> (8 * i)) as usize % (1 << ROWS);
+                    *sum = _mm512_add_epi64(*sum, table[subset]);
+                }
+            }
+        }
+        *sums = held;
+    }
+}
+
+/// Lane i of register j becomes lane j of register i.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turned(registers: &[__m512i; LANES]) -> [__m512i; LANES] {
+    let mut result = *registers;
+    for odd in [0, 1] {
+        let pair = |i: usize| {
+            let (a, b) = (registers[2 * i], registers[2 * i + 1]);
+            if odd == 0 { _mm512_unpacklo_epi64(a, b) } else { _mm512_unpackhi_epi64(a, b) }
+        };
+        // Four quarters of 128 bits each: the even ones and the odd ones of two registers at a time.
+        let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+        let even = [_mm512_shuffle_i64x2::<0x88>(a, b), _mm512_shuffle_i64x2::<0x88>(c, d)];
+        let uneven = [_mm512_shuffle_i64x2::<0xdd>(a, b), _mm512_shuffle_i64x2::<0xdd>(c, d)];
+        result[odd] = _mm512_shuffle_i64x2::<0x88>(even[0], even[1]);
+        result[odd + 2] = _mm512_shuffle_i64x2::<0x88>(uneven[0], uneven[1]);
+        result[odd + 4] = _mm512_shuffle_i64x2::<0xdd>(even[0], even[1]);
+        result[odd + 6] = _mm512_shuffle_i64x2::<0xdd>(uneven[0], uneven[1]);
+    }
+    result
+}
