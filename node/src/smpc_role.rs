@@ -20,6 +20,7 @@
 //! Not protected against: two parties together, who can read everything, and lengths, which all parties learn.
 
 pub mod agreement;
+pub mod blocks;
 pub mod client;
 pub mod fixed_point;
 mod messages;

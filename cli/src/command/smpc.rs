@@ -9,7 +9,10 @@ mod show;
 use std::path::Path;
 
 use clap::Subcommand;
+use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::parties::{Parties, PartiesFile, PartyRegistry};
+use neuro_node::smpc_role::program::HeadProgram;
+use neuro_primitives::Hash;
 
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
@@ -54,10 +57,7 @@ fn parties(path: &Path) -> Result<Parties, Failure> {
     PartiesFile::at(path).parties().map_err(refused)
 }
 
-/// There is no program for whole models yet; what there is must be asked for by name.
-fn only_the_head(trial_head: bool) -> CommandResult {
-    if trial_head {
-        return Ok(());
-    }
-    Err(Failure::message(Outcome::Failed, "this build cannot yet run a model's blocks on shares"))
+/// The program that clients and parties must have in common.
+fn program(trial_head: bool) -> Hash {
+    if trial_head { HeadProgram::hash() } else { BlockProgram::hash() }
 }

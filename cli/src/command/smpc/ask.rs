@@ -9,7 +9,6 @@ use neuro_node::smpc_role::client::ClientError;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
 use neuro_node::smpc_role::party::TRANSCRIPTS;
-use neuro_node::smpc_role::program::HeadProgram;
 use neuro_smpc::computation::Security;
 use serde_json::json;
 
@@ -65,7 +64,6 @@ pub struct AskArgs {
 /// When the parties cannot be reached, do not agree, or one of them is wrong.
 pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult {
     let parties = super::parties(&args.parties)?;
-    super::only_the_head(args.trial_head)?;
     let data_dir = runtime::data_dir(global)?;
     let model = ClientModel::load(&args.model)?;
     let prompt = model.prompt(&[ChatMessage { role: "user".to_owned(), content: args.text.clone() }])?;
@@ -82,7 +80,7 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         key: data_dir.node_key()?,
         parties: &parties,
         model: &model,
-        program: HeadProgram::hash(),
+        program: super::program(args.trial_head),
         security: if args.semi_honest { Security::SemiHonest } else { Security::Malicious },
         max_tokens: args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room),
         sampling: &args.sampling,

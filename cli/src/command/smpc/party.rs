@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use neuro_model::Checkpoint;
+use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::model::ModelFacts;
 use neuro_node::smpc_role::parties::PartiesFile;
 use neuro_node::smpc_role::party::{PartyError, PartyEvent, PartyOptions, serve_party};
-use neuro_node::smpc_role::program::HeadProgram;
+use neuro_node::smpc_role::program::{HeadProgram, ProgramMaker};
 use neuro_smpc::party::PartyId;
 use serde_json::json;
 
@@ -51,15 +52,19 @@ pub struct PartyArgs {
 /// When the parties, the model or the address cannot be used.
 pub fn run(global: &GlobalArgs, args: &PartyArgs, output: Output) -> CommandResult {
     super::parties(&args.parties)?;
-    super::only_the_head(args.trial_head)?;
     let checkpoint = Checkpoint::open(&args.model)?;
-    let programs = HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint)?)?;
+    let facts = ModelFacts::of(&checkpoint)?;
+    let programs: Box<dyn ProgramMaker> = if args.trial_head {
+        Box::new(HeadProgram::load(&checkpoint, facts)?)
+    } else {
+        Box::new(BlockProgram::load(&checkpoint, facts)?)
+    };
     let party = PartyId::new(args.index).ok_or_else(|| Failure::message(Outcome::Usage, "a party is 0, 1 or 2"))?;
     let options = PartyOptions {
         data_dir: runtime::data_dir(global)?,
         registry: Box::new(PartiesFile::at(&args.parties)),
         party,
-        programs: Box::new(programs),
+        programs,
         listen: args.listen.clone(),
         deadline: Duration::from_secs(args.deadline),
     };
