@@ -19,5 +19,5 @@ mod link;
 
 pub use self::channel::{LinkTraffic, PartyLinks, Traffic};
 pub use self::connection::{ConnectError, Incoming, connect, serve};
-pub use self::frame::{Frame, FrameKind, FrameFault, Order, SESSION_BYTES, SessionId};
+pub use self::frame::{Frame, FrameFault, FrameKind, Order, SESSION_BYTES, SessionId};
 pub use self::link::{Link, LinkError};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neuro_network::frames::FrameWriter;
 use neuro_network::smpc::{
-    ConnectError, Frame, FrameKind, FrameFault, Incoming, Link, LinkError, PartyLinks, SessionId, connect, serve,
+    ConnectError, Frame, FrameFault, FrameKind, Incoming, Link, LinkError, PartyLinks, SessionId, connect, serve,
 };
 use neuro_network::tls::TlsError;
 use neuro_primitives::{NodeId, NodeKey};
@@ -63,7 +63,8 @@ async fn received(frames: &[(SessionId, u64)]) -> Vec<Result<u64, LinkError>> {
     let mut link = Link::over(ours, NodeId([9; 32]), SESSION);
     let mut writer = FrameWriter::new(theirs, 1 << 16);
     for (session, sequence) in frames {
-        let frame = Frame { session: *session, sequence: *sequence, kind: FrameKind::Message, step: 1, part: 0, body: vec![] };
+        let frame =
+            Frame { session: *session, sequence: *sequence, kind: FrameKind::Message, step: 1, part: 0, body: vec![] };
         writer.write(&frame.encode()).await.unwrap();
     }
     let mut said = Vec::new();
@@ -91,7 +92,8 @@ fn heard(act: impl FnOnce(Link) -> Option<Link> + Send + 'static) -> ChannelErro
     let ours = Link::over(ours, NodeId([1; 32]), SESSION);
     let kept = act(Link::over(theirs, NodeId([2; 32]), SESSION));
     let (party, peer) = (PartyId::ALL[0], PartyId::ALL[1]);
-    let mut links = PartyLinks::new(party, [None, Some(ours), None], runtime.handle().clone(), Duration::from_millis(50));
+    let mut links =
+        PartyLinks::new(party, [None, Some(ours), None], runtime.handle().clone(), Duration::from_millis(50));
     links.send(peer, Message { step: 1, part: 0, name: "question", body: vec![1] }).unwrap();
     let error = links.receive(peer).err().unwrap();
     drop(kept);
@@ -102,7 +104,13 @@ fn heard(act: impl FnOnce(Link) -> Option<Link> + Send + 'static) -> ChannelErro
 fn a_peer_that_is_silent_gone_or_done_ends_the_wait() {
     let peer = PartyId::ALL[1];
     assert_eq!(heard(Some), ChannelError::Late { peer, name: "question", deadline_ms: 50 });
-    assert_eq!(heard(|link| { drop(link); None }), ChannelError::Lost { peer });
+    assert_eq!(
+        heard(|link| {
+            drop(link);
+            None
+        }),
+        ChannelError::Lost { peer }
+    );
     let aborting = |link: Link| {
         tokio::spawn(link.abort("no"));
         None

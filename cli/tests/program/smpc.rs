@@ -49,7 +49,8 @@ impl<'a> Trio<'a> {
     /// Starts a party and waits until it listens.
     fn party(&self, index: usize, model: &str) -> Process {
         let (number, folder) = (index.to_string(), self.stage.path(&format!("party-{index}")).display().to_string());
-        let fixed = ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number, "--parties", &self.file];
+        let fixed =
+            ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number, "--parties", &self.file];
         let more = ["--model", model, "--data-dir", &folder];
         let party = self.stage.start(&[&fixed[..], &more[..], self.options].concat());
         assert_eq!(party.event("ready")["party"], index);
@@ -57,7 +58,8 @@ impl<'a> Trio<'a> {
     }
 
     fn arguments<'b>(&'b self, text: &'b str, folder: &'b str, options: &[&'b str]) -> Vec<&'b str> {
-        let fixed = ["smpc", "ask", "--json", "--parties", &self.file, "--model", &self.model, "--data-dir", folder, text];
+        let fixed =
+            ["smpc", "ask", "--json", "--parties", &self.file, "--model", &self.model, "--data-dir", folder, text];
         [&fixed[..], self.options, options].concat()
     }
 
@@ -78,7 +80,9 @@ impl<'a> Trio<'a> {
     fn long_session(&self) -> Process {
         let folder = self.stage.path("client").display().to_string();
         let asking = self.stage.start(&self.arguments("12+35=", &folder, &["--max-tokens", "450", "--restarts", "0"]));
-        self.parties[2].event("began");
+        for party in &self.parties {
+            party.event("agreed");
+        }
         asking
     }
 
@@ -91,7 +95,8 @@ impl<'a> Trio<'a> {
 /// Adds one entry to a parties file.
 fn enter(stage: &Stage, command: &str, index: usize, folder: &str, address: &str, file: &str) -> Finished {
     let (index, folder) = (index.to_string(), stage.path(folder).display().to_string());
-    let (operator, network, region) = (format!("operator {index}"), format!("AS6449{index}"), format!("region-{index}"));
+    let (operator, network, region) =
+        (format!("operator {index}"), format!("AS6449{index}"), format!("region-{index}"));
     let said = ["--address", address, "--operator", &operator, "--network", &network, "--region", &region];
     stage.run(&[&["smpc", command, file, "--index", &index, "--data-dir", &folder][..], &said[..]].concat())
 }
@@ -146,7 +151,8 @@ fn a_party_that_is_killed_ends_the_session_and_a_new_one_works() {
     assert_ne!(asking.wait().code(), Some(0));
     assert!(asking.said().contains("party"), "{}", asking.said());
     for index in 0..2 {
-        assert!(trio.failure_of(index).contains("party 2") || trio.failure_of(index).contains("client"));
+        let failure = trio.failure_of(index);
+        assert!(failure.contains("party 2") || failure.contains("client"), "party {index}: {failure}");
     }
     trio.parties[2] = trio.party(2, &trio.model);
     assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);

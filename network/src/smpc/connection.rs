@@ -67,12 +67,7 @@ pub struct Incoming {
 ///
 /// # Errors
 /// When nobody, or somebody else, is there.
-pub async fn connect(
-    key: &NodeKey,
-    peer: NodeId,
-    address: &str,
-    session: SessionId,
-) -> Result<Link, ConnectError> {
+pub async fn connect(key: &NodeKey, peer: NodeId, address: &str, session: SessionId) -> Result<Link, ConnectError> {
     let connecting = async {
         let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
         let stream = TcpStream::connect(address).await.map_err(unreachable)?;

@@ -5,8 +5,6 @@ use neuro_primitives::codec::{CodecError, Reader, Writer};
 use neuro_primitives::{Hash, NodeId};
 use neuro_smpc::computation::Security;
 
-
-
 /// The terms of a session. One canonical form; its hash goes into every seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {

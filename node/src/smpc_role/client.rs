@@ -144,8 +144,7 @@ impl ClientSession {
         };
         let [first, second, third] = PartyId::ALL;
         let (first, second, third) = futures::try_join!(call(first), call(second), call(third))?;
-        let mut session =
-            Self { key: key.clone(), agreement, links: [first, second, third], deadline, turn: 0 };
+        let mut session = Self { key: key.clone(), agreement, links: [first, second, third], deadline, turn: 0 };
         match session.propose().await {
             Ok(()) => Ok(session),
             Err(error) => Err(session.give_up(error).await),
@@ -253,7 +252,8 @@ impl ClientSession {
 
     /// Tells the parties that the session is over because of `error`, which is given back.
     pub async fn give_up(self, error: ClientError) -> ClientError {
-        futures::future::join_all(self.links.into_iter().map(|link| link.abort("the client has ended the session"))).await;
+        futures::future::join_all(self.links.into_iter().map(|link| link.abort("the client has ended the session")))
+            .await;
         error
     }
 

@@ -46,7 +46,8 @@ pub fn split(values: &[f32], profile: Profile) -> Result<[Shares; 3], NoRandomne
         *value = value.wrapping_sub(first[at]).wrapping_sub(second[at]);
     }
     let components = [first, second, last];
-    Ok(PartyId::ALL.map(|party| Shares::new(components[party.index()].clone(), components[party.next().index()].clone())))
+    Ok(PartyId::ALL
+        .map(|party| Shares::new(components[party.index()].clone(), components[party.next().index()].clone())))
 }
 
 /// Joins what the three parties hold. The index of a component that its two holders tell differently is the error.

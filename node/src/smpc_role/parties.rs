@@ -271,7 +271,8 @@ impl PartiesFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, draft: &Draft) -> Result<(), PartiesError> {
-        let malformed = |error: toml::ser::Error| PartiesError::Malformed { path: self.path.clone(), reason: error.to_string() };
+        let malformed =
+            |error: toml::ser::Error| PartiesError::Malformed { path: self.path.clone(), reason: error.to_string() };
         let text = toml::to_string(draft).map_err(malformed)?;
         let failed = |source| PartiesError::Io { doing: "write", path: self.path.clone(), source };
         private_file::replace(&self.path, text.as_bytes()).map_err(failed)
@@ -280,8 +281,10 @@ impl PartiesFile {
     fn read(&self) -> Result<Draft, PartiesError> {
         let failed = |source| PartiesError::Io { doing: "read", path: self.path.clone(), source };
         let text = fs::read_to_string(&self.path).map_err(failed)?;
-        let malformed =
-            |error: toml::de::Error| PartiesError::Malformed { path: self.path.clone(), reason: error.message().to_owned() };
+        let malformed = |error: toml::de::Error| PartiesError::Malformed {
+            path: self.path.clone(),
+            reason: error.message().to_owned(),
+        };
         let draft: Draft = toml::from_str(&text).map_err(malformed)?;
         draft.check()?;
         Ok(draft)

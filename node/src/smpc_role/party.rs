@@ -75,6 +75,11 @@ pub enum PartyEvent {
         /// Whose.
         client: NodeId,
     },
+    /// All three agree and have common seeds.
+    Agreed {
+        /// Which.
+        session: SessionId,
+    },
     /// It ended.
     Ended {
         /// Which.
@@ -156,7 +161,8 @@ impl PartyContext {
         let positions = u64::from(terms.prompt_rows) + u64::from(terms.max_tokens);
         if terms.prompt_rows == 0 || terms.max_tokens == 0 || positions > model.context as u64 + 1 {
             let (rows, tokens) = (terms.prompt_rows, terms.max_tokens);
-            differences.push(format!("lengths: {rows} rows and {tokens} tokens do not fit a context of {}", model.context));
+            differences
+                .push(format!("lengths: {rows} rows and {tokens} tokens do not fit a context of {}", model.context));
         }
         differences
     }
@@ -166,7 +172,11 @@ impl PartyContext {
 ///
 /// # Errors
 /// When the folder, the parties, the key or the address cannot be used.
-pub async fn serve_party(options: PartyOptions, report: PartyReport, stop: CancellationToken) -> Result<(), PartyError> {
+pub async fn serve_party(
+    options: PartyOptions,
+    report: PartyReport,
+    stop: CancellationToken,
+) -> Result<(), PartyError> {
     let PartyOptions { data_dir, registry, party, programs, listen, deadline } = options;
     let (key, parties) = (data_dir.node_key()?, registry.parties()?);
     let (expected, got) = (parties.entry(party).node, key.node_id());
@@ -225,7 +235,7 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
     let session = agreement.session;
     let serve = move || {
         report(PartyEvent::Began { session, client: peer });
-        let ended = party_session::run(&context, link, &agreement);
+        let ended = party_session::run(&context, link, &agreement, &|| report(PartyEvent::Agreed { session }));
         let path = context.transcripts.join(format!("{session}.transcript"));
         if let Err(error) = private_file::replace(&path, &ended.transcript.encode()) {
             tracing::warn!(%error, path = %path.display(), "the transcript of a session could not be kept");

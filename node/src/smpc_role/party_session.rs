@@ -73,17 +73,18 @@ pub(super) struct Ended {
 }
 
 /// What a session has come to.
-#[derive(Default)]
-struct Progress {
+struct Progress<'a> {
     tokens: u32,
     cost: Cost,
     links: [Option<LinkTraffic>; 3],
+    /// To be called when the three agree.
+    agreed: &'a dyn Fn(),
 }
 
-/// Serves one client. Blocking: for a thread outside the runtime.
-pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement) -> Ended {
+/// Serves one client; `agreed` is called when the three have common seeds. Blocking: for a thread outside the runtime.
+pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, agreed: &dyn Fn()) -> Ended {
     let (began_ms, began) = (unix_now().0, Instant::now());
-    let mut progress = Progress::default();
+    let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], agreed };
     let mut client = ClientLink::new(client, context.runtime.clone(), context.deadline);
     let outcome = with_peers(context, &mut client, agreement, &mut progress);
     progress.links[context.party.index()] = Some(client.traffic());
@@ -123,7 +124,7 @@ fn with_peers(
     context: &PartyContext,
     client: &mut ClientLink,
     agreement: &Agreement,
-    progress: &mut Progress,
+    progress: &mut Progress<'_>,
 ) -> Result<(), SessionError> {
     let differences = context.differences(agreement);
     if !differences.is_empty() {
@@ -167,11 +168,12 @@ fn converse(
     client: &mut ClientLink,
     links: &mut PartyLinks,
     agreement: &Agreement,
-    progress: &mut Progress,
+    progress: &mut Progress<'_>,
 ) -> Result<(), SessionError> {
     let terms: Hash = agreement.hash();
     let seeds = Seeds::exchange(context.party, links, terms)?;
     client.send(&PartyMessage::Ready(terms))?;
+    (progress.agreed)();
     let mut computation = Computation::new(context.party, links, seeds.randomness(), agreement.security);
     let mut program = context.programs.start(agreement);
     while let Some(inputs) = next_inputs(context, client, agreement, progress.tokens)? {

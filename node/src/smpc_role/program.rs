@@ -21,11 +21,7 @@ pub trait Program {
     ///
     /// # Errors
     /// Whatever ends the session.
-    fn advance(
-        &mut self,
-        computation: &mut PartyComputation<'_>,
-        embeddings: &Shares,
-    ) -> Result<Shares, SmpcError>;
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError>;
 }
 
 /// Begins programs for one model.
@@ -65,7 +61,8 @@ impl HeadProgram {
     /// # Errors
     /// A matrix that is missing or cannot be read.
     pub fn load(checkpoint: &Checkpoint, model: ModelFacts) -> Result<Self, ModelError> {
-        let name = if checkpoint.tensor_names().any(|name| name == names::OUTPUT) { names::OUTPUT } else { names::EMBEDDING };
+        let name =
+            if checkpoint.tensor_names().any(|name| name == names::OUTPUT) { names::OUTPUT } else { names::EMBEDDING };
         let tensor = checkpoint.tensor(name)?;
         let values = floats(name, &tensor)?;
         let head = fixed_point::encode(&values, Profile::DEFAULT.fraction_bits);
@@ -94,16 +91,13 @@ impl ProgramMaker for HeadProgram {
 }
 
 impl Program for RunningHead {
-    fn advance(
-        &mut self,
-        computation: &mut PartyComputation<'_>,
-        embeddings: &Shares,
-    ) -> Result<Shares, SmpcError> {
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError> {
         let bits = u32::from(Profile::DEFAULT.fraction_bits);
         let last = embeddings.range(embeddings.len() - self.d_model..embeddings.len());
         let hidden = computation.truncate(&last.times(1 << bits), HEAD_BITS, bits)?;
         Ok(hidden.map(|part| {
-            let dot = |row: &[u64]| row.iter().zip(part).fold(0_u64, |sum, (w, x)| sum.wrapping_add(w.wrapping_mul(*x)));
+            let dot =
+                |row: &[u64]| row.iter().zip(part).fold(0_u64, |sum, (w, x)| sum.wrapping_add(w.wrapping_mul(*x)));
             self.head.chunks_exact(self.d_model).map(dot).collect()
         }))
     }

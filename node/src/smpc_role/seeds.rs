@@ -97,7 +97,8 @@ impl Seeds {
                 return Err(SeedError::Commitment { peer: peers[at] });
             }
             // P_j's contribution to component j stands first: the own one for component i, the peer's for i+1.
-            let ordered = if at == OWN { [&contributions[at], &revealed[at]] } else { [&revealed[at], &contributions[at]] };
+            let ordered =
+                if at == OWN { [&contributions[at], &revealed[at]] } else { [&revealed[at], &contributions[at]] };
             *parts[at] = derive("neuro smpc 1 seed", agreement, components[at], &ordered.map(|part| &part[..]));
         }
         let seeds = Self { party, parts };
@@ -126,7 +127,12 @@ impl Seeds {
     }
 
     /// Compares with the other holder of each component what the client sent for it in `turn`.
-    pub(super) fn compare_inputs<C: Channel>(&self, links: &mut C, turn: u32, inputs: &Shares) -> Result<(), SeedError> {
+    pub(super) fn compare_inputs<C: Channel>(
+        &self,
+        links: &mut C,
+        turn: u32,
+        inputs: &Shares,
+    ) -> Result<(), SeedError> {
         let peers = [self.party.previous(), self.party.next()];
         let components = [self.party, self.party.next()];
         let digests = [OWN, NEXT].map(|at| {

@@ -97,7 +97,12 @@ impl Drop for Trio {
     }
 }
 
-fn run(at: usize, folder: &TempDir, parties: &Parties, stop: &CancellationToken) -> mpsc::UnboundedReceiver<PartyEvent> {
+fn run(
+    at: usize,
+    folder: &TempDir,
+    parties: &Parties,
+    stop: &CancellationToken,
+) -> mpsc::UnboundedReceiver<PartyEvent> {
     let checkpoint = Checkpoint::open(&skills()).unwrap();
     let programs: Box<dyn ProgramMaker> =
         Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap());

@@ -103,7 +103,8 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         }
         output.line(text)?;
         let Given { cost, tokens, .. } = &given;
-        let spent = format!("{} tokens, {} rounds, {} between the parties", tokens.len(), cost.rounds, bytes(cost.bytes));
+        let spent =
+            format!("{} tokens, {} rounds, {} between the parties", tokens.len(), cost.rounds, bytes(cost.bytes));
         eprintln!("\n{spent}\ntranscript {}", output.paint(Style::Copy, &file));
         Ok(())
     })

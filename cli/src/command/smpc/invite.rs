@@ -79,10 +79,17 @@ fn add(global: &GlobalArgs, args: &EntryArgs, mut known: Draft, output: Output) 
     output.line(format!("party {} is node {node}", args.index))?;
     let file = args.file.display().to_string();
     if missing.is_empty() {
-        output.line(format!("{} names all three: give it to the other operators and to clients", output.paint(Style::Copy, &file)))
+        output.line(format!(
+            "{} names all three: give it to the other operators and to clients",
+            output.paint(Style::Copy, &file)
+        ))
     } else {
         let missing: Vec<String> = missing.iter().map(u8::to_string).collect();
-        output.line(format!("still missing: {}; send {} to their operators", missing.join(", "), output.paint(Style::Copy, &file)))
+        output.line(format!(
+            "still missing: {}; send {} to their operators",
+            missing.join(", "),
+            output.paint(Style::Copy, &file)
+        ))
     }
 }
 

@@ -94,13 +94,18 @@ fn show(event: &PartyEvent, output: Output) -> CommandResult {
             output.line(format!("node       {node}"))?;
             output.line(format!("listening  {address}"))
         }
-        PartyEvent::Began { session, client } => output.line(format!("session {session} of client {} began", client.short())),
+        PartyEvent::Began { session, client } => {
+            output.line(format!("session {session} of client {} began", client.short()))
+        }
+        PartyEvent::Agreed { session } => output.line(format!("session {session}: all three agree")),
         PartyEvent::Ended { session, tokens, rounds, bytes: sent, failure } => {
-            let how = failure.as_ref().map_or_else(
-                || output.paint(Style::Good, "done"),
-                |reason| output.paint(Style::Error, reason),
-            );
-            output.line(format!("session {session} ended: {how}; {tokens} tokens, {rounds} rounds, {} sent", bytes(*sent)))
+            let how = failure
+                .as_ref()
+                .map_or_else(|| output.paint(Style::Good, "done"), |reason| output.paint(Style::Error, reason));
+            output.line(format!(
+                "session {session} ended: {how}; {tokens} tokens, {rounds} rounds, {} sent",
+                bytes(*sent)
+            ))
         }
     }
 }
@@ -113,6 +118,7 @@ fn as_json(event: &PartyEvent) -> serde_json::Value {
         PartyEvent::Began { session, client } => {
             json!({"event": "began", "session": session.to_string(), "client": client.to_string()})
         }
+        PartyEvent::Agreed { session } => json!({"event": "agreed", "session": session.to_string()}),
         PartyEvent::Ended { session, tokens, rounds, bytes, failure } => json!({
             "event": "ended", "session": session.to_string(), "tokens": tokens, "rounds": rounds, "bytes": bytes,
             "failure": failure,

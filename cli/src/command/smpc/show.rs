@@ -24,7 +24,8 @@ pub struct ShowArgs {
 /// # Errors
 /// A file that cannot be read, or whose signatures and hashes do not hold.
 pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
-    let unread = |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", args.transcript.display()));
+    let unread =
+        |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", args.transcript.display()));
     let file = std::fs::read(&args.transcript).map_err(unread)?;
     let refused = |error| Failure::new(Outcome::Refused, error);
     let transcript = Transcript::decode(&file).map_err(refused)?;
@@ -44,7 +45,8 @@ pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
         let sent = bytes(statement.bytes);
         let (party, tokens, rounds) = (statement.party, statement.tokens, statement.rounds);
         let seconds = statement.took_ms as f64 / 1e3;
-        output.line(format!("party {party}    {tokens} tokens, {rounds} rounds, {sent} sent, {seconds:.1} s: {how}"))?;
+        output
+            .line(format!("party {party}    {tokens} tokens, {rounds} rounds, {sent} sent, {seconds:.1} s: {how}"))?;
     }
     match receipt {
         Some(receipt) => output.line(format!("receipt    {} tokens, signed by the client", receipt.tokens)),

@@ -9,7 +9,12 @@ fn keys() -> [NodeKey; 3] {
 
 /// What went between `one` and `other`, as `one` sees it.
 fn link(one: u8, other: u8) -> LinkTraffic {
-    LinkTraffic { sent_bytes: 10, received_bytes: 10, sent_hash: [16 * one + other; 32], received_hash: [16 * other + one; 32] }
+    LinkTraffic {
+        sent_bytes: 10,
+        received_bytes: 10,
+        sent_hash: [16 * one + other; 32],
+        received_hash: [16 * other + one; 32],
+    }
 }
 
 fn statement(party: u8) -> Statement {
