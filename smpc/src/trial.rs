@@ -22,6 +22,8 @@ pub type Party<'a> = Computation<&'a mut Link>;
 pub struct Trial<T> {
     /// P_0 to P_2.
     pub results: [T; 3],
+    /// What each left to be proved.
+    pub tapes: [Tapes; 3],
     /// What each sent.
     pub traffic: [Traffic; 3],
 }
@@ -72,7 +74,7 @@ pub fn run<T: Send>(security: Security, program: impl Fn(&mut Party) -> Result<T
     for tape in [|tapes: &Tapes| &tapes.ring, |tapes: &Tapes| &tapes.bits] as [fn(&Tapes) -> &Tape; 2] {
         check(&tapes, tape, std::ptr::fn_addr_eq(tape, (|tapes: &Tapes| &tapes.bits) as fn(&Tapes) -> &Tape));
     }
-    Trial { results: [first.0, second.0, third.0], traffic }
+    Trial { results: [first.0, second.0, third.0], tapes, traffic }
 }
 
 /// Runs `program` at all three with its proof, and opens what it gives.

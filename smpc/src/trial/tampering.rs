@@ -60,7 +60,9 @@ fn a_changed_byte_ends_the_session_and_never_changes_an_answer() {
             let mut aborted = 0;
             for party in PartyId::ALL.into_iter().filter(|party| *party != liar) {
                 match &outcome[party.index()] {
-                    Ok(answer) => assert!(*answer == right, "party {liar}, message {at}: party {party} has a wrong answer"),
+                    Ok(answer) => {
+                        assert!(*answer == right, "party {liar}, message {at}: party {party} has a wrong answer")
+                    }
                     Err(_) => aborted += 1,
                 }
             }
