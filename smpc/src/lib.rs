@@ -32,6 +32,6 @@ pub mod share;
 pub mod supply;
 pub mod tape;
 #[cfg(test)]
-mod trial;
+mod tests;
 pub mod truncation;
 pub mod workload;
