@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::command::{ask, bench, chat, completions, dashboard, fl, model, serve, up, worker};
+use crate::command::{ask, bench, chat, completions, dashboard, fl, model, serve, smpc, up, worker};
 
 /// Run a large mixture-of-experts model together with others.
 #[derive(Debug, Parser)]
@@ -60,6 +60,9 @@ pub enum Command {
     /// Learn together: federated rounds whose aggregator learns only the sum
     #[command(subcommand)]
     Fl(fl::FlCommand),
+    /// Ask privately: three parties compute on shares and none of them can read
+    #[command(subcommand)]
+    Smpc(smpc::SmpcCommand),
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::BenchCommand),

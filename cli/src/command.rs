@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod fl;
 pub mod model;
 pub mod serve;
+pub mod smpc;
 pub mod up;
 pub mod worker;
 
@@ -30,6 +31,7 @@ pub fn run(args: Args, output: Output) -> CommandResult {
         Command::Model(command) => model::run(&global, &command, output),
         Command::Dashboard(command) => dashboard::run(&global, &command, output),
         Command::Fl(command) => fl::run(&global, &command, output),
+        Command::Smpc(command) => smpc::run(&global, &command, output),
         Command::Bench(command) => bench::run(&global, &command, output),
         Command::Completions(command) => completions::run(&command),
     }

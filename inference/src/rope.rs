@@ -42,10 +42,16 @@ impl Rope {
         }
     }
 
-    /// `[width / 2]`, radians per position.
+    /// `[width / 2]`, f32, radians per position.
     #[must_use]
     pub fn frequencies(&self) -> &[f32] {
         &self.frequencies
+    }
+
+    /// What sines and cosines are multiplied by.
+    #[must_use]
+    pub const fn amplitude(&self) -> f32 {
+        self.amplitude
     }
 
     /// The rotation of every position in `positions`.

@@ -5,12 +5,14 @@
 //! - [`tls`]: TLS 1.3 with node keys instead of certificates.
 //! - [`control`]: the control services over either.
 //! - [`federated`]: the services of federated learning over TLS.
+//! - [`smpc`]: links of private inference over TLS.
 
 pub mod control;
 pub mod federated;
 pub mod frames;
 mod identity;
 pub mod peer_to_peer;
+pub mod smpc;
 pub mod tls;
 
 pub use control::{ControlClient, ControlError, ControlErrorKind, ControlService};

@@ -11,9 +11,9 @@ pub mod local;
 pub mod orchestrator_role;
 pub mod os;
 pub mod participant_role;
-pub mod private_model;
 pub mod publish;
 pub mod rehearsal;
+pub mod smpc_role;
 pub mod worker_role;
 
 pub use clock::unix_now;

@@ -168,7 +168,7 @@ fn summary(checkpoint: &Checkpoint, name: String) -> ModelSummary {
 
 /// Names these exact weights: BLAKE3 over the configuration, and over each tensor's name and hash by name, in
 /// hexadecimal. Not the manifest's hash, which covers more than a folder says.
-fn weights_hash(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
+pub(crate) fn weights_hash(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
     let mut tensors = hash_tensors(checkpoint, &|_| ())?;
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let mut hasher = blake3::Hasher::new();

@@ -51,7 +51,9 @@ impl<C: Channel> Channel for &mut C {
 pub struct Message {
     /// Number of the step in the program, the same at all parties.
     pub step: u64,
-    /// What the step is called, in errors and in the transcript.
+    /// Number of the message among those of its step on this link, from 0.
+    pub part: u32,
+    /// What the step is called, in errors. It need not travel: who receives by number knows the name.
     pub name: &'static str,
     /// Shares and proofs: never logged.
     pub body: Vec<u8>,
@@ -75,6 +77,14 @@ pub enum ChannelError {
         name: &'static str,
         /// How long.
         deadline_ms: u64,
+    },
+    /// What came is no frame, or not the next one of this session.
+    #[error("party {peer}: {reason}")]
+    Refused {
+        /// Who sent it.
+        peer: PartyId,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The peer has ended the session.
     #[error("party {peer} aborted the session")]

@@ -190,7 +190,7 @@ impl<C: Channel> Computation<C> {
             rehearsal.sends(body.len());
             return Ok(());
         }
-        Ok(self.link.send(to, Message { step: step.number, name: step.name, body })?)
+        Ok(self.link.send(to, Message { step: step.number, part: 0, name: step.name, body })?)
     }
 
     /// The message of `step` from `from`, of `length` bytes.

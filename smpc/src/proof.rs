@@ -94,14 +94,16 @@ pub enum ProofError {
         got: usize,
     },
     /// A message of another step.
-    #[error("party {peer}: expected step {name}, got {got}")]
+    #[error("party {peer}: expected message {expected_part} of the proof ({name}), got {got} of this or another step")]
     Step {
         /// Who sent it.
         peer: PartyId,
         /// What was waited for.
         name: &'static str,
-        /// What came.
-        got: &'static str,
+        /// Its number in the step.
+        expected_part: u32,
+        /// The number that came.
+        got: u32,
     },
     /// A tape of this party that does not fit together: our own bug.
     #[error("a tape of this party has {got} {what}, expected {expected}")]
@@ -129,7 +131,10 @@ impl ProofError {
             Self::Rejected { .. } | Self::Challenge { .. } => vec![party.next(), party.previous()],
             Self::Length { peer, .. } | Self::Step { peer, .. } => vec![*peer],
             Self::Channel(
-                ChannelError::Lost { peer } | ChannelError::Late { peer, .. } | ChannelError::Aborted { peer },
+                ChannelError::Lost { peer }
+                | ChannelError::Late { peer, .. }
+                | ChannelError::Refused { peer, .. }
+                | ChannelError::Aborted { peer },
             ) => vec![*peer],
             Self::Tape { .. } | Self::Coins(_) => vec![party],
         }

@@ -5,6 +5,7 @@
 mod gadgets;
 mod many;
 mod models;
+mod tampering;
 
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;

@@ -36,6 +36,11 @@ fn every_command_explains_itself() {
         "bench secagg",
         "bench smpc",
         "fl simulate",
+        "smpc",
+        "smpc invite",
+        "smpc party",
+        "smpc ask",
+        "smpc show",
         "completions",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

@@ -28,6 +28,7 @@ mod models;
 mod network;
 mod process;
 mod same_answer;
+mod smpc;
 mod stage;
 mod taught;
 mod terminal;

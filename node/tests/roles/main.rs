@@ -12,6 +12,7 @@ mod callers;
 mod crowd;
 mod fetching;
 mod network;
+mod smpc;
 mod stopping;
 mod transports;
 mod twin_orchestrator;

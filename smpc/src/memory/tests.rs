@@ -13,7 +13,7 @@ const SLOW: NetworkModel = NetworkModel {
 };
 
 fn message(step: u64, body: &[u8]) -> Message {
-    Message { step, name: "test", body: body.to_vec() }
+    Message { step, part: 0, name: "test", body: body.to_vec() }
 }
 
 /// Each sends `body` to the next party and waits for that of the one before, `times` times.
@@ -168,6 +168,6 @@ fn a_message_can_be_changed_lost_doubled_swapped_and_replayed() {
     );
     check(|message| if message.step == 0 { Fate::HoldBack } else { Fate::Deliver }, [(1, 7), (0, 7), (2, 7)]);
     check(|message| if message.step == 1 { Fate::Duplicate } else { Fate::Deliver }, [(0, 7), (1, 7), (1, 7)]);
-    check(|_| Fate::Follow(Message { step: 9, name: "test", body: vec![1] }), [(0, 7), (9, 1), (1, 7)]);
+    check(|_| Fate::Follow(Message { step: 9, part: 0, name: "test", body: vec![1] }), [(0, 7), (9, 1), (1, 7)]);
     assert_eq!(tampered(|_, _, _: &mut Message| Fate::Drop, 1), vec![lost; 4]);
 }

@@ -152,7 +152,7 @@ fn messages_of_other_lengths_and_steps_are_errors() {
                 0 => message.body.push(0),
                 1 => message.body.clear(),
                 2 => message.step += 1,
-                _ => message.name = "another",
+                _ => message.part += 1,
             });
             let outcomes = run(&tapes, [Some(lie), None, None], 12);
             let found = outcomes[1..].iter().any(|outcome| match &outcome.result {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use neuro_federated_skills::corpus::{NEW, SKILLS, Texts};
 use neuro_federated_skills::plan::{DELTA, FEDERATED, PRIVATE};
-use neuro_federated_skills::record::{self, ADDED};
+use neuro_federated_skills::record::{self, ADDED, ADDED_PRIVATE};
 use neuro_federated_skills::run::Setting;
 use neuro_federated_skills::{budget, marking, version};
 use neuro_model::Checkpoint;
@@ -51,6 +51,11 @@ fn check_marks(run: &str, added: &str) {
 #[test]
 fn the_recorded_model_does_what_the_record_says() {
     check_marks("federated", ADDED);
+}
+
+#[test]
+fn the_model_with_noise_does_what_the_record_says() {
+    check_marks("private", ADDED_PRIVATE);
 }
 
 #[test]
@@ -99,7 +104,7 @@ fn every_phase_had_a_masked_round() {
 fn hashes_of_the_record_are_those_of_its_files() {
     let result = result();
     let hashes = result["sha256"].as_object().unwrap();
-    assert_eq!(hashes.len(), 4);
+    assert_eq!(hashes.len(), 5);
     for (name, hash) in hashes {
         assert_eq!(*hash, record::hash(&home().join(name)).unwrap(), "{name}");
     }

@@ -1,0 +1,63 @@
+//! `neuro smpc`: ask a model without any party reading the question.
+
+mod ask;
+mod generation;
+mod invite;
+mod party;
+mod show;
+
+use std::path::Path;
+
+use clap::Subcommand;
+use neuro_node::smpc_role::blocks::BlockProgram;
+use neuro_node::smpc_role::parties::{Parties, PartiesFile, PartyRegistry};
+use neuro_node::smpc_role::program::HeadProgram;
+use neuro_primitives::Hash;
+
+use crate::args::GlobalArgs;
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
+use crate::output::Output;
+
+/// What private inference can be told.
+#[derive(Debug, Subcommand)]
+pub enum SmpcCommand {
+    /// Begin a parties file with this node's entry
+    Invite(invite::EntryArgs),
+    /// Add this node's entry to a parties file
+    Join(invite::EntryArgs),
+    /// Run one of the three parties until Ctrl-C
+    Party(party::PartyArgs),
+    /// Ask one question; no single party learns it, nor the answer
+    Ask(ask::AskArgs),
+    /// Check and explain a session's signed transcript
+    Show(show::ShowArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command reports.
+pub fn run(global: &GlobalArgs, command: &SmpcCommand, output: Output) -> CommandResult {
+    match command {
+        SmpcCommand::Invite(args) => invite::begin(global, args, output),
+        SmpcCommand::Join(args) => invite::join(global, args, output),
+        SmpcCommand::Party(args) => party::run(global, args, output),
+        SmpcCommand::Ask(args) => ask::run(global, args, output),
+        SmpcCommand::Show(args) => show::run(args, output),
+    }
+}
+
+/// The three parties in the file at `path`.
+fn parties(path: &Path) -> Result<Parties, Failure> {
+    let refused = |error| {
+        let hint = "each operator adds an entry: neuro smpc invite on the first machine, neuro smpc join on the others";
+        Failure::new(Outcome::Refused, error).hint(hint)
+    };
+    PartiesFile::at(path).parties().map_err(refused)
+}
+
+/// The program that clients and parties must have in common.
+fn program(trial_head: bool) -> Hash {
+    if trial_head { HeadProgram::hash() } else { BlockProgram::hash() }
+}

@@ -1,0 +1,91 @@
+//! `neuro smpc show`: a session's signed transcript, checked and explained.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use neuro_node::smpc_role::transcript::{Receipt, Statement, Transcript};
+use neuro_smpc::computation::Security;
+use serde_json::json;
+
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
+use crate::output::{Output, bytes};
+
+/// Options of `neuro smpc show`.
+#[derive(Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// The transcript
+    #[arg(value_name = "TRANSCRIPT")]
+    pub transcript: PathBuf,
+}
+
+/// Explains the transcript.
+///
+/// # Errors
+/// A file that cannot be read, or whose signatures and hashes do not hold.
+pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
+    let unread =
+        |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", args.transcript.display()));
+    let file = std::fs::read(&args.transcript).map_err(unread)?;
+    let refused = |error| Failure::new(Outcome::Refused, error);
+    let transcript = Transcript::decode(&file).map_err(refused)?;
+    let statements = transcript.verified().map_err(refused)?;
+    let receipt = transcript.receipt.as_ref().map(Receipt::verified).transpose().map_err(refused)?;
+    if output.json {
+        let statements: Vec<_> = statements.iter().map(as_json).collect();
+        let receipt = receipt.map(|receipt| json!({"client": receipt.client.to_string(), "tokens": receipt.tokens}));
+        return output.object(&json!({"statements": statements, "receipt": receipt}));
+    }
+    let Some(first) = statements.first() else {
+        return Err(Failure::message(Outcome::Refused, "the transcript holds no statement"));
+    };
+    explain(first, output)?;
+    for statement in &statements {
+        let how = statement.failure.as_deref().unwrap_or("done");
+        let sent = bytes(statement.bytes);
+        let (party, tokens, rounds) = (statement.party, statement.tokens, statement.rounds);
+        let seconds = statement.took_ms as f64 / 1e3;
+        output
+            .line(format!("party {party}    {tokens} tokens, {rounds} rounds, {sent} sent, {seconds:.1} s: {how}"))?;
+    }
+    match receipt {
+        Some(receipt) => output.line(format!("receipt    {} tokens, signed by the client", receipt.tokens)),
+        None => output.line("receipt    none"),
+    }
+}
+
+fn explain(statement: &Statement, output: Output) -> CommandResult {
+    let terms = &statement.agreement;
+    output.line(format!("session    {}", terms.session))?;
+    output.line(format!("client     {}", terms.client))?;
+    output.line(format!("model      {}", terms.model))?;
+    output.line(format!("program    {}", terms.program))?;
+    output.line(format!("security   {}", security(terms.security)))?;
+    output.line(format!("lengths    {} rows, at most {} tokens", terms.prompt_rows, terms.max_tokens))
+}
+
+const fn security(security: Security) -> &'static str {
+    match security {
+        Security::Malicious => "malicious: one party that deviates is found out",
+        Security::SemiHonest => "semi-honest: a party that deviates is not found out",
+    }
+}
+
+fn as_json(statement: &Statement) -> serde_json::Value {
+    let terms = &statement.agreement;
+    json!({
+        "session": terms.session.to_string(),
+        "agreement": terms.hash().to_string(),
+        "client": terms.client.to_string(),
+        "model": terms.model.to_string(),
+        "program": terms.program.to_string(),
+        "party": statement.party.index(),
+        "node": terms.parties[statement.party.index()].to_string(),
+        "prompt_rows": terms.prompt_rows,
+        "tokens": statement.tokens,
+        "rounds": statement.rounds,
+        "bytes": statement.bytes,
+        "took_ms": statement.took_ms,
+        "failure": statement.failure,
+    })
+}

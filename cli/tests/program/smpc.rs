@@ -1,0 +1,202 @@
+//! `neuro smpc`: three parties and a client, each a process of its own, over mutual TLS on the loopback.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::models;
+use crate::process::Process;
+use crate::stage::{Finished, Stage, names_in, signal};
+
+/// Runs the output matrix alone: fast, and known.
+const TRIAL: &[&str] = &["--trial-head", "--deadline", "5"];
+
+/// Three parties that have made a parties file together.
+struct Trio<'a> {
+    stage: &'a Stage,
+    model: String,
+    file: String,
+    options: &'static [&'static str],
+    parties: Vec<Process>,
+}
+
+impl<'a> Trio<'a> {
+    /// All three, with one model.
+    fn start(stage: &'a Stage, model: &Path, options: &'static [&'static str]) -> Self {
+        let mut trio = Self::invited(stage, model, options);
+        for index in 0..3 {
+            let party = trio.party(index, &trio.model);
+            trio.parties.push(party);
+        }
+        trio
+    }
+
+    /// The parties file, and nobody who runs yet.
+    fn invited(stage: &'a Stage, model: &Path, options: &'static [&'static str]) -> Self {
+        let file = stage.path("parties.toml").display().to_string();
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        for (index, listener) in listeners.iter().enumerate() {
+            let command = if index == 0 { "invite" } else { "join" };
+            let address = listener.local_addr().unwrap().to_string();
+            let entered = enter(stage, command, index, &format!("party-{index}"), &address, &file);
+            assert_eq!(entered.code, Some(0), "{}", entered.stderr);
+        }
+        Self { stage, model: model.display().to_string(), file, options, parties: Vec::new() }
+    }
+
+    /// Starts a party and waits until it listens.
+    fn party(&self, index: usize, model: &str) -> Process {
+        let (number, folder) = (index.to_string(), self.stage.path(&format!("party-{index}")).display().to_string());
+        let fixed =
+            ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number, "--parties", &self.file];
+        let more = ["--model", model, "--data-dir", &folder];
+        let party = self.stage.start(&[&fixed[..], &more[..], self.options].concat());
+        assert_eq!(party.event("ready")["party"], index);
+        party
+    }
+
+    fn arguments<'b>(&'b self, text: &'b str, folder: &'b str, options: &[&'b str]) -> Vec<&'b str> {
+        let fixed =
+            ["smpc", "ask", "--json", "--parties", &self.file, "--model", &self.model, "--data-dir", folder, text];
+        [&fixed[..], self.options, options].concat()
+    }
+
+    /// Asks to the end.
+    fn ask(&self, text: &str, options: &[&str]) -> Finished {
+        let folder = self.stage.path("client").display().to_string();
+        self.stage.run(&self.arguments(text, &folder, options))
+    }
+
+    /// Asks, and gives the answer's object.
+    fn answer(&self, text: &str, options: &[&str]) -> Value {
+        let finished = self.ask(text, options);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        serde_json::from_str(&finished.stdout).unwrap()
+    }
+
+    /// Begins a session that lasts, and waits until party 2 is in it.
+    fn long_session(&self) -> Process {
+        let folder = self.stage.path("client").display().to_string();
+        let asking = self.stage.start(&self.arguments("12+35=", &folder, &["--max-tokens", "450", "--restarts", "0"]));
+        for party in &self.parties {
+            party.event("agreed");
+        }
+        asking
+    }
+
+    /// The failure that a party told at the end of its session.
+    fn failure_of(&self, index: usize) -> String {
+        self.parties[index].event("ended")["failure"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Adds one entry to a parties file.
+fn enter(stage: &Stage, command: &str, index: usize, folder: &str, address: &str, file: &str) -> Finished {
+    let (index, folder) = (index.to_string(), stage.path(folder).display().to_string());
+    let (operator, network, region) =
+        (format!("operator {index}"), format!("AS6449{index}"), format!("region-{index}"));
+    let said = ["--address", address, "--operator", &operator, "--network", &network, "--region", &region];
+    stage.run(&[&["smpc", command, file, "--index", &index, "--data-dir", &folder][..], &said[..]].concat())
+}
+
+#[test]
+fn the_skills_model_answers_a_question_that_nobody_sees() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let answer = trio.answer("What is 12+35?", &[]);
+    assert_eq!(answer["answer"], "47");
+    assert_eq!((&answer["security"], &answer["sessions"]), (&Value::from("malicious"), &Value::from(1)));
+    let file = answer["transcript"].as_str().unwrap();
+    let shown = stage.run(&["smpc", "show", file, "--json"]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let statements = shown["statements"].as_array().unwrap();
+    assert_eq!(statements.len(), 3);
+    for (index, statement) in statements.iter().enumerate() {
+        assert_eq!((&statement["party"], &statement["failure"]), (&Value::from(index), &Value::Null));
+        trio.parties[index].event("ended");
+        let kept = stage.path(&format!("party-{index}/smpc"));
+        assert_eq!(names_in(&kept), [format!("{}.transcript", answer["session"].as_str().unwrap())]);
+    }
+    assert_eq!(shown["receipt"]["tokens"], statements[0]["tokens"]);
+    let mut forged = fs::read(file).unwrap();
+    let middle = forged.len() / 2;
+    forged[middle] ^= 1;
+    fs::write(file, forged).unwrap();
+    assert_eq!(stage.run(&["smpc", "show", file]).code, Some(3), "a changed transcript is refused");
+}
+
+#[test]
+fn honest_and_proved_sessions_say_the_same_and_name_the_parties() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), TRIAL);
+    let proved = trio.answer("12+35=", &["--max-tokens", "3"]);
+    let trusted = trio.answer("12+35=", &["--max-tokens", "3", "--semi-honest"]);
+    assert_eq!(proved["answer"], trusted["answer"]);
+    assert_eq!(trusted["security"], "semi-honest");
+    assert!(proved["bytes"].as_u64() > trusted["bytes"].as_u64());
+    assert_eq!(proved["parties"][1]["operator"], "operator 1");
+    let limits = proved["limits"].to_string();
+    assert!(limits.contains("any two of them together") && limits.contains("how long"), "{limits}");
+}
+
+#[test]
+fn a_party_that_is_killed_ends_the_session_and_a_new_one_works() {
+    let stage = Stage::new();
+    let mut trio = Trio::start(&stage, &models::skills(), TRIAL);
+    let mut asking = trio.long_session();
+    trio.parties[2].kill();
+    assert_ne!(asking.wait().code(), Some(0));
+    assert!(asking.said().contains("party"), "{}", asking.said());
+    for index in 0..2 {
+        let failure = trio.failure_of(index);
+        assert!(failure.contains("party 2") || failure.contains("client"), "party {index}: {failure}");
+    }
+    trio.parties[2] = trio.party(2, &trio.model);
+    assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);
+}
+
+#[test]
+fn a_party_that_stalls_ends_the_session_within_the_deadline() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), TRIAL);
+    let mut asking = trio.long_session();
+    signal(trio.parties[2].id(), "STOP");
+    assert_eq!(asking.wait().code(), Some(1));
+    assert!(asking.said().contains("5000 ms"), "{}", asking.said());
+    signal(trio.parties[2].id(), "CONT");
+    assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);
+}
+
+#[test]
+fn a_party_with_another_model_is_found_before_anything_is_shared() {
+    let stage = Stage::new();
+    let mut trio = Trio::invited(&stage, &models::skills(), TRIAL);
+    let other = models::endless(&stage).display().to_string();
+    for index in 0..3 {
+        let party = trio.party(index, if index == 1 { &other } else { &trio.model });
+        trio.parties.push(party);
+    }
+    let refused = trio.ask("12+35=", &["--max-tokens", "2"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the terms differ: model: "), "{}", refused.stderr);
+}
+
+#[test]
+fn what_cannot_be_three_parties_is_refused() {
+    let stage = Stage::new();
+    let file = stage.path("parties.toml").display().to_string();
+    let enter = |command, index, folder: &str| enter(&stage, command, index, folder, "127.0.0.1:1", &file);
+    assert_eq!(enter("join", 0, "a").code, Some(2), "there is no file yet");
+    assert_eq!(enter("invite", 0, "a").code, Some(0));
+    assert_eq!(enter("invite", 1, "b").code, Some(3), "there is one already");
+    let twice = enter("join", 1, "a");
+    assert_eq!(twice.code, Some(3));
+    assert!(twice.stderr.contains("parties 0 and 1 have one key"), "{}", twice.stderr);
+    let model = models::skills().display().to_string();
+    let asked = stage.run(&["smpc", "ask", "--parties", &file, "--model", &model, "hello"]);
+    assert_eq!(asked.code, Some(3));
+    assert!(asked.stderr.contains("got 1 of them: 1, 2 missing"), "{}", asked.stderr);
+}

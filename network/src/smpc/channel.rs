@@ -1,0 +1,145 @@
+//! The links of a party as its computation uses them: blocking, in the thread of the session.
+
+use std::time::Duration;
+
+use neuro_smpc::channel::{Channel, ChannelError, Message};
+use neuro_smpc::party::PartyId;
+use tokio::runtime::Handle;
+
+use super::link::{Link, LinkError};
+
+/// Links of one party to the other two, for one session. Used outside the runtime's own threads alone: it blocks.
+pub struct PartyLinks {
+    party: PartyId,
+    runtime: Handle,
+    deadline: Duration,
+    links: [Option<Link>; 3],
+    /// Whether something was sent since the party last waited.
+    spoke: bool,
+    rounds: u64,
+    /// What the last message was called, for errors.
+    name: &'static str,
+    /// Why a peer ended the session, in its words.
+    reason: Option<(PartyId, String)>,
+}
+
+/// What went over one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkTraffic {
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// BLAKE3 of all frames sent.
+    pub sent_hash: [u8; 32],
+    /// BLAKE3 of all frames received.
+    pub received_hash: [u8; 32],
+}
+
+/// What a party has sent to its peers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How often it waited for a peer after it had sent something.
+    pub rounds: u64,
+    /// Bytes sent to both.
+    pub bytes: u64,
+}
+
+impl PartyLinks {
+    /// `links` of `party`, by the index of the peer. Nothing is waited for longer than `deadline`.
+    #[must_use]
+    pub const fn new(party: PartyId, links: [Option<Link>; 3], runtime: Handle, deadline: Duration) -> Self {
+        Self { party, runtime, deadline, links, spoke: false, rounds: 0, name: "start", reason: None }
+    }
+
+    /// Whose links they are.
+    #[must_use]
+    pub const fn party(&self) -> PartyId {
+        self.party
+    }
+
+    /// What was sent so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let bytes = self.links.iter().flatten().map(|link| link.sent().bytes()).sum();
+        Traffic { rounds: self.rounds, bytes }
+    }
+
+    /// What went over the link to `peer`; none where there is no link.
+    #[must_use]
+    pub fn link_traffic(&self, peer: PartyId) -> Option<LinkTraffic> {
+        self.links[peer.index()].as_ref().map(LinkTraffic::of)
+    }
+
+    /// Why a peer ended the session, in its words.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&(PartyId, String)> {
+        self.reason.as_ref()
+    }
+
+    /// Ends all links, after what is queued has left.
+    pub fn close(self) {
+        let Self { runtime, links, .. } = self;
+        runtime.block_on(async {
+            for link in links.into_iter().flatten() {
+                link.close().await;
+            }
+        });
+    }
+
+    /// Tells both peers why the session is over, and ends the links.
+    pub fn abort(self, reason: &str) {
+        let Self { runtime, links, .. } = self;
+        runtime.block_on(async {
+            let ends = links.into_iter().flatten().map(|link| link.abort(reason));
+            futures::future::join_all(ends).await;
+        });
+    }
+
+    fn error(&mut self, peer: PartyId, error: LinkError) -> ChannelError {
+        match error {
+            LinkError::Lost | LinkError::Broken(_) | LinkError::Stopped => ChannelError::Lost { peer },
+            LinkError::Late { deadline } => {
+                let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+                ChannelError::Late { peer, name: self.name, deadline_ms }
+            }
+            LinkError::Aborted { reason } => {
+                self.reason = Some((peer, reason));
+                ChannelError::Aborted { peer }
+            }
+            LinkError::Fault(fault) => ChannelError::Refused { peer, reason: fault.reason() },
+        }
+    }
+}
+
+impl LinkTraffic {
+    /// Of `link`, until now.
+    #[must_use]
+    pub fn of(link: &Link) -> Self {
+        let (sent, received) = (link.sent(), link.received());
+        Self {
+            sent_bytes: sent.bytes(),
+            received_bytes: received.bytes(),
+            sent_hash: sent.hash(),
+            received_hash: received.hash(),
+        }
+    }
+}
+
+impl Channel for PartyLinks {
+    fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
+        let Message { step, part, name, body } = message;
+        (self.spoke, self.name) = (true, name);
+        let link = self.links[to.index()].as_mut().ok_or(ChannelError::Lost { peer: to })?;
+        let sent = self.runtime.block_on(link.send(step, part, body, self.deadline));
+        sent.map_err(|error| self.error(to, error))
+    }
+
+    fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
+        self.rounds += u64::from(std::mem::take(&mut self.spoke));
+        let link = self.links[from.index()].as_mut().ok_or(ChannelError::Lost { peer: from })?;
+        let received = self.runtime.block_on(link.receive(self.deadline));
+        let frame = received.map_err(|error| self.error(from, error))?;
+        Ok(Message { step: frame.step, part: frame.part, name: self.name, body: frame.body })
+    }
+}

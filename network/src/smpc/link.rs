@@ -1,0 +1,227 @@
+//! One connection of one session: queues, and the tasks that empty them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use neuro_primitives::NodeId;
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{Frame, FrameFault, FrameKind, Order, SessionId};
+use super::limits;
+use crate::frames::{FrameError, FrameReader, FrameWriter};
+
+/// Why a link is of no further use.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection is gone.
+    #[error("the connection was lost")]
+    Lost,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(Arc<FrameError>),
+    /// Nothing came, or nothing left, in time.
+    #[error("nothing within {} ms", deadline.as_millis())]
+    Late {
+        /// How long it was waited.
+        deadline: Duration,
+    },
+    /// This node stops.
+    #[error("this node is stopping")]
+    Stopped,
+    /// The peer ended the session.
+    #[error("it ended the session: {reason}")]
+    Aborted {
+        /// What it said, without control characters.
+        reason: String,
+    },
+    /// Not the frame that is due.
+    #[error(transparent)]
+    Fault(#[from] FrameFault),
+}
+
+/// Bytes under way, and the room that they take.
+type Queued = (Vec<u8>, OwnedSemaphorePermit);
+
+/// What the reader hands over: a frame's bytes, or why there are no more.
+type Arrival = Result<Queued, FrameError>;
+
+/// One end of a connection between two nodes, for one session.
+pub struct Link {
+    peer: NodeId,
+    outgoing: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+    incoming: mpsc::Receiver<Arrival>,
+    sent: Order,
+    received: Order,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    cut: CancellationToken,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Link {
+    /// A link over `stream`, whose other end has proved to be `peer`. Spawns two tasks on the current runtime.
+    #[must_use]
+    pub fn over<S>(stream: S, peer: NodeId, session: SessionId) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        Self::assemble(FrameReader::new(read, limits::MAX_FRAME_BYTES), write, peer, Order::new(session))
+    }
+
+    /// As [`Self::over`], of a stream of which frames were `received`.
+    pub(super) fn assemble<S>(
+        mut reader: FrameReader<ReadHalf<S>>,
+        write: WriteHalf<S>,
+        peer: NodeId,
+        received: Order,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        reader.set_limit(limits::MAX_FRAME_BYTES);
+        let reader = reader.with_time_limit(limits::FRAME_TIME_LIMIT);
+        let writer = FrameWriter::new(write, limits::MAX_FRAME_BYTES).with_time_limit(limits::FRAME_TIME_LIMIT);
+        let (outgoing, to_write) = mpsc::channel(limits::MAX_QUEUED_FRAMES);
+        let (arrived, incoming) = mpsc::channel(limits::MAX_QUEUED_FRAMES);
+        Self {
+            peer,
+            outgoing,
+            room: Arc::new(Semaphore::new(limits::MAX_QUEUED_BYTES)),
+            incoming,
+            sent: Order::new(received.session()),
+            received,
+            reader: tokio::spawn(read_frames(reader, arrived)),
+            writer: tokio::spawn(write_frames(writer, to_write)),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    /// The same, waiting no longer once `cut` is cancelled.
+    #[must_use]
+    pub fn until(mut self, cut: CancellationToken) -> Self {
+        self.cut = cut;
+        self
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub const fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    /// What was sent.
+    #[must_use]
+    pub const fn sent(&self) -> &Order {
+        &self.sent
+    }
+
+    /// What was received.
+    #[must_use]
+    pub const fn received(&self) -> &Order {
+        &self.received
+    }
+
+    /// Puts a message into the queue. Waits only while that is full, until `deadline` has passed.
+    ///
+    /// # Errors
+    /// A connection that is gone; a queue that stays full.
+    pub async fn send(&mut self, step: u64, part: u32, body: Vec<u8>, deadline: Duration) -> Result<(), LinkError> {
+        let bytes = self.sent.next_frame(FrameKind::Message, step, part, body);
+        self.queue(bytes, deadline).await
+    }
+
+    async fn queue(&self, bytes: Vec<u8>, deadline: Duration) -> Result<(), LinkError> {
+        let queued = async {
+            let permit = room_for(&self.room, bytes.len()).await.ok_or(LinkError::Lost)?;
+            self.outgoing.send((bytes, permit)).await.map_err(|_| LinkError::Lost)
+        };
+        timeout(deadline, queued).await.unwrap_or(Err(LinkError::Late { deadline }))
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// A connection that is gone, a deadline that has passed, an abort, a frame that is not due.
+    pub async fn receive(&mut self, deadline: Duration) -> Result<Frame, LinkError> {
+        let arrival = tokio::select! {
+            () = self.cut.cancelled() => return Err(LinkError::Stopped),
+            arrival = timeout(deadline, self.incoming.recv()) => arrival.map_err(|_| LinkError::Late { deadline })?,
+        };
+        let (bytes, _room) = arrival.ok_or(LinkError::Lost)?.map_err(|error| LinkError::Broken(Arc::new(error)))?;
+        let frame = self.received.admit(&bytes)?;
+        match frame.kind {
+            FrameKind::Message => Ok(frame),
+            FrameKind::Abort => Err(LinkError::Aborted { reason: readable(&frame.body) }),
+        }
+    }
+
+    /// Sends what is queued and ends the connection.
+    pub async fn close(mut self) {
+        let (nobody, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.outgoing, nobody));
+        if timeout(limits::CLOSE_TIME_LIMIT, &mut self.writer).await.is_err() {
+            self.writer.abort();
+        }
+    }
+
+    /// Says why the session is over, and ends the connection.
+    pub async fn abort(mut self, reason: &str) {
+        let end = reason.floor_char_boundary(limits::MAX_REASON_BYTES);
+        let bytes = self.sent.next_frame(FrameKind::Abort, 0, 0, reason.as_bytes()[..end].to_vec());
+        // Who is gone needs no reason.
+        let _ = self.queue(bytes, limits::CLOSE_TIME_LIMIT).await;
+        self.close().await;
+    }
+}
+
+/// Room for `bytes` in a queue; a frame above all room takes all of it.
+async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(bytes.min(limits::MAX_QUEUED_BYTES)).ok()?;
+    Arc::clone(room).acquire_many_owned(permits).await.ok()
+}
+
+/// A peer's words as people may see them.
+fn readable(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(limits::MAX_REASON_BYTES)];
+    String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).collect()
+}
+
+async fn read_frames<R: AsyncRead + Unpin>(mut reader: FrameReader<R>, arrived: mpsc::Sender<Arrival>) {
+    let room = Arc::new(Semaphore::new(limits::MAX_QUEUED_BYTES));
+    loop {
+        let arrival = match reader.read().await {
+            Ok(None) => return,
+            Ok(Some(bytes)) => match room_for(&room, bytes.len()).await {
+                Some(permit) => Ok((bytes, permit)),
+                None => return,
+            },
+            Err(error) => Err(error),
+        };
+        let over = arrival.is_err();
+        if arrived.send(arrival).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+async fn write_frames<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut queue: mpsc::Receiver<Queued>) {
+    while let Some((bytes, _room)) = queue.recv().await {
+        if let Err(error) = writer.write(&bytes).await {
+            tracing::debug!(%error, "a link broke while sending");
+            return;
+        }
+    }
+    // The peer finds the stream's end or its breaking: both are the end.
+    let _ = writer.finish().await;
+}

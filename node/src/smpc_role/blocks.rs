@@ -1,0 +1,228 @@
+//! The program that runs a model's blocks: a checkpoint's weights in fixed point, and its decoder on shares.
+
+use std::sync::Arc;
+
+use neuro_inference::rope::Rope;
+use neuro_model::names::{self, AttentionNames, FeedForwardNames, LayerTensorNames, ProjectionNames};
+use neuro_model::{Checkpoint, HiddenActivation, ModelConfig, QueryKeyNorm, RopePairing, RopeScaling, ScoreFunction};
+use neuro_primitives::{ExpertId, Hash};
+use neuro_smpc::computation::Security;
+use neuro_smpc::error::SmpcError;
+use neuro_smpc::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};
+use neuro_smpc::share::Shares;
+
+use super::agreement::Agreement;
+use super::model::{ModelError, ModelFacts, floats};
+use super::program::{PartyComputation, Program, ProgramMaker};
+
+/// The version is part of the name: whoever changes what is computed changes it.
+const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 1";
+
+/// Tokens for which masks are made together after the prompt. Making them for more costs fewer rounds a token, and more
+/// for nothing when the answer ends early.
+const TOKENS_AHEAD: usize = 4;
+
+/// All blocks of a mixture-of-experts model.
+pub struct BlockProgram {
+    model: ModelFacts,
+    weights: Arc<ModelWeights>,
+}
+
+struct RunningBlocks {
+    decoder: Decoder,
+    security: Security,
+    d_model: usize,
+    turn: usize,
+    max_tokens: usize,
+}
+
+/// Why a model cannot be run on shares.
+#[derive(Debug, thiserror::Error)]
+pub enum BlocksError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// It does something that shares cannot do yet.
+    #[error("this model has {what}, which private inference does not cover yet")]
+    NotCovered {
+        /// What.
+        what: &'static str,
+    },
+    /// A weight that has no place in fixed point.
+    #[error("{name}: {source}")]
+    Weight {
+        /// The tensor.
+        name: String,
+        /// Why.
+        source: WeightError,
+    },
+}
+
+impl BlockProgram {
+    /// Reads all weights of the checkpoint.
+    ///
+    /// # Errors
+    /// See [`BlocksError`].
+    pub fn load(checkpoint: &Checkpoint, model: ModelFacts) -> Result<Self, BlocksError> {
+        Ok(Self { model, weights: Arc::new(weights(checkpoint)?) })
+    }
+
+    /// The hash that names the program.
+    #[must_use]
+    pub fn hash() -> Hash {
+        Hash::of(BLOCKS_PROGRAM)
+    }
+}
+
+impl ProgramMaker for BlockProgram {
+    fn model(&self) -> &ModelFacts {
+        &self.model
+    }
+
+    fn program(&self) -> Hash {
+        Self::hash()
+    }
+
+    fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
+        Box::new(RunningBlocks {
+            decoder: Decoder::new(Arc::clone(&self.weights), 1),
+            security: agreement.security,
+            d_model: self.model.d_model,
+            turn: 0,
+            max_tokens: agreement.max_tokens as usize,
+        })
+    }
+}
+
+impl Program for RunningBlocks {
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError> {
+        let passes = if self.turn == 0 {
+            vec![embeddings.len() / self.d_model]
+        } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
+            vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
+        } else {
+            Vec::new()
+        };
+        if !passes.is_empty() {
+            let forecast = self.decoder.rehearse(self.security, &passes)?;
+            computation.prepare(&forecast.requests)?;
+        }
+        self.turn += 1;
+        self.decoder.advance(computation, embeddings)
+    }
+}
+
+/// What of `config` the blocks on shares do not do.
+fn not_covered(config: &ModelConfig) -> Option<&'static str> {
+    let router = &config.router;
+    let cases = [
+        (config.latent.is_some(), "latent attention"),
+        (config.qk_norm != QueryKeyNorm::None, "norms on queries and keys"),
+        (config.query_key_value_bias || config.output_bias, "biases in its attention"),
+        (config.attention_sinks, "attention sinks"),
+        (config.clip_qkv.is_some(), "clamped queries and keys"),
+        (config.windows.iter().any(Option::is_some), "sliding windows"),
+        (config.shared_expert.is_some(), "shared experts"),
+        (!config.dense_layers.is_empty(), "dense layers"),
+        (config.expert_bias, "biases in its experts"),
+        (config.activation != HiddenActivation::Silu, "another activation than SiLU"),
+        (router.scores != ScoreFunction::Softmax, "another router than a softmax"),
+        (router.groups.is_some() || router.bias || router.selection_bias, "groups or biases in its router"),
+        (router.scale.to_bits() != 1.0_f32.to_bits(), "scaled gates"),
+    ];
+    cases.into_iter().find_map(|(has, what)| has.then_some(what))
+}
+
+fn weights(checkpoint: &Checkpoint) -> Result<ModelWeights, BlocksError> {
+    let config = checkpoint.config();
+    if let Some(what) = not_covered(config) {
+        return Err(BlocksError::NotCovered { what });
+    }
+    let reader = Reader { checkpoint, config };
+    let rope = Rope::new(config.head_dim, &config.rope);
+    let final_norm = reader.values(names::FINAL_NORM)?;
+    Ok(ModelWeights {
+        shape: ModelShape {
+            d_model: config.d_model,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            d_expert: config.d_expert,
+            top_k: config.router.top_k,
+            normalised: config.router.renormalise,
+        },
+        rms_eps: f64::from(config.rms_eps),
+        rotation: Rotation {
+            frequencies: rope.frequencies().to_vec(),
+            halves: config.rope.pairing == RopePairing::Halves,
+            amplitude: rope.amplitude(),
+        },
+        layers: (0..config.layers).map(|layer| reader.layer(layer)).collect::<Result<_, _>>()?,
+        output: reader.matrix(names::output(config), [config.vocab_size, config.d_model], &final_norm)?,
+    })
+}
+
+/// Reads tensors as matrices in fixed point.
+struct Reader<'a> {
+    checkpoint: &'a Checkpoint,
+    config: &'a ModelConfig,
+}
+
+impl Reader<'_> {
+    fn layer(&self, layer: usize) -> Result<LayerWeights, BlocksError> {
+        let config = self.config;
+        let LayerTensorNames { input_norm, attention, feed_forward_norm, feed_forward } = names::layer(config, layer);
+        let (AttentionNames::Grouped { query, key, value, output, .. }, FeedForwardNames::Moe { router, .. }) =
+            (attention, feed_forward)
+        else {
+            return Err(BlocksError::NotCovered { what: "layers of another kind" });
+        };
+        let (d, queries, keys) = (config.d_model, config.query_width(), config.key_width());
+        let norm = self.values(&input_norm)?;
+        let score = match config.rope.scaling {
+            RopeScaling::Yarn { score_factor, .. } => score_factor as f32,
+            _ => 1.0,
+        } / (config.head_dim as f32).sqrt();
+        let scored: Vec<f32> = norm.iter().map(|weight| weight * score).collect();
+        let before_experts = self.values(&feed_forward_norm)?;
+        let (gate_and_up, down) = self.experts(layer, &before_experts)?;
+        let matrix = |names: &ProjectionNames, shape, scale: &[f32]| self.matrix(&names.weight, shape, scale);
+        Ok(LayerWeights {
+            query: matrix(&query, [queries, d], &scored)?,
+            key: matrix(&key, [keys, d], &norm)?,
+            value: matrix(&value, [keys, d], &norm)?,
+            output: matrix(&output, [d, queries], &[])?,
+            router: matrix(&router, [config.router.experts, d], &before_experts)?,
+            gate_and_up,
+            down,
+        })
+    }
+
+    fn experts(&self, layer: usize, norm: &[f32]) -> Result<(Matrix, Matrix), BlocksError> {
+        let (d, width) = (self.config.d_model, self.config.d_expert);
+        let mut experts = Vec::with_capacity(self.config.router.experts);
+
+        for id in names::experts(self.config).filter(|id: &ExpertId| usize::from(id.layer) == layer) {
+            let names = names::expert(self.config, id);
+            experts.push(ExpertWeights {
+                gate: self.matrix(&names.gate, [width, d], norm)?,
+                up: self.matrix(&names.up, [width, d], norm)?,
+                down: self.matrix(&names.down, [d, width], &[])?,
+            });
+        }
+        Ok(LayerWeights::experts(&experts))
+    }
+
+    /// The tensor `name` (`[outputs, inputs]`), each column times `scale`.
+    fn matrix(&self, name: &str, [outputs, inputs]: [usize; 2], scale: &[f32]) -> Result<Matrix, BlocksError> {
+        let weight = |source| BlocksError::Weight { name: name.to_owned(), source };
+        Matrix::new(outputs, inputs, &self.values(name)?, scale).map_err(weight)
+    }
+
+    fn values(&self, name: &str) -> Result<Vec<f32>, BlocksError> {
+        let tensor = self.checkpoint.tensor(name).map_err(ModelError::from)?;
+        let values = floats(name, &tensor)?;
+        self.checkpoint.release(&tensor.bytes);
+        Ok(values)
+    }
+}

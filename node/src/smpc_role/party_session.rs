@@ -1,0 +1,210 @@
+//! One session at one party, from the client's proposal to its receipt. Runs in a thread of its own.
+
+mod client_link;
+mod peers;
+
+use std::time::Instant;
+
+use neuro_network::smpc::{Link, LinkError, LinkTraffic, PartyLinks};
+use neuro_primitives::Hash;
+use neuro_smpc::channel::ChannelError;
+use neuro_smpc::computation::Computation;
+use neuro_smpc::error::SmpcError;
+use neuro_smpc::party::PartyId;
+
+use self::client_link::ClientLink;
+pub use self::peers::PeersError;
+use super::agreement::Agreement;
+use super::messages::{ClientMessage, Cost, MessageError, PartyMessage, TurnShares};
+use super::party::PartyContext;
+use super::seeds::{SeedError, Seeds};
+use super::transcript::{Receipt, Signed, Statement, Transcript, TranscriptError};
+use crate::unix_now;
+
+/// Why a session ended before its end. Said to the client and to the peers: none of these says a value.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The client's terms are not this party's.
+    #[error("the terms differ: {}", .0.join("; "))]
+    Terms(Vec<String>),
+    /// The other parties.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
+    /// Seeds, or inputs that differ.
+    #[error(transparent)]
+    Seeds(#[from] SeedError),
+    /// The computation.
+    #[error(transparent)]
+    Computation(#[from] SmpcError),
+    /// The link to the client.
+    #[error("the client: {0}")]
+    Client(#[from] LinkError),
+    /// What the client said.
+    #[error("the client: {0}")]
+    Message(#[from] MessageError),
+    /// Out of turn, or of the wrong size.
+    #[error("the client: expected {expected}")]
+    OutOfTurn {
+        /// What was due.
+        expected: String,
+    },
+    /// What the client signed.
+    #[error("the client: {0}")]
+    Receipt(#[from] TranscriptError),
+    /// The party was told to stop.
+    #[error("this party is stopping")]
+    Stopped,
+    /// A peer ended the session, and why it says it did.
+    #[error("party {peer} ended the session: {reason}")]
+    Told {
+        /// Who.
+        peer: PartyId,
+        /// In its words.
+        reason: String,
+    },
+}
+
+/// How a session ended.
+pub(super) struct Ended {
+    /// What the party says of it.
+    pub statement: Statement,
+    /// Its own statement, and the receipt where the client sent one.
+    pub transcript: Transcript,
+}
+
+/// What a session has come to.
+struct Progress<'a> {
+    tokens: u32,
+    cost: Cost,
+    links: [Option<LinkTraffic>; 3],
+    /// To be called when the three agree.
+    agreed: &'a dyn Fn(),
+}
+
+/// Serves one client; `agreed` is called when the three have common seeds. Blocking: for a thread outside the runtime.
+pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, agreed: &dyn Fn()) -> Ended {
+    let (began_ms, began) = (unix_now().0, Instant::now());
+    let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], agreed };
+    let mut client = ClientLink::new(client, context.runtime.clone(), context.deadline);
+    let outcome = with_peers(context, &mut client, agreement, &mut progress);
+    progress.links[context.party.index()] = Some(client.traffic());
+    let nothing = LinkTraffic { sent_bytes: 0, received_bytes: 0, sent_hash: [0; 32], received_hash: [0; 32] };
+    let statement = Statement {
+        agreement: agreement.clone(),
+        party: context.party,
+        tokens: progress.tokens,
+        rounds: progress.cost.rounds,
+        bytes: progress.cost.bytes,
+        links: progress.links.map(|link| link.unwrap_or(nothing)),
+        failure: outcome.as_ref().err().map(ToString::to_string),
+        began_ms,
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    let signed = statement.sign(&context.key);
+    let receipt = match outcome {
+        Ok(()) => part(client, &signed, agreement),
+        Err(error) => {
+            client.abort(&error.to_string());
+            None
+        }
+    };
+    Ended { statement, transcript: Transcript { statements: vec![signed], receipt } }
+}
+
+/// Hands the statement over and waits for the receipt. The work is done: a client that goes away without one is no fault.
+fn part(mut client: ClientLink, statement: &Signed, agreement: &Agreement) -> Option<Signed> {
+    let receipt = client.send(&PartyMessage::Statement(statement.clone())).and_then(|()| client.receive());
+    client.close();
+    let Ok(ClientMessage::Receipt(signed)) = receipt else { return None };
+    let receipt = Receipt::verified(&signed).ok()?;
+    (receipt.client == agreement.client && receipt.agreement == agreement.hash()).then_some(signed)
+}
+
+fn with_peers(
+    context: &PartyContext,
+    client: &mut ClientLink,
+    agreement: &Agreement,
+    progress: &mut Progress<'_>,
+) -> Result<(), SessionError> {
+    let differences = context.differences(agreement);
+    if !differences.is_empty() {
+        return Err(SessionError::Terms(differences));
+    }
+    let mut links = peers::connect(context, agreement)?;
+    let outcome = converse(context, client, &mut links, agreement, progress);
+    progress.cost = cost(&links);
+    progress.links = PartyId::ALL.map(|peer| links.link_traffic(peer));
+    match outcome {
+        Ok(()) => links.close(),
+        Err(error) => {
+            let error = if context.stop.is_cancelled() { SessionError::Stopped } else { told(error, &links) };
+            links.abort(&error.to_string());
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Where a peer ended the session, the reason is the peer's.
+fn told(error: SessionError, links: &PartyLinks) -> SessionError {
+    match (&error, links.reason()) {
+        (
+            SessionError::Computation(SmpcError::Channel(ChannelError::Aborted { .. }))
+            | SessionError::Seeds(SeedError::Channel(ChannelError::Aborted { .. })),
+            Some((peer, reason)),
+        ) => SessionError::Told { peer: *peer, reason: reason.clone() },
+        _ => error,
+    }
+}
+
+fn cost(links: &PartyLinks) -> Cost {
+    let traffic = links.traffic();
+    Cost { rounds: traffic.rounds, bytes: traffic.bytes }
+}
+
+/// Seeds, then turns until the client has enough.
+fn converse(
+    context: &PartyContext,
+    client: &mut ClientLink,
+    links: &mut PartyLinks,
+    agreement: &Agreement,
+    progress: &mut Progress<'_>,
+) -> Result<(), SessionError> {
+    let terms: Hash = agreement.hash();
+    let seeds = Seeds::exchange(context.party, links, terms)?;
+    client.send(&PartyMessage::Ready(terms))?;
+    (progress.agreed)();
+    let mut computation = Computation::new(context.party, links, seeds.randomness(), agreement.security);
+    let mut program = context.programs.start(agreement);
+    while let Some(inputs) = next_inputs(context, client, agreement, progress.tokens)? {
+        seeds.compare_inputs(computation.link(), inputs.turn, &inputs.shares)?;
+        let logits = program.advance(&mut computation, &inputs.shares)?;
+        let shares = computation.verify()?.release(logits);
+        progress.tokens += 1;
+        let [own, next] = shares;
+        let shares = neuro_smpc::share::Shares::new(own, next);
+        client.send(&PartyMessage::Logits(TurnShares { turn: inputs.turn, shares }, cost(computation.link())))?;
+    }
+    Ok(())
+}
+
+/// The inputs of turn `turn`, or nothing when the client has enough.
+fn next_inputs(
+    context: &PartyContext,
+    client: &mut ClientLink,
+    agreement: &Agreement,
+    turn: u32,
+) -> Result<Option<TurnShares>, SessionError> {
+    let rows = if turn == 0 { agreement.prompt_rows as usize } else { 1 };
+    let values = rows * context.programs.model().d_model;
+    let expected = || SessionError::OutOfTurn { expected: format!("{values} values of turn {turn}") };
+    match client.receive()? {
+        ClientMessage::Finish => Ok(None),
+        ClientMessage::Inputs(inputs)
+            if inputs.turn == turn && inputs.shares.len() == values && turn < agreement.max_tokens =>
+        {
+            Ok(Some(inputs))
+        }
+        _ => Err(expected()),
+    }
+}

@@ -1,0 +1,48 @@
+//! The link to the client, blocking.
+
+use std::time::Duration;
+
+use neuro_network::smpc::{Link, LinkTraffic};
+use tokio::runtime::Handle;
+
+use super::SessionError;
+use crate::smpc_role::messages::{ClientMessage, PartyMessage};
+
+/// The client, for a thread outside the runtime.
+pub(super) struct ClientLink {
+    link: Link,
+    runtime: Handle,
+    deadline: Duration,
+}
+
+impl ClientLink {
+    pub(super) const fn new(link: Link, runtime: Handle, deadline: Duration) -> Self {
+        Self { link, runtime, deadline }
+    }
+
+    /// Queues a message.
+    pub(super) fn send(&mut self, message: &PartyMessage) -> Result<(), SessionError> {
+        Ok(self.runtime.block_on(self.link.send(0, 0, message.encode(), self.deadline))?)
+    }
+
+    /// The next message, within the deadline.
+    pub(super) fn receive(&mut self) -> Result<ClientMessage, SessionError> {
+        let frame = self.runtime.block_on(self.link.receive(self.deadline))?;
+        Ok(ClientMessage::decode(&frame.body)?)
+    }
+
+    /// What went over the link.
+    pub(super) fn traffic(&self) -> LinkTraffic {
+        LinkTraffic::of(&self.link)
+    }
+
+    /// Ends it after what is queued.
+    pub(super) fn close(self) {
+        self.runtime.block_on(self.link.close());
+    }
+
+    /// Ends it and says why.
+    pub(super) fn abort(self, reason: &str) {
+        self.runtime.block_on(self.link.abort(reason));
+    }
+}

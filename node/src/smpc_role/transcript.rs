@@ -1,0 +1,292 @@
+//! What is left of a session: signed accounts without a word of its text.
+//!
+//! Every party signs a [`Statement`]; the client keeps all three as a [`Transcript`] and signs a [`Receipt`] for them. The
+//! running hash of everything that went over a link stands in the accounts of both of its ends, so an account that was
+//! made up does not fit the others. `docs/spec/smpc-session.md` has the bytes.
+
+use neuro_network::smpc::{LinkTraffic, SessionId};
+use neuro_primitives::codec::{CodecError, Reader, Writer};
+use neuro_primitives::{Domain, Hash, NodeId, NodeKey, Signature};
+use neuro_smpc::party::PartyId;
+
+use super::agreement::Agreement;
+
+/// What a party signs a statement for.
+const STATEMENT_DOMAIN: Domain = Domain("neuro/smpc-statement/1");
+
+/// What a client signs a receipt for.
+const RECEIPT_DOMAIN: Domain = Domain("neuro/smpc-receipt/1");
+
+/// Bytes of a statement or a receipt: the largest has about 1.4 KiB.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 4 << 10;
+
+/// Bytes of the reason of a failure.
+const MAX_REASON_BYTES: usize = 512;
+
+/// The first bytes of a transcript's file.
+const MAGIC: &[u8] = b"neuro smpc transcript 1\n";
+
+/// Canonical bytes and who signed them is said inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The bytes.
+    pub document: Vec<u8>,
+    /// The signature over them.
+    pub signature: Signature,
+}
+
+/// A party's account of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The terms.
+    pub agreement: Agreement,
+    /// Who says it.
+    pub party: PartyId,
+    /// Tokens whose logits were handed to the client.
+    pub tokens: u32,
+    /// Rounds with the other parties.
+    pub rounds: u64,
+    /// Bytes sent to the other parties.
+    pub bytes: u64,
+    /// What went over the links to parties 0, 1 and 2; in the party's own place, over the link to the client, until the
+    /// client's `finish`.
+    pub links: [LinkTraffic; 3],
+    /// Why it failed; nothing where it did not.
+    pub failure: Option<String>,
+    /// When it began, milliseconds since 1970 by the party's clock.
+    pub began_ms: u64,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// What a client signs for what it got: the basis of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which session.
+    pub session: SessionId,
+    /// The terms.
+    pub agreement: Hash,
+    /// Who got it.
+    pub client: NodeId,
+    /// Tokens that it got.
+    pub tokens: u32,
+    /// The three signed statements, hashed one after the other.
+    pub statements: Hash,
+}
+
+/// The accounts of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// Signed statements; three at a client, one at a party.
+    pub statements: Vec<Signed>,
+    /// The client's receipt.
+    pub receipt: Option<Signed>,
+}
+
+/// Why an account is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TranscriptError {
+    /// Bytes that are none.
+    #[error("not a transcript: {0}")]
+    Codec(#[from] CodecError),
+    /// Another file.
+    #[error("not a transcript: it does not begin as one")]
+    Magic,
+    /// Not signed by whom it names.
+    #[error("{what} is not signed by whom it names")]
+    Signature {
+        /// Which document.
+        what: &'static str,
+    },
+    /// Accounts of different sessions or parties.
+    #[error("the statements are not those of the three parties of one session")]
+    NotOneSession,
+    /// Two ends of a link tell different things.
+    #[error("{one} and {other} tell different things of the link between them")]
+    LinksDiffer {
+        /// One end.
+        one: String,
+        /// The other.
+        other: String,
+    },
+}
+
+impl Statement {
+    /// Signs it.
+    #[must_use]
+    pub fn sign(&self, key: &NodeKey) -> Signed {
+        let document = self.encode();
+        Signed { signature: key.sign(STATEMENT_DOMAIN, &document), document }
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.bytes(&self.agreement.encode());
+        writer.u8(self.party.index() as u8);
+        writer.u32(self.tokens);
+        writer.u64(self.rounds);
+        writer.u64(self.bytes);
+        for link in &self.links {
+            writer.u64(link.sent_bytes);
+            writer.u64(link.received_bytes);
+            writer.raw(&link.sent_hash);
+            writer.raw(&link.received_hash);
+        }
+        let reason = self.failure.as_deref().unwrap_or_default();
+        writer.flag(self.failure.is_some());
+        writer.text(&reason[..reason.floor_char_boundary(MAX_REASON_BYTES)]);
+        writer.u64(self.began_ms);
+        writer.u64(self.took_ms);
+        writer.finish()
+    }
+
+    /// Reads the canonical bytes.
+    fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        let agreement = Agreement::decode(reader.bytes("bytes of an agreement", MAX_DOCUMENT_BYTES)?)?;
+        let index = reader.u8()?;
+        let out_of_range = CodecError::TooMany { what: "as a party's index", limit: 2, got: usize::from(index) };
+        let party = PartyId::new(index).ok_or(out_of_range)?;
+        let (tokens, rounds, bytes) = (reader.u32()?, reader.u64()?, reader.u64()?);
+        let links = [read_link(&mut reader)?, read_link(&mut reader)?, read_link(&mut reader)?];
+        let failed = reader.flag()?;
+        let reason = reader.text("bytes of a reason", MAX_REASON_BYTES)?.to_owned();
+        let (began_ms, took_ms) = (reader.u64()?, reader.u64()?);
+        reader.finish()?;
+        let failure = failed.then_some(reason);
+        Ok(Self { agreement, party, tokens, rounds, bytes, links, failure, began_ms, took_ms })
+    }
+
+    /// The statement in `signed`, if the party that it names has signed it.
+    ///
+    /// # Errors
+    /// See [`TranscriptError`].
+    pub fn verified(signed: &Signed) -> Result<Self, TranscriptError> {
+        let statement = Self::decode(&signed.document)?;
+        let node = statement.agreement.parties[statement.party.index()];
+        if node.verifies(STATEMENT_DOMAIN, &signed.document, &signed.signature) {
+            Ok(statement)
+        } else {
+            Err(TranscriptError::Signature { what: "a statement" })
+        }
+    }
+}
+
+impl Receipt {
+    /// Signs it.
+    #[must_use]
+    pub fn sign(&self, key: &NodeKey) -> Signed {
+        let mut writer = Writer::new();
+        writer.raw(&self.session.0);
+        writer.raw(&self.agreement.0);
+        writer.raw(&self.client.0);
+        writer.u32(self.tokens);
+        writer.raw(&self.statements.0);
+        let document = writer.finish();
+        Signed { signature: key.sign(RECEIPT_DOMAIN, &document), document }
+    }
+
+    /// The receipt in `signed`, if the client that it names has signed it.
+    ///
+    /// # Errors
+    /// See [`TranscriptError`].
+    pub fn verified(signed: &Signed) -> Result<Self, TranscriptError> {
+        let mut reader = Reader::new(&signed.document);
+        let receipt = Self {
+            session: SessionId(reader.array()?),
+            agreement: Hash(reader.array()?),
+            client: NodeId(reader.array()?),
+            tokens: reader.u32()?,
+            statements: Hash(reader.array()?),
+        };
+        reader.finish()?;
+        if receipt.client.verifies(RECEIPT_DOMAIN, &signed.document, &signed.signature) {
+            Ok(receipt)
+        } else {
+            Err(TranscriptError::Signature { what: "the receipt" })
+        }
+    }
+}
+
+impl Transcript {
+    /// The file's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.raw(MAGIC);
+        writer.count(self.statements.len());
+        for signed in self.statements.iter().chain(&self.receipt) {
+            writer.bytes(&signed.document);
+            writer.raw(&signed.signature.0);
+        }
+        writer.finish()
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Bytes that are no transcript.
+    pub fn decode(bytes: &[u8]) -> Result<Self, TranscriptError> {
+        let bytes = bytes.strip_prefix(MAGIC).ok_or(TranscriptError::Magic)?;
+        let mut reader = Reader::new(bytes);
+        let count = reader.count("statements", 3, 4 + 64)?;
+        let statements = (0..count).map(|_| read_signed(&mut reader)).collect::<Result<_, _>>()?;
+        let receipt = if reader.left() == 0 { None } else { Some(read_signed(&mut reader)?) };
+        reader.finish()?;
+        Ok(Self { statements, receipt })
+    }
+
+    /// Names the statements.
+    #[must_use]
+    pub fn statements_hash(&self) -> Hash {
+        let parts = self.statements.iter().flat_map(|signed| [&signed.document[..], &signed.signature.0]);
+        Hash::of(&parts.collect::<Vec<_>>().concat())
+    }
+
+    /// The statements, each signed by its party; of three, both ends of every link between parties tell the same.
+    ///
+    /// # Errors
+    /// See [`TranscriptError`].
+    pub fn verified(&self) -> Result<Vec<Statement>, TranscriptError> {
+        let statements = self.statements.iter().map(Statement::verified).collect::<Result<Vec<_>, _>>()?;
+        if let Some(signed) = &self.receipt {
+            Receipt::verified(signed)?;
+        }
+        if let [first, second, third] = &statements[..] {
+            let in_order = [first, second, third].iter().zip(PartyId::ALL).all(|(said, party)| said.party == party);
+            if !in_order || first.agreement != second.agreement || first.agreement != third.agreement {
+                return Err(TranscriptError::NotOneSession);
+            }
+            check_links([first, second, third])?;
+        }
+        Ok(statements)
+    }
+}
+
+fn check_links(statements: [&Statement; 3]) -> Result<(), TranscriptError> {
+    if statements.iter().any(|statement| statement.failure.is_some()) {
+        return Ok(());
+    }
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let (here, there) = (&statements[one].links[other], &statements[other].links[one]);
+        if here.sent_hash != there.received_hash || here.received_hash != there.sent_hash {
+            return Err(TranscriptError::LinksDiffer { one: format!("party {one}"), other: format!("party {other}") });
+        }
+    }
+    Ok(())
+}
+
+fn read_link(reader: &mut Reader<'_>) -> Result<LinkTraffic, CodecError> {
+    let (sent_bytes, received_bytes) = (reader.u64()?, reader.u64()?);
+    Ok(LinkTraffic { sent_bytes, received_bytes, sent_hash: reader.array()?, received_hash: reader.array()? })
+}
+
+fn read_signed(reader: &mut Reader<'_>) -> Result<Signed, CodecError> {
+    let document = reader.bytes("bytes of a document", MAX_DOCUMENT_BYTES)?.to_vec();
+    Ok(Signed { document, signature: Signature(reader.array()?) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Three parties in this process, over real connections: what they compute, and clients that lie.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use neuro_model::{Checkpoint, names};
+use neuro_node::data_dir::DataDir;
+use neuro_node::smpc_role::agreement::Profile;
+use neuro_node::smpc_role::client::{ClientError, ClientSession, Terms};
+use neuro_node::smpc_role::fixed_point;
+use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
+use neuro_node::smpc_role::parties::{Draft, Parties, PartiesError, PartyEntry, PartyRegistry};
+use neuro_node::smpc_role::party::{PartyEvent, PartyOptions, serve_party};
+use neuro_node::smpc_role::program::{HeadProgram, ProgramMaker};
+use neuro_primitives::NodeKey;
+use neuro_smpc::computation::Security;
+use neuro_smpc::party::PartyId;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn skills() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/skills/checkpoint")
+}
+
+#[derive(Clone)]
+struct Known(Parties);
+
+impl PartyRegistry for Known {
+    fn parties(&self) -> Result<Parties, PartiesError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Three running parties.
+struct Trio {
+    parties: Parties,
+    events: [mpsc::UnboundedReceiver<PartyEvent>; 3],
+    model: ClientModel,
+    stop: CancellationToken,
+    _folders: Vec<TempDir>,
+}
+
+impl Trio {
+    async fn start() -> Self {
+        let folders: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let entry = |index: usize| PartyEntry {
+            index: u8::try_from(index).unwrap(),
+            node: DataDir::open(folders[index].path()).unwrap().node_key().unwrap().node_id(),
+            address: listeners[index].local_addr().unwrap().to_string(),
+            operator: format!("operator {index}"),
+            network: format!("network {index}"),
+            region: format!("region {index}"),
+        };
+        let parties = Parties::try_from(Draft { entries: (0..3).map(entry).collect() }).unwrap();
+        drop(listeners);
+        let stop = CancellationToken::new();
+        let events = [0, 1, 2].map(|at: usize| run(at, &folders[at], &parties, &stop));
+        let model = ClientModel::load(&skills()).unwrap();
+        let mut trio = Self { parties, events, model, stop, _folders: folders };
+        for events in &mut trio.events {
+            assert!(matches!(events.recv().await, Some(PartyEvent::Ready { .. })));
+        }
+        trio
+    }
+
+    async fn session(&self, key: u8, rows: u32, security: Security) -> Result<ClientSession, ClientError> {
+        let terms = Terms {
+            parties: &self.parties,
+            model: self.model.facts(),
+            program: HeadProgram::hash(),
+            prompt_rows: rows,
+            max_tokens: 4,
+            security,
+        };
+        ClientSession::open(&NodeKey::from_secret(&[key; 32]), &terms, PATIENCE).await
+    }
+
+    /// Why the next session of a party to end failed.
+    async fn failure(&mut self, at: usize) -> Option<String> {
+        loop {
+            if let PartyEvent::Ended { failure, .. } = self.events[at].recv().await.unwrap() {
+                return failure;
+            }
+        }
+    }
+}
+
+impl Drop for Trio {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn run(
+    at: usize,
+    folder: &TempDir,
+    parties: &Parties,
+    stop: &CancellationToken,
+) -> mpsc::UnboundedReceiver<PartyEvent> {
+    let checkpoint = Checkpoint::open(&skills()).unwrap();
+    let programs: Box<dyn ProgramMaker> =
+        Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap());
+    let options = PartyOptions {
+        data_dir: DataDir::open(folder.path()).unwrap(),
+        registry: Box::new(Known(parties.clone())),
+        party: PartyId::ALL[at],
+        programs,
+        listen: None,
+        deadline: PATIENCE,
+    };
+    let (sender, events) = mpsc::unbounded_channel();
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        serve_party(options, Arc::new(move |event| drop(sender.send(event))), stop).await.unwrap();
+    });
+    events
+}
+
+/// The last row times the output matrix.
+fn plain(rows: &[f32], d_model: usize) -> Vec<f32> {
+    let checkpoint = Checkpoint::open(&skills()).unwrap();
+    let tensor = checkpoint.tensor(names::OUTPUT).unwrap();
+    let head = neuro_expert_runtime::blocks::to_f32(tensor.tensor_type, &tensor.bytes).unwrap();
+    let last = &rows[rows.len() - d_model..];
+    head.chunks_exact(d_model).map(|row| row.iter().zip(last).map(|(w, x)| w * x).sum()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logits_joined_from_three_are_those_of_plaintext() {
+    let trio = Trio::start().await;
+    for security in [Security::SemiHonest, Security::Malicious] {
+        let mut session = trio.session(7, 3, security).await.unwrap();
+        for ids in [&[5, 6, 7][..], &[8], &[9]] {
+            let rows = trio.model.rows(ids).unwrap();
+            let expected = plain(&rows, trio.model.facts().d_model);
+            let logits = session.advance(&rows).await.unwrap();
+            let worst = logits.values.iter().zip(&expected).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+            assert!(worst < 2e-3 && logits.values.len() == expected.len(), "{security:?}: {worst}");
+            assert!(logits.cost.rounds > 0 && logits.cost.bytes > 0);
+        }
+        let transcript = session.finish().await.unwrap();
+        let statements = transcript.verified().unwrap();
+        assert!(statements.len() == 3 && statements.iter().all(|statement| statement.tokens == 3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
+    let mut trio = Trio::start().await;
+    let rows = trio.model.rows(&[5]).unwrap();
+    let mut honest = trio.session(7, 1, Security::Malicious).await.unwrap();
+    let mut lying = trio.session(8, 1, Security::Malicious).await.unwrap();
+    let mut shares = fixed_point::split(&rows, Profile::DEFAULT).unwrap();
+    shares[1].parts[0][3] ^= 1;
+    let error = lying.advance_shares(shares).await.err().unwrap();
+    assert!(error.to_string().contains("the client's shares of component 1 differ"), "{error}");
+    drop(lying.give_up(error).await);
+    for at in 0..3 {
+        let failure = trio.failure(at).await.unwrap();
+        assert!(failure.contains("the client's shares of component 1 differ"), "party {at}: {failure}");
+    }
+    honest.advance(&rows).await.unwrap();
+    honest.finish().await.unwrap();
+    for at in 0..3 {
+        assert_eq!(trio.failure(at).await, None, "party {at}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_out_of_turn_ends_its_own_session() {
+    let mut trio = Trio::start().await;
+    let mut session = trio.session(7, 2, Security::SemiHonest).await.unwrap();
+    let rows = trio.model.rows(&[5]).unwrap();
+    let error = session.advance(&rows).await.err().unwrap();
+    assert!(error.to_string().contains("expected 256 values of turn 0"), "{error}");
+    drop(session.give_up(error).await);
+    assert!(trio.failure(0).await.unwrap().contains("256 values"));
+    let refused = trio.session(7, 10_000, Security::Malicious).await.err().unwrap();
+    assert!(refused.to_string().contains("do not fit a context of 512"), "{refused}");
+}
