@@ -49,6 +49,8 @@ fn every_place_of_a_small_table_is_read() {
 
 #[test]
 fn truncation_to_a_smaller_ring_is_off_by_less_than_one() {
+    // Local truncation rounds twice, so it may be off by one whole.
+    let is_near = |security, off: f64| off < 1.0 || security == SemiHonest && off <= 1.0;
     let mut random = Random(47);
     for (bits, shift) in [(8, 1), (8, 3), (40, 13), (64, 16)] {
         let x: Vec<u64> = (0..300).map(|_| ((random.word() as i64) >> (64 - bits)) as u64).collect();
@@ -68,7 +70,10 @@ fn truncation_to_a_smaller_ring_is_off_by_less_than_one() {
                 let difference =
                     (sum << ring) as i64 as f64 / f64::from(ring).exp2() - (*x as i64) as f64 / f64::from(shift).exp2();
                 let around = difference.abs().min((f64::from(bits - shift).exp2() - difference.abs()).abs());
-                assert!(around < 1.0, "{security:?}, {bits} bits, {shift} off: {x} is off by {difference}");
+                assert!(
+                    is_near(security, around),
+                    "{security:?}, {bits} bits, {shift} off: {x} is off by {difference}"
+                );
             }
         }
     }
