@@ -1,5 +1,7 @@
 //! Links of private inference: who gets through, what is refused, and that nothing waits for ever.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use neuro_network::frames::FrameWriter;
