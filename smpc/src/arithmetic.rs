@@ -163,11 +163,22 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn replicate(&mut self, products: Products) -> Result<Shares, SmpcError> {
+        self.hand_on(&products)?;
+        let shares = self.take_over(products)?;
+        self.prove_if_many()?;
+        Ok(shares)
+    }
+
+    /// Sends P_{i-1} what it shall hold of products.
+    pub(crate) fn hand_on(&mut self, products: &Products) -> Result<(), SmpcError> {
+        self.send_values(products.step, self.party().previous(), &products.own, products.bits)
+    }
+
+    /// Products with the components that P_{i+1} has handed on.
+    pub(crate) fn take_over(&mut self, products: Products) -> Result<Shares, SmpcError> {
         let Products { step, own, bits, recorded, constant } = products;
-        self.send_values(step, self.party().previous(), &own, bits)?;
         let (next, _) = self.receive_values(step, self.party().next(), own.len(), bits)?;
         self.settle(recorded, &next, bits, constant);
-        self.prove_if_many()?;
         Ok(Shares::new(own, next))
     }
 
@@ -176,12 +187,31 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn open_products(&mut self, products: Products, mask: &Mask) -> Result<(Vec<u64>, Shares), SmpcError> {
+        let told = self.tell_products(&products, mask)?;
+        let opened = self.hear_products(products, mask, &told)?;
+        self.prove_if_many()?;
+        Ok(opened)
+    }
+
+    /// Tells both others z_i + r_i.
+    pub(crate) fn tell_products(&mut self, products: &Products, mask: &Mask) -> Result<Vec<u64>, SmpcError> {
+        debug_assert_eq!(products.bits, mask.bits, "a mask of the ring of the products");
+        let told = products.own.iter().zip(&mask.shares.parts[OWN]).map(|(z, r)| z.wrapping_add(*r));
+        let told: Vec<u64> = told.collect();
+        let packed = pack(&told, mask.bits);
+        self.send(products.step, self.party().previous(), packed.clone())?;
+        self.send(products.step, self.party().next(), packed)?;
+        Ok(told)
+    }
+
+    /// What the others say of products that this party has told under `mask`: z + r, and z.
+    pub(crate) fn hear_products(
+        &mut self,
+        products: Products,
+        mask: &Mask,
+        told: &[u64],
+    ) -> Result<(Vec<u64>, Shares), SmpcError> {
         let Products { step, own, bits, recorded, constant } = products;
-        debug_assert_eq!(bits, mask.bits, "a mask of the ring of the products");
-        let told: Vec<u64> = own.iter().zip(&mask.shares.parts[OWN]).map(|(z, r)| z.wrapping_add(*r)).collect();
-        let packed = pack(&told, bits);
-        self.send(step, self.party().previous(), packed.clone())?;
-        self.send(step, self.party().next(), packed)?;
         let (next, from_next) = self.receive_values(step, self.party().next(), own.len(), bits)?;
         let (previous, from_previous) = self.receive_values(step, self.party().previous(), own.len(), bits)?;
         if self.is_malicious() {
@@ -190,7 +220,6 @@ impl<C: Channel> Computation<C> {
         }
         let z_next: Vec<u64> = next.iter().zip(&mask.shares.parts[NEXT]).map(|(c, r)| c.wrapping_sub(*r)).collect();
         self.settle(recorded, &z_next, bits, constant);
-        self.prove_if_many()?;
         let sum =
             |((c, next), previous): ((&u64, &u64), &u64)| reduced(c.wrapping_add(*next).wrapping_add(*previous), bits);
         let opened = told.iter().zip(&next).zip(&previous).map(sum).collect();
@@ -204,9 +233,20 @@ impl<C: Channel> Computation<C> {
     /// A peer that is gone or out of step.
     pub fn open_masked(&mut self, name: &'static str, x: &Shares, mask: Mask) -> Result<Vec<u64>, SmpcError> {
         let bits = mask.bits;
-        let masked = x.plus(&mask.shares);
         let step = self.begin(name);
-        self.send_values(step, self.party().previous(), &masked.parts[NEXT], bits)?;
+        let masked = self.tell_masked(step, x, mask)?;
+        self.hear_masked(step, &masked, bits)
+    }
+
+    /// Sends P_{i-1} the component of x + r that it lacks.
+    pub(crate) fn tell_masked(&mut self, step: Step, x: &Shares, mask: Mask) -> Result<Shares, SmpcError> {
+        let masked = x.plus(&mask.shares);
+        self.send_values(step, self.party().previous(), &masked.parts[NEXT], mask.bits)?;
+        Ok(masked)
+    }
+
+    /// x + r with the component that P_{i+1} has sent.
+    pub(crate) fn hear_masked(&mut self, step: Step, masked: &Shares, bits: u32) -> Result<Vec<u64>, SmpcError> {
         let (missing, body) = self.receive_values(step, self.party().next(), masked.len(), bits)?;
         if self.is_malicious() {
             self.openings.known.update(&pack(&masked.parts[OWN], bits));

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::channel::Channel;
-use crate::computation::Computation;
+use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
 use crate::ring::packing::write_words;
 use crate::share::{BitShares, NEXT, OWN};
@@ -54,6 +54,55 @@ impl<C: Channel> Computation<C> {
         y: &[Plane<'_>],
     ) -> Result<BitShares, SmpcError> {
         let step = self.begin(name);
+        let (own, masks) = self.own_gates(step, words, [x, y])?;
+        self.send(step, self.party().previous(), to_bytes(&own))?;
+        let next = to_words(&self.receive(step, self.party().next(), own.len() * 8)?);
+        if self.records() {
+            self.record_gates(words, [x, y], &masks, &next);
+            self.prove_if_many()?;
+        }
+        Ok(BitShares { words, parts: [own, next] })
+    }
+
+    /// x & y ⊕ `mask` of planes of `words` words, opened as it is made: one round. The mask's bits are uniform, and used up.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub(crate) fn and_opened(
+        &mut self,
+        name: &'static str,
+        x: &[Plane<'_>],
+        y: &[Plane<'_>],
+        mask: &BitShares,
+    ) -> Result<Vec<u64>, SmpcError> {
+        let step = self.begin(name);
+        let (own, masks) = self.own_gates(step, mask.words, [x, y])?;
+        let both = |x: &[u64], y: &[u64]| x.iter().zip(y).map(|(x, y)| x ^ y).collect::<Vec<u64>>();
+        let told = both(&own, &mask.parts[OWN]);
+        let (previous, next) = (self.party().previous(), self.party().next());
+        self.send(step, previous, to_bytes(&told))?;
+        self.send(step, next, to_bytes(&told))?;
+        let from_next = self.receive(step, next, own.len() * 8)?;
+        let from_previous = self.receive(step, previous, own.len() * 8)?;
+        if self.is_malicious() {
+            self.openings.told_by_next.update(&from_next);
+            self.openings.told_by_previous.update(&from_previous);
+        }
+        let from_next = to_words(&from_next);
+        if self.records() {
+            self.record_gates(mask.words, [x, y], &masks, &both(&from_next, &mask.parts[NEXT]));
+            self.prove_if_many()?;
+        }
+        Ok(both(&both(&told, &from_next), &to_words(&from_previous)))
+    }
+
+    /// Components i of x & y, and the masks a_(i+1) in them.
+    fn own_gates(
+        &mut self,
+        step: Step,
+        words: usize,
+        [x, y]: [&[Plane<'_>]; 2],
+    ) -> Result<(Vec<u64>, Vec<u64>), SmpcError> {
         let [mut own, masks] = self.random(step, x.len() * words)?;
         if self.records() {
             self.tapes.bits.right.target.extend_from_slice(&own);
@@ -65,16 +114,7 @@ impl<C: Channel> Computation<C> {
                 *z ^= x_own[i] & (y_own[i] ^ y_next[i]) ^ x_next[i] & y_own[i] ^ masks[i];
             }
         }
-        let mut body = Vec::new();
-        write_words(&own, &mut body);
-        self.send(step, self.party().previous(), body)?;
-        let body = self.receive(step, self.party().next(), own.len() * 8)?;
-        let next: Vec<u64> = body.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        if self.records() {
-            self.record_gates(words, [x, y], &masks, &next);
-            self.prove_if_many()?;
-        }
-        Ok(BitShares { words, parts: [own, next] })
+        Ok((own, masks))
     }
 
     /// Writes the relations to the tape, but for the masks that are there already.
@@ -111,22 +151,10 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn carries_over(&mut self, name: &'static str, of: &Carry, runs: &[Positions]) -> Result<Carry, SmpcError> {
-        let words = of.generate.words;
         let (mut of, mut runs) = (Cow::Borrowed(of), runs.to_vec());
         loop {
-            let (mut left, mut right) = (Vec::new(), Vec::new());
-            for (run, low) in runs.iter().flat_map(|run| run.pairs().map(move |low| (run, low))) {
-                left.push((&of.propagate, low + 1));
-                right.push((&of.generate, low));
-                if run.needs_propagate(low) {
-                    left.push((&of.propagate, low + 1));
-                    right.push((&of.propagate, low));
-                }
-            }
-            let products =
-                if left.is_empty() { BitShares::zeros(0, words) } else { self.and_planes(name, words, &left, &right)? };
             let is_last = runs.iter().all(|run| run.range.len() <= 2);
-            let halved = of.halved(&runs, &products);
+            let halved = self.halve(name, &of, &runs)?;
             if is_last {
                 return Ok(halved);
             }
@@ -138,6 +166,22 @@ impl<C: Channel> Computation<C> {
             }
             of = Cow::Owned(halved);
         }
+    }
+
+    /// Pairs of neighbours of each run made one, run after run: one round, or none where no run has a pair.
+    pub(crate) fn halve(&mut self, name: &'static str, of: &Carry, runs: &[Positions]) -> Result<Carry, SmpcError> {
+        let (words, mut left, mut right) = (of.generate.words, Vec::new(), Vec::new());
+        for (run, low) in runs.iter().flat_map(|run| run.pairs().map(move |low| (run, low))) {
+            left.push((&of.propagate, low + 1));
+            right.push((&of.generate, low));
+            if run.needs_propagate(low) {
+                left.push((&of.propagate, low + 1));
+                right.push((&of.propagate, low));
+            }
+        }
+        let products =
+            if left.is_empty() { BitShares::zeros(0, words) } else { self.and_planes(name, words, &left, &right)? };
+        Ok(of.halved(runs, &products))
     }
 
     /// The carries into every position of x + y from below, and out of the last one: `width + 1` planes, the first zero.
@@ -166,6 +210,16 @@ impl<C: Channel> Computation<C> {
         }
         Ok(BitShares::stack(&[&BitShares::zeros(1, words), &run.generate]))
     }
+}
+
+fn to_bytes(words: &[u64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_words(words, &mut bytes);
+    bytes
+}
+
+fn to_words(bytes: &[u8]) -> Vec<u64> {
+    bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
 }
 
 /// Components own and next of x, and of y.

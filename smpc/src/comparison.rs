@@ -16,7 +16,7 @@ use crate::ring::planes::to_planes;
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
 /// Values up to which rounds count for more than gates: with masks made beforehand there are fewer when it matters.
-const FEW: usize = 4096;
+pub(crate) const FEW: usize = 4096;
 
 impl<C: Channel> Computation<C> {
     /// Whether each x is below zero: one plane, in 1 + log2(k) rounds.
@@ -75,15 +75,19 @@ impl<C: Channel> Computation<C> {
         }
         let DaBits { plane: mask, numbers } = self.take_da_bits(n)?;
         let opened = self.open_masked_plane(plane, &mask)?;
-        let party = self.party();
+        Ok(self.flipped(&numbers, &opened))
+    }
+
+    /// Bits as numbers: b = e + d - 2ed for an opened e = b ⊕ d and `numbers` d.
+    pub(crate) fn flipped(&self, numbers: &Shares, opened: &[u64]) -> Shares {
         let e: Vec<u64> = (0..numbers.len()).map(|at| opened[at / 64] >> (at % 64) & 1).collect();
         let signed =
             numbers.map(|part| part.iter().zip(&e).map(|(d, e)| d.wrapping_mul(1_u64.wrapping_sub(2 * e))).collect());
-        Ok(signed.plus_public(party, &e))
+        signed.plus_public(self.party(), &e)
     }
 
     /// Opens x ⊕ d: each party lacks one component, which the other two both hold.
-    fn open_masked_plane(&mut self, x: &BitShares, mask: &BitShares) -> Result<Vec<u64>, SmpcError> {
+    pub(crate) fn open_masked_plane(&mut self, x: &BitShares, mask: &BitShares) -> Result<Vec<u64>, SmpcError> {
         let masked = x.xor(mask);
         let step = self.begin("open bits");
         let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();

@@ -3,6 +3,8 @@
 //! Every one states the range it is right in. Outside of it the result is of no meaning: ranges come from a model's
 //! calibration, and a profile that does not hold them is refused before a session.
 
+pub(crate) mod few;
+
 use std::sync::LazyLock;
 
 use crate::channel::Channel;
@@ -146,12 +148,17 @@ impl<C: Channel> Computation<C> {
             thresholds[1..].iter().map(|threshold| x.clone().plus_constant(party, threshold.wrapping_neg())).collect();
         let below = self.is_negative(&Shares::concat(&differences.iter().collect::<Vec<_>>()), bits)?;
         let below = self.plane_to_numbers(&below, n * differences.len())?;
+        Ok(self.one_hot_steps(&below, n, thresholds.len()))
+    }
+
+    /// `[count, n]` one-hot, of whether x is `below` each of `count` rising thresholds but the first.
+    fn one_hot_steps(&self, below: &Shares, n: usize, count: usize) -> Vec<Shares> {
         let below = |step: usize| match step {
             0 => Shares::zeros(n),
-            step if step == thresholds.len() => Shares::zeros(n).plus_constant(party, 1),
+            step if step == count => Shares::zeros(n).plus_constant(self.party(), 1),
             step => below.range((step - 1) * n..step * n),
         };
-        Ok((0..thresholds.len()).map(|step| below(step + 1).minus(&below(step))).collect())
+        (0..count).map(|step| below(step + 1).minus(&below(step))).collect()
     }
 
     /// Σ weight(step) · [step]: `[n]`.

@@ -12,7 +12,9 @@
 //! fitted on its own cell and the one before it, in δ, and y = T_0 + T_1 δ + (T_2 + T_3 δ) δ². How T[C - ρ] is read
 //! without ρ or C being known to anybody together is in [`masks`] and [`query`].
 
+pub(crate) mod curve;
 pub mod masks;
+pub mod powers;
 mod query;
 
 use crate::channel::Channel;
@@ -20,7 +22,9 @@ use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::share::Shares;
 
+pub use curve::Curve;
 pub use masks::LookupMasks;
+pub use powers::PowerMasks;
 
 /// Coefficients of a cubic.
 const OUTPUTS: usize = 4;

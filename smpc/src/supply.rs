@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::arithmetic::Mask;
 use crate::channel::Channel;
 use crate::computation::Computation;
+use crate::digits::DigitMasks;
 use crate::error::SmpcError;
-use crate::lookup::LookupMasks;
+use crate::lookup::powers::PowerShape;
+use crate::lookup::{LookupMasks, PowerMasks};
 use crate::random_bits::{DaBits, EdaBits, TruncationMasks};
 use crate::share::{BitShares, Shares};
 
@@ -45,6 +47,15 @@ pub enum Kind {
         /// t.
         cell_bits: u32,
     },
+    /// Masks for comparisons with few rounds.
+    Digits {
+        /// k.
+        bits: u32,
+        /// Bits below the lowest digit.
+        skipped: u32,
+    },
+    /// Masks for functions with few rounds.
+    Powers(PowerShape),
 }
 
 /// What a program asked for: a kind and a number of values.
@@ -62,6 +73,8 @@ enum Made {
     EdaBits(EdaBits),
     Truncation(TruncationMasks),
     Lookup(LookupMasks),
+    Digits(DigitMasks),
+    Powers(PowerMasks),
 }
 
 /// What was made and not yet used.
@@ -118,6 +131,8 @@ impl<C: Channel> Computation<C> {
             Kind::Truncation { bits, shift } => Made::Truncation(self.truncation_masks(n, bits, shift)?),
             Kind::Narrow { bits, shift } => Made::Truncation(self.narrow_masks(n, bits, shift)?),
             Kind::Lookup { domain_bits, cell_bits } => Made::Lookup(self.lookup_masks(n, domain_bits, cell_bits)?),
+            Kind::Digits { bits, skipped } => Made::Digits(self.digit_masks(n, bits, skipped)?),
+            Kind::Powers(shape) => Made::Powers(self.power_masks(n, shape)?),
         })
     }
 
@@ -168,6 +183,22 @@ impl<C: Channel> Computation<C> {
             _ => self.lookup_masks(n, domain_bits, cell_bits),
         }
     }
+
+    /// Masks for `n` comparisons with few rounds.
+    pub(crate) fn take_digits(&mut self, n: usize, bits: u32, skipped: u32) -> Result<DigitMasks, SmpcError> {
+        match self.supplied(Kind::Digits { bits, skipped }, n)? {
+            Made::Digits(made) => Ok(made),
+            _ => self.digit_masks(n, bits, skipped),
+        }
+    }
+
+    /// Masks for `n` functions with few rounds.
+    pub(crate) fn take_powers(&mut self, n: usize, shape: PowerShape) -> Result<PowerMasks, SmpcError> {
+        match self.supplied(Kind::Powers(shape), n)? {
+            Made::Powers(made) => Ok(made),
+            _ => self.power_masks(n, shape),
+        }
+    }
 }
 
 impl Made {
@@ -187,6 +218,8 @@ impl Made {
                 Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })
             }
             Kind::Lookup { domain_bits, cell_bits } => Self::Lookup(LookupMasks::zeros(n, domain_bits, cell_bits)),
+            Kind::Digits { bits, skipped } => Self::Digits(DigitMasks::zeros(n, bits, skipped)),
+            Kind::Powers(shape) => Self::Powers(PowerMasks::zeros(n, shape)),
         }
     }
 
@@ -197,6 +230,8 @@ impl Made {
             Self::EdaBits(made) => Self::EdaBits(made.cut(from, n)),
             Self::Truncation(made) => Self::Truncation(made.cut(from, n)),
             Self::Lookup(made) => Self::Lookup(made.cut(from, n)),
+            Self::Digits(made) => Self::Digits(made.cut(from, n)),
+            Self::Powers(made) => Self::Powers(made.cut(from, n)),
         }
     }
 }

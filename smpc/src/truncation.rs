@@ -13,6 +13,7 @@ use crate::arithmetic::Products;
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
+use crate::party::PartyId;
 use crate::random_bits::TruncationMasks;
 use crate::share::{NEXT, OWN, Shares};
 
@@ -26,10 +27,10 @@ impl<C: Channel> Computation<C> {
             return self.truncate_products_locally(products, shift);
         }
         let party = self.party();
-        let TruncationMasks { mask, high, top, .. } = self.take_truncation(products.len(), products.bits(), shift)?;
-        let bits = mask.bits;
-        let (opened, _) = self.open_products(products.plus_constant(party, 1 << (bits - 2)), &mask)?;
-        Ok(truncated(party, &opened, &high, &top, shift, bits))
+        let masks = self.take_truncation(products.len(), products.bits(), shift)?;
+        let products = products.plus_constant(party, 1 << (masks.mask.bits - 2));
+        let (opened, _) = self.open_products(products, &masks.mask)?;
+        Ok(masks.cut_off(party, &opened))
     }
 
     /// Products over Z_2^k without their last m bits, over Z_2^(k-m): for what goes on there, or is opened. One round. No
@@ -110,14 +111,14 @@ impl<C: Channel> Computation<C> {
     }
 }
 
-fn truncated(
-    party: crate::party::PartyId,
-    opened: &[u64],
-    high: &Shares,
-    top: &Shares,
-    shift: u32,
-    bits: u32,
-) -> Shares {
+impl TruncationMasks {
+    /// x without its last m bits, for the opened c = x + 2^(k-2) + r.
+    pub(crate) fn cut_off(&self, party: PartyId, opened: &[u64]) -> Shares {
+        truncated(party, opened, &self.high, &self.top, self.shift, self.mask.bits)
+    }
+}
+
+fn truncated(party: PartyId, opened: &[u64], high: &Shares, top: &Shares, shift: u32, bits: u32) -> Shares {
     let offset = 1_u64 << (bits - 2 - shift);
     let public: Vec<u64> = opened.iter().map(|c| (c >> shift).wrapping_sub(offset)).collect();
     // [c wrapped] = top · (1 - highest bit of c).

@@ -91,7 +91,7 @@ impl<C: Channel> Computation<C> {
     }
 
     /// One-hot vectors of two digits, `[2^bits][n]` each, from their bits, `[n]` each. A round for each doubling.
-    fn one_hot(&mut self, digits: [Vec<Shares>; 2], n: usize) -> Result<[Vec<Shares>; 2], SmpcError> {
+    pub(super) fn one_hot(&mut self, digits: [Vec<Shares>; 2], n: usize) -> Result<[Vec<Shares>; 2], SmpcError> {
         let party = self.party();
         // entries[d][j]: whether the bits of digit d so far are j. They add up to 1, so entry 0 needs no product.
         let mut entries = [0, 1].map(|_| vec![Shares::zeros(n).plus_constant(party, 1)]);
@@ -141,7 +141,7 @@ impl<C: Channel> Computation<C> {
 }
 
 /// `[columns][n]` as `[n, columns]`.
-fn rows(columns: &[Shares]) -> Shares {
+pub(super) fn rows(columns: &[Shares]) -> Shares {
     let n = columns.first().map_or(0, Shares::len);
     let part = |at: usize| {
         let mut rows = vec![0; n * columns.len()];

@@ -4,6 +4,7 @@ use super::weights::{LayerWeights, ModelShape, Rotation, TURN_FRACTION, WEIGHT_F
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
+use crate::exchange::Item;
 use crate::functions::{FINE, FRACTION};
 use crate::ring::Shape;
 use crate::share::{NEXT, OWN, Shares};
@@ -54,17 +55,38 @@ impl<C: Channel> Computation<C> {
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
         cache.extend(&keys, &values, rows);
         let layout = Layout { shape, rows, positions: cache.positions };
-        let scores = self.scores(&queries, &cache.keys, &layout)?;
-        let attended = layout.attended();
-        let (weights, reciprocals) = self.exponentials(&scores, layout.positions, &attended)?;
-        let products =
-            self.matrix_products("attention: values", &weights, &layout.values(&cache.values), &layout.shapes(true))?;
-        let sums = self.truncate_products(products, FRACTION)?;
+        let (sums, reciprocals) = self.mixed_values(&queries, cache, &layout)?;
         let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
         let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
         let heads = self.truncate_products(products, FINE)?.gather(&layout.by_row());
         let output = self.linear(&layer.output, &heads);
         self.truncate(&output, 64, WEIGHT_FRACTION)
+    }
+
+    /// Σ e^(score - max) v of every score row, `[rows, head_dim]`, and one over Σ e^(score - max), `[rows]`.
+    fn mixed_values(
+        &mut self,
+        queries: &Shares,
+        cache: &Cache,
+        layout: &Layout<'_>,
+    ) -> Result<(Shares, Shares), SmpcError> {
+        let (positions, attended, values) = (layout.positions, layout.attended(), layout.values(&cache.values));
+        if !self.saves_rounds_of_scores(attended.len()) {
+            let scores = self.scores(queries, &cache.keys, layout)?;
+            let (weights, reciprocals) = self.exponentials(&scores, positions, &attended)?;
+            let products = self.matrix_products("attention: values", &weights, &values, &layout.shapes(true))?;
+            return Ok((self.truncate_products(products, FRACTION)?, reciprocals));
+        }
+        // Every row sees the first position, and softmax does not change by what is added to all scores.
+        let keys = cache.keys.minus(&cache.keys.gather(&layout.first_keys()));
+        let (queries, keys) = (queries.gather(&layout.by_group()), keys.gather(&layout.transposed_keys()));
+        let scores = self.matrix_products("attention: scores", &queries, &keys, &layout.shapes(false))?;
+        let weights = self.exponentials_of_few(scores, positions, &attended)?;
+        let products = self.matrix_products("attention: values", &weights, &values, &layout.shapes(true))?;
+        let (to_open, digits, curve) = self.sums_to_open(&weights, positions)?;
+        let [sums, opened] = self.exchange([Item::Truncate(products, FRACTION), to_open])?;
+        let reciprocals = self.curve_products(curve, &opened.opened, &digits, FRACTION)?;
+        Ok((sums.shares, self.truncate_products(reciprocals, curve.shift())?))
     }
 
     /// q·k of every head, new token and position: `[prompts, kv_heads, tokens · group, positions]`.
@@ -156,6 +178,14 @@ impl Layout<'_> {
         let mut inverse = vec![0; order.len()];
         order.iter().enumerate().for_each(|(at, place)| inverse[*place] = at);
         inverse
+    }
+
+    /// Of each key, that of its prompt's first position.
+    fn first_keys(&self) -> Vec<usize> {
+        let width = self.shape.kv_heads * self.shape.head_dim;
+        let of_prompt = |prompt: usize| prompt * self.positions * width;
+        let keys = self.rows.prompts * self.positions * width;
+        (0..keys).map(|at| of_prompt(at / width / self.positions) + at % width).collect()
     }
 
     /// Keys `[prompts, positions, kv_heads, head_dim]` as `[prompts, kv_heads, head_dim, positions]`.
