@@ -11,7 +11,11 @@ const RUNS: usize = 3;
 fn main() -> Result<(), SmpcError> {
     let only = std::env::args().nth(1).unwrap_or_default();
     let mode = std::env::args().nth(2).unwrap_or_default();
-    for workload in workload::all().iter().filter(|workload| workload.name.contains(&only)) {
+    let all = workload::all().into_iter().chain(workload::with_public_weights());
+    for workload in all.filter(|workload| workload.name.contains(&only)) {
+        if let Some(seconds) = workload.kernel_seconds() {
+            println!("{:<36} kernel     {seconds:>8.4} s", workload.name);
+        }
         for (name, security) in [("honest", Security::SemiHonest), ("malicious", Security::Malicious)] {
             if !name.contains(&mode) {
                 continue;
@@ -23,7 +27,7 @@ fn main() -> Result<(), SmpcError> {
             runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
             let middle = runs[RUNS / 2];
             println!(
-                "{:<12} {name:<10} {:>8.3} s {:>12} bytes {:>4} rounds, error {:.2e}",
+                "{:<36} {name:<10} {:>8.3} s {:>12} bytes {:>4} rounds, error {:.2e}",
                 workload.name, middle.seconds, middle.bytes, middle.rounds, middle.error
             );
         }

@@ -23,4 +23,5 @@ mod norm;
 mod weights;
 
 pub use decoder::Decoder;
+pub(crate) use weights::WEIGHT_FRACTION;
 pub use weights::{ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};

@@ -3,8 +3,11 @@
 //! All three run as threads of this process. A client shares its numbers, the parties calculate, prove what they
 //! calculated unless all are honest, and reveal the result to each other. Masks are made within the time.
 
+mod blocks;
 mod cases;
 mod client;
+mod kernels;
+pub mod tokens;
 
 use std::time::Instant;
 
@@ -53,11 +56,23 @@ pub struct Measured {
 
 /// All that is measured.
 #[must_use]
-pub const fn all() -> &'static [Workload] {
-    &cases::ALL
+pub fn all() -> Vec<&'static Workload> {
+    cases::ALL.iter().chain(&blocks::ALL).collect()
+}
+
+/// Those of them that multiply with weights, with weights that everybody knows: named `CASE_public_weights`.
+#[must_use]
+pub fn with_public_weights() -> Vec<&'static Workload> {
+    blocks::PUBLIC.iter().collect()
 }
 
 impl Workload {
+    /// Seconds that a party's local arithmetic takes, without messages, masks and proofs: the best of some runs.
+    #[must_use]
+    pub fn kernel_seconds(&self) -> Option<f64> {
+        kernels::seconds(self.name)
+    }
+
     /// Runs it once.
     ///
     /// # Errors

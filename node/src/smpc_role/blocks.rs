@@ -16,7 +16,7 @@ use super::model::{ModelError, ModelFacts, floats};
 use super::program::{PartyComputation, Program, ProgramMaker};
 
 /// The version is part of the name: whoever changes what is computed changes it.
-const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 1";
+const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 2";
 
 /// Tokens for which masks are made together after the prompt. Making them for more costs fewer rounds a token, and more
 /// for nothing when the answer ends early.

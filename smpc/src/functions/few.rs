@@ -149,10 +149,12 @@ impl<C: Channel> Computation<C> {
         n: usize,
         attended: &[bool],
     ) -> Result<Shares, SmpcError> {
-        let (cells, size) = (1_usize << SCORE_CELLS, digits.low[0].len() / opened.len());
+        let (cells, size) = (1_usize << SCORE_CELLS, digits.low[0].len() / opened.len().max(1));
         let (groups, thresholds) = (cells / size, cells / 2 - 1);
         let rows = opened.len() / n;
         let mut reached = Shares::zeros(rows * thresholds * n * groups);
+        // A rehearsal counts, and computes nothing.
+        let opened = if self.rehearsal().is_some() { &[] } else { opened };
         for (at, c) in opened.iter().enumerate().filter(|(at, _)| attended[*at]) {
             let highest = (c >> (2 * FRACTION)) as usize;
             let first = (at / n * thresholds * n + at % n) * groups;

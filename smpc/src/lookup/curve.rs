@@ -124,6 +124,8 @@ impl<C: Channel> Computation<C> {
         let (size, groups) = (1_usize << low_bits, 1_usize << (cell_bits - low_bits));
         let cells = (1_usize << cell_bits) - 1;
         let mut inside = Shares::zeros(opened.len() * groups);
+        // A rehearsal counts, and computes nothing.
+        let opened = if self.rehearsal().is_some() { &[] } else { opened };
         for (at, c) in opened.iter().enumerate() {
             let c = c >> dropped;
             let (place, highest) = (c & ((1 << width) - 1), (c >> width) as usize);

@@ -54,13 +54,39 @@ impl<C: Channel> Computation<C> {
         let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
         cache.extend(&keys, &values, rows);
-        let layout = Layout { shape, rows, positions: cache.positions };
-        let (sums, reciprocals) = self.mixed_values(&queries, cache, &layout)?;
-        let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
-        let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
-        let heads = self.truncate_products(products, FINE)?.gather(&layout.by_row());
+        let heads = self.mixed_heads(&queries, cache, shape, rows)?;
         let output = self.linear(&layer.output, &heads);
         self.truncate(&output, 64, WEIGHT_FRACTION)
+    }
+
+    /// What every head of `queries: [prompts · tokens, heads · head_dim]` gathers from the cache: the same shape.
+    fn mixed_heads(
+        &mut self,
+        queries: &Shares,
+        cache: &Cache,
+        shape: &ModelShape,
+        rows: Rows,
+    ) -> Result<Shares, SmpcError> {
+        let layout = Layout { shape, rows, positions: cache.positions };
+        let (sums, reciprocals) = self.mixed_values(queries, cache, &layout)?;
+        let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
+        let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
+        Ok(self.truncate_products(products, FINE)?.gather(&layout.by_row()))
+    }
+
+    /// Causal attention of one prompt from its start, of scaled `queries`, `keys` and `values`, `[tokens, heads · head_dim]`
+    /// each: what the heads gather.
+    pub(crate) fn heads_of_prompt(
+        &mut self,
+        queries: &Shares,
+        keys: &Shares,
+        values: &Shares,
+        shape: &ModelShape,
+    ) -> Result<Shares, SmpcError> {
+        let rows = Rows { prompts: 1, tokens: queries.len() / shape.heads / shape.head_dim };
+        let mut cache = Cache::default();
+        cache.extend(keys, values, rows);
+        self.mixed_heads(queries, &cache, shape, rows)
     }
 
     /// Σ e^(score - max) v of every score row, `[rows, head_dim]`, and one over Σ e^(score - max), `[rows]`.

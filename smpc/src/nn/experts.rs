@@ -33,11 +33,14 @@ impl<C: Channel> Computation<C> {
         if self.saves_rounds(rows * (experts * experts / 2).max(shape.top_k * shape.d_expert)) {
             return self.mix_few_experts(u, layer, shape);
         }
-        let logits = self.linear(&layer.router, u);
-        let logits = self.truncate(&logits, 64, WEIGHT_FRACTION)?;
+        let whole = self.linear(&layer.router, u);
+        let logits = self.truncate(&whole, 64, WEIGHT_FRACTION)?;
         // `[rows, k, experts]`.
-        let chosen =
-            self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts));
+        let chosen = if self.saves_rounds(rows * experts * experts / 2) {
+            self.largest_of_few(&whole, experts, shape.top_k, LOGIT_BITS + WEIGHT_FRACTION)?
+        } else {
+            self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts))
+        };
         let weights = self.gates(&logits, &chosen, (rows, experts), shape)?;
         let hidden = self.chosen_networks(u, layer, &chosen, (rows, experts), shape)?;
         // `[rows, k · experts]`: w_r e_rj.

@@ -1,11 +1,15 @@
 //! What is done in few rounds for few values.
 
 use super::{Party, Random, join, run, share};
+use crate::channel::Nobody;
+use crate::computation::Computation;
 use crate::computation::Security::Malicious;
 use crate::error::SmpcError;
 use crate::functions::few::{LOGISTIC, SILU};
 use crate::lookup::Curve;
 use crate::lookup::curve::Cells;
+use crate::party::PartyId;
+use crate::rehearsal::Forecast;
 use crate::share::Shares;
 
 fn fixed(value: f64, fraction: u32) -> u64 {
@@ -151,4 +155,14 @@ fn norms_of_few_are_right_over_six_orders_of_magnitude() {
             assert!(difference.abs() < 3e-4 + last, "row {row}: {x} / {root} is off by {difference}");
         }
     }
+}
+
+#[test]
+fn the_best_two_of_eight_take_five_rounds_once_there_are_masks() {
+    let of = |_: PartyId, computation: &mut Computation<Nobody>| {
+        computation.largest_of_few(&Shares::zeros(128 * 8), 8, 2, 40).map(|_| ())
+    };
+    let Forecast { online, preprocessing, .. } = Forecast::of(Malicious, of).unwrap();
+    assert!(online.rounds <= 5, "{} rounds", online.rounds);
+    assert!(preprocessing.rounds <= 30, "{} rounds for masks", preprocessing.rounds);
 }

@@ -123,7 +123,7 @@ fn what_is_much_is_proved_on_the_way() {
 
 #[test]
 fn a_calculation_is_measured_and_right() {
-    let norm = workload::all().iter().find(|workload| workload.name == "rmsnorm").unwrap();
+    let norm = workload::all().into_iter().find(|workload| workload.name == "rmsnorm").unwrap();
     for security in [SemiHonest, Malicious] {
         let measured = norm.measure(security, NetworkModel::FAR).unwrap();
         assert!(measured.error < 1e-3, "{measured:?}");

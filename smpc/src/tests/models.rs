@@ -6,6 +6,7 @@ use super::{Party, Random, prove, share};
 use crate::error::SmpcError;
 use crate::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation};
 use crate::share::Shares;
+use crate::workload;
 
 const SHAPE: ModelShape =
     ModelShape { d_model: 16, heads: 4, kv_heads: 2, head_dim: 8, d_expert: 12, top_k: 2, normalised: true };
@@ -219,4 +220,10 @@ fn a_model_on_shares_has_the_logits_of_the_plain_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_block_takes_few_rounds_for_a_token() {
+    let rounds = workload::tokens::block_rounds().unwrap();
+    assert!(rounds <= 32, "{rounds} rounds");
 }

@@ -64,9 +64,15 @@ fn matmul(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError>
 }
 
 fn plain_matmul(inputs: &[Vec<f64>]) -> Vec<f64> {
-    let mut product = vec![0.0; 512 * 512];
-    for (row, product) in product.chunks_exact_mut(512).enumerate() {
-        for (x, y) in inputs[0][row * 512..][..512].iter().zip(inputs[1].chunks_exact(512)) {
+    plain_matmul_of(&inputs[0], &inputs[1], 512)
+}
+
+/// `x: [rows, inner]` times `y: [inner, columns]`.
+pub(super) fn plain_matmul_of(x: &[f64], y: &[f64], inner: usize) -> Vec<f64> {
+    let columns = y.len() / inner;
+    let mut product = vec![0.0; x.len() / inner * columns];
+    for (row, product) in product.chunks_exact_mut(columns).enumerate() {
+        for (x, y) in x[row * inner..][..inner].iter().zip(y.chunks_exact(columns)) {
             product.iter_mut().zip(y).for_each(|(sum, y)| *sum += x * y);
         }
     }
