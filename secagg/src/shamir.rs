@@ -99,7 +99,7 @@ fn factors_at_zero(holders: &[Member]) -> Result<Vec<Scalar>, RebuildError> {
     // x_j stands in the denominator so that the numerator is the product over all.
     let denominator = |&j: &Member| {
         let differences = others(j).map(|l| point(*l).abs_diff(point(j)));
-        let size = product(differences) * Scalar::from(point(j));
+        let size = product(differences.chain([point(j)]));
         if others(j).filter(|l| **l < j).count() % 2 == 0 { size } else { -size }
     };
     // None is zero: holders are distinct and no x is 0.
@@ -110,18 +110,32 @@ fn factors_at_zero(holders: &[Member]) -> Result<Vec<Scalar>, RebuildError> {
 }
 
 /// The product modulo ℓ of `numbers` above 0: points of distinct holders, or their differences. They are multiplied as
-/// integers for as long as they fit, first into words and then into 512 bits, so that there is one reduction for 32 of the
+/// integers for as long as they fit, first into words and then into 512 bits, so that there is one reduction for 28 of the
 /// largest and for more of those of a small cohort.
 fn product(numbers: impl Iterator<Item = u64>) -> Scalar {
-    let mut words = Vec::new();
-    let last = numbers.fold(1_u64, |word, number| {
-        word.checked_mul(number).unwrap_or_else(|| {
-            words.push(word);
-            number
-        })
-    });
-    words.push(last);
-    words.chunks(PRODUCT_WORDS).map(wide_product).product()
+    let (mut reduced, mut words, mut filled) = (None, [0; PRODUCT_WORDS], 0);
+    let mut word = 1_u64;
+    for number in numbers {
+        if let Some(larger) = word.checked_mul(number) {
+            word = larger;
+            continue;
+        }
+        words[filled] = std::mem::replace(&mut word, number);
+        filled += 1;
+        // One place is left for the last word.
+        if filled == PRODUCT_WORDS - 1 {
+            reduced = Some(times_reduced(reduced, &words[..filled]));
+            filled = 0;
+        }
+    }
+    words[filled] = word;
+    times_reduced(reduced, &words[..=filled])
+}
+
+/// `reduced`, if there is one, times all `words`.
+fn times_reduced(reduced: Option<Scalar>, words: &[u64]) -> Scalar {
+    let product = wide_product(words);
+    reduced.map_or(product, |reduced| reduced * product)
 }
 
 /// The product modulo ℓ of at most [`PRODUCT_WORDS`] words.

@@ -1,7 +1,13 @@
 //! The aggregator's one vector: payloads are added to it, masks removed from it, and the sum read from it.
 
+use neuro_primitives::Hash;
+
 use crate::masks::{self, Lanes, MaskJob};
-use crate::packing::{self, Modulus, PayloadError};
+use crate::packing::{self, GROUP, Modulus, PayloadError};
+
+/// Bytes that are added and then hashed: they and their entries fit into a second-level cache of 1 MiB. A power of two, for
+/// which BLAKE3 is fastest.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A sum modulo 2^B. One vector of words, whatever the number of payloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +73,27 @@ impl Accumulator {
         packing::check_payload(self.entries(), packed, self.modulus)?;
         let modulus = self.modulus;
         packing::add_packed(self.lanes(), 0, packed, modulus)
+    }
+
+    /// [`Self::add`], and the BLAKE3 hash of the payload, in one pass: adding a piece, which reads from its front to its back,
+    /// brings it into the cache, where hashing it, which reads sixteen places of it at a time, then finds it. Whoever expected
+    /// another hash calls [`Self::subtract`].
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_and_hash(&mut self, packed: &[u8]) -> Result<Hash, PayloadError> {
+        packing::check_payload(self.entries(), packed, self.modulus)?;
+        let (modulus, entries) = (self.modulus, self.entries());
+        let (mut hasher, mut added) = (blake3::Hasher::new(), 0);
+        for (piece, end) in packed.chunks(PIECE_BYTES).zip((PIECE_BYTES..).step_by(PIECE_BYTES)) {
+            // Whole groups, and what is left with the last piece.
+            let next = if end < packed.len() { end / usize::from(modulus.bits()) * GROUP } else { entries };
+            let bytes = &packed[packing::bytes_of(&(added..next), modulus)];
+            packing::add_packed(self.lanes().part(added..next), added, bytes, modulus)?;
+            hasher.update(piece);
+            added = next;
+        }
+        Ok(Hash(*hasher.finalize().as_bytes()))
     }
 
     /// Takes a whole payload away again.

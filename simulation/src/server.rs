@@ -208,9 +208,9 @@ impl<'a> Server<'a> {
             let (sum, seconds) = (&mut self.sum, &mut self.cost.adding_s);
             let is_stated = self.memory.watch(|| {
                 timed(seconds, || {
-                    let is_stated = Hash::of(&packed) == payload;
                     let sum = sum.get_or_insert_with(|| Accumulator::new(entries, modulus));
-                    if is_stated { sum.add(&packed).map(|()| true) } else { Ok(false) }
+                    let is_stated = sum.add_and_hash(&packed)? == payload;
+                    if is_stated { Ok(true) } else { sum.subtract(&packed).map(|()| false) }
                 })
             })?;
             if !is_stated {

@@ -23,13 +23,16 @@ pub(super) struct AnswerPhase {
     pub(super) vote: VotePhase,
     announcement: Arc<[u8]>,
     answered: Bitmap,
-    /// For each sharer the good shares of the one secret that is asked for, by holder.
-    pub(super) shares: BTreeMap<Member, BTreeMap<Member, Zeroizing<Scalar>>>,
+    /// For each sharer the first t good shares of the one secret that is asked for, in the order of their arrival, with their
+    /// holders.
+    pub(super) shares: BTreeMap<Member, Vec<(Member, Zeroizing<Scalar>)>>,
 }
 
 impl AnswerPhase {
     pub(super) fn new(vote: VotePhase, announcement: Arc<[u8]>) -> Self {
-        let shares = vote.upload.shared.sharers.iter().map(|dealer| (dealer, BTreeMap::new())).collect();
+        // With room for all: shares that were moved would stay behind where they lay.
+        let held = || Vec::with_capacity(vote.upload.shared.seated.shape.t.into());
+        let shares = vote.upload.shared.sharers.iter().map(|dealer| (dealer, held())).collect();
         let answered = Bitmap::new(vote.survivors.n());
         Self { vote, announcement, answered, shares }
     }
@@ -64,10 +67,13 @@ impl AnswerPhase {
             }
         }
         self.answered.insert(member);
+        let t = usize::from(self.vote.upload.shared.seated.shape.t);
         for (dealer, scalar) in good {
-            self.shares.entry(dealer).or_default().insert(member, Zeroizing::new(scalar));
+            if let Some(held) = self.shares.get_mut(&dealer).filter(|held| held.len() < t) {
+                held.push((member, Zeroizing::new(scalar)));
+            }
         }
-        Ok(Taken::last_if(self.shortfall().is_none()))
+        Ok(Taken::last_if(self.shares.values().all(|held| held.len() >= t)))
     }
 
     /// The share as a scalar, if its leaf is in the dealer's signed root.
@@ -116,7 +122,7 @@ impl AnswerPhase {
     /// The secret with the fewest good shares, if they are fewer than t.
     fn shortfall(&self) -> Option<Shortfall> {
         let expected = self.vote.upload.shared.seated.shape.t;
-        let least = self.shares.values().map(BTreeMap::len).min().unwrap_or_default();
+        let least = self.shares.values().map(Vec::len).min().unwrap_or_default();
         let got = u16::try_from(least).unwrap_or(u16::MAX);
         (got < expected).then_some(Shortfall { expected, got })
     }

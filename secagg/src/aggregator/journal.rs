@@ -85,5 +85,7 @@ impl Journal {
 }
 
 fn next_link(before: &Hash, fields: &[u8]) -> Hash {
-    Hash::of(&[&before.0, fields].concat())
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&before.0).update(fields);
+    Hash(*hasher.finalize().as_bytes())
 }

@@ -83,9 +83,8 @@ fn rebuild(
 ) -> Result<Zeroizing<Scalar>, Box<Evidence>> {
     let shared = &answered.vote.upload.shared;
     let seated = &shared.seated;
-    let t = usize::from(seated.shape.t);
     let held = answered.shares.get(&dealer).into_iter().flatten();
-    let shares: Vec<(Member, Scalar)> = held.take(t).map(|(&holder, share)| (holder, **share)).collect();
+    let shares: Vec<(Member, Scalar)> = held.map(|(holder, share)| (*holder, **share)).collect();
     let statement = shared.kept.statement(dealer);
     let secret = cache.rebuild(&shares).ok().map(Zeroizing::new).filter(|secret| match answered.kind(dealer) {
         ShareKind::MaskKey => KeyPair::new(**secret).public() == seated.row(dealer).mask_key,

@@ -167,3 +167,18 @@ fn payloads_of_another_length_or_with_bits_left_over_are_refused_and_change_noth
     assert_eq!(sum.subtract(&ones), Err(PayloadError::TrailingBits));
     assert_eq!(sum, before);
 }
+
+#[test]
+fn adding_and_hashing_in_one_pass_is_adding_and_hashing() {
+    // Of one piece, of several with an end within a group, and of words of either size.
+    for (entries, bits) in [(ENTRIES, 29), (170_001, 29), (200_003, 40)] {
+        let modulus = Modulus::new(bits).unwrap();
+        let mut payload: Vec<u8> = (0..modulus.payload_bytes(entries)).map(|at| (at * 31 % 251) as u8).collect();
+        *payload.last_mut().unwrap() = 0;
+        let (mut apart, mut together) = (Accumulator::new(entries, modulus), Accumulator::new(entries, modulus));
+        apart.add(&payload).unwrap();
+        assert_eq!(together.add_and_hash(&payload), Ok(Hash::of(&payload)), "{entries} of {bits} bits");
+        assert!(apart == together, "{entries} of {bits} bits");
+        assert!(together.add_and_hash(&payload[1..]).is_err() && apart == together, "a short one changes nothing");
+    }
+}
