@@ -199,10 +199,10 @@ impl<C: Channel> Computation<C> {
             rehearsal.receives();
             return Ok(vec![0; length]);
         }
-        let Message { step: got, body, .. } = self.link.receive(from)?;
+        let Message { step: got, part, body, .. } = self.link.receive(from)?;
         let name = step.name;
-        if got != step.number {
-            return Err(SmpcError::OutOfStep { peer: from, name, expected: step.number, got });
+        if (got, part) != (step.number, 0) {
+            return Err(SmpcError::OutOfStep { peer: from, name, expected: step.number, got, part });
         }
         if body.len() != length {
             return Err(SmpcError::Length { peer: from, name, expected: length, got: body.len() });
@@ -267,16 +267,19 @@ impl<C: Channel> Computation<C> {
         let digest = |hasher: blake3::Hasher| *hasher.finalize().as_bytes();
         let (next, previous) = (self.party.next(), self.party.previous());
         let step = self.begin("compare openings");
-        // What P_{i+1} told this party, it also told P_{i-1}; what P_{i-1} told, it also told P_{i+1}.
-        self.send(step, next, [digest(known), digest(told_by_previous.clone())].concat())?;
-        self.send(step, previous, digest(told_by_next.clone()).to_vec())?;
+        // What P_{i+1} told this party, it also told P_{i-1}; what P_{i-1} told, it also told P_{i+1}. Whoever compares is
+        // compared with: a lie to one of the two would otherwise be unknown to the other, which then went on to reveal.
+        let (received, told_by_next) = (digest(received), digest(told_by_next));
+        let (known, told_by_previous) = (digest(known), digest(told_by_previous));
+        self.send(step, next, [known, told_by_previous].concat())?;
+        self.send(step, previous, [received, told_by_next].concat())?;
         let from_previous = self.receive(step, previous, 64)?;
-        let from_next = self.receive(step, next, 32)?;
+        let from_next = self.receive(step, next, 64)?;
         let differ = |right| SmpcError::OpeningsDiffer { left: self.party, right };
-        if from_previous != [digest(received), digest(told_by_next)].concat() {
+        if from_previous != [received, told_by_next].concat() {
             return Err(differ(previous));
         }
-        if from_next != digest(told_by_previous) {
+        if from_next != [known, told_by_previous].concat() {
             return Err(differ(next));
         }
         Ok(())

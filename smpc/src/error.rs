@@ -15,7 +15,7 @@ pub enum SmpcError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// A message of another step than the one that is due.
-    #[error("party {peer}: expected step {expected} ({name}), got step {got}")]
+    #[error("party {peer}: expected step {expected} ({name}), got part {part} of step {got}")]
     OutOfStep {
         /// Who sent it.
         peer: PartyId,
@@ -25,6 +25,8 @@ pub enum SmpcError {
         expected: u64,
         /// Number that came.
         got: u64,
+        /// Which of the messages of that step, on this link; the first, 0, is due.
+        part: u32,
     },
     /// A message of another length.
     #[error("party {peer}, step {name}: expected {expected} bytes, got {got}")]

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod adversary;
+mod exhaustive;
 mod few;
 mod gadgets;
 mod many;
 mod models;
-mod tampering;
 
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;

@@ -1,4 +1,4 @@
-//! A seeded mutator of bytes, for the tests of decoders: `secagg`, `protocol` and `model` include this file.
+//! A seeded mutator of bytes, for tests of decoders: `secagg`, `protocol`, `model`, `network` and `smpc` include it.
 
 #![allow(dead_code, reason = "a test uses a part of it")]
 

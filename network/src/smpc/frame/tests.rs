@@ -1,8 +1,17 @@
 //! Frames there and back, frames that are not due, and bytes that are none.
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
 
 use super::*;
+
+#[path = "../../../../tests/shared/mutator.rs"]
+mod mutator;
+
+use mutator::{INPUTS, Random, TIME, mutated};
+
+const SEED: u64 = 0x6672_616d_6573;
 
 const SESSION: SessionId = SessionId([7; SESSION_BYTES]);
 
@@ -35,29 +44,77 @@ fn only_the_next_frame_of_the_session_is_admitted() {
     assert_eq!(order.frames(), 2);
 }
 
+/// Committed frames: one message of every step of the gadgets and their proof, as parties sent it, of those with at most a
+/// KiB; numbered as on one link, with an abort at its end. Each file is a frame without its length.
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/smpc_frames");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// An order that has admitted the first `count` frames of the corpus.
+fn after(corpus: &[Vec<u8>], count: usize) -> Order {
+    let mut order = Order::new(Frame::decode(&corpus[0]).unwrap().session);
+    corpus[..count].iter().for_each(|bytes| assert!(order.admit(bytes).is_ok()));
+    order
+}
+
 #[test]
-fn mutated_frames_are_read_or_refused_and_never_pass_for_the_next_one() {
-    let corpus = [frame(0), frame(9), Frame { kind: FrameKind::Abort, body: b"late".to_vec(), ..frame(0) }];
-    let corpus: Vec<Vec<u8>> = corpus.iter().map(Frame::encode).collect();
-    let (began, mut state) = (Instant::now(), 0x5eed_u64);
-    for round in 0..100_000 {
-        if began.elapsed() > Duration::from_secs(5) {
+fn committed_frames_are_read_as_they_were_written() {
+    let corpus = corpus();
+    assert!(corpus.len() > 20, "{} frames", corpus.len());
+    let order = after(&corpus, corpus.len());
+    assert_eq!(order.frames(), corpus.len() as u64);
+    assert!(corpus.iter().all(|bytes| Frame::decode(bytes).unwrap().encode() == *bytes));
+    assert_eq!(Frame::decode(corpus.last().unwrap()).unwrap().kind, FrameKind::Abort);
+}
+
+/// At every place of a link: frames left out, doubled, swapped, played again and of another session.
+#[test]
+fn no_frame_is_admitted_in_the_place_of_another() {
+    let corpus = corpus();
+    for due in 0..corpus.len() {
+        let mut order = after(&corpus, due);
+        let (hash, bytes) = (order.hash(), order.bytes());
+        for (other, frame) in corpus.iter().enumerate().filter(|(other, _)| *other != due) {
+            // Earlier ones were doubled or played again; later ones came because this one was lost or swapped.
+            let fault = FrameFault::OutOfOrder { expected: due as u64, got: other as u64 };
+            assert_eq!(order.admit(frame).err(), Some(fault), "frame {other} in the place of {due}");
+        }
+        let (expected, got) = (order.session(), SessionId([8; SESSION_BYTES]));
+        let foreign = Frame { session: got, ..Frame::decode(&corpus[due]).unwrap() };
+        assert_eq!(order.admit(&foreign.encode()).err(), Some(FrameFault::Foreign { expected, got }));
+        assert_eq!((order.frames(), order.bytes(), order.hash()), (due as u64, bytes, hash), "nothing is counted");
+        assert!(order.admit(&corpus[due]).is_ok(), "the one that is due still is");
+    }
+}
+
+/// No mutated frame is read but by its one form, and none passes for one of another session or place. What a frame of the
+/// right place says is for TLS to protect, and for the parties to check.
+#[test]
+fn mutated_frames_are_read_or_refused_and_never_pass_for_another_one() {
+    let (corpus, start, mut random) = (corpus(), Instant::now(), Random(SEED));
+    let orders: Vec<Order> = (0..corpus.len()).map(|due| after(&corpus, due)).collect();
+    let mut admitted = 0;
+    for number in 0..INPUTS {
+        if start.elapsed() > TIME / 2 {
             break;
         }
-        let mut bytes = corpus[round % corpus.len()].clone();
-        // Knuth's MMIX constants: any seeded sequence will do.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let at = (state >> 33) as usize % bytes.len();
-        bytes[at] ^= (state >> 25) as u8 | 1;
-        bytes.truncate(1 + (state >> 40) as usize % (2 * bytes.len()));
-        let mut order = Order::new(SESSION);
-        if let Ok(frame) = order.admit(&bytes) {
-            assert!(frame.session == SESSION && frame.sequence == 0, "round {round}");
-            assert_eq!(frame.encode(), bytes, "one form, round {round}");
-        } else {
-            assert_eq!(order.frames(), 0);
+        let bytes = mutated(&corpus, HEADER_BYTES + 8, &mut random);
+        let due = random.below(corpus.len());
+        let mut order = orders[due].clone();
+        match order.admit(&bytes) {
+            Ok(frame) => {
+                let case = format!("seed {SEED:#x}, input {number}");
+                assert!(frame.session == order.session() && frame.sequence == due as u64, "{case}");
+                assert_eq!(frame.encode(), bytes, "one form, {case}");
+                admitted += 1;
+            }
+            Err(_) => assert_eq!(order.hash(), orders[due].hash(), "seed {SEED:#x}, input {number}: it is counted"),
         }
     }
+    assert!(admitted > 100, "the mutations should leave some frames good, got {admitted}");
 }
 
 /// The first digits of the hash of `frame(5)`.
