@@ -87,7 +87,7 @@ fn one_changed_byte_of_any_message_ends_the_session() {
     }
 }
 
-/// Of message `at`, which byte is changed: the first, the last, and some other one.
+/// Of message `at`, which bytes are changed, each in a run of its own: the last, and some other one.
 fn places(at: usize, length: usize) -> BTreeSet<(usize, usize)> {
-    [0, length - 1, at * 7919 % length].map(|place| (at, place)).into()
+    [length - 1, at * 7919 % length].map(|place| (at, place)).into()
 }
