@@ -6,6 +6,7 @@ use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::exchange::Item;
 use crate::functions::{FINE, FRACTION};
+use crate::party::PartyId;
 use crate::ring::Shape;
 use crate::share::{NEXT, OWN, Shares};
 
@@ -26,12 +27,26 @@ pub struct Rows {
     pub tokens: usize,
 }
 
+/// One pass of new tokens through all layers.
+pub struct Pass<'a> {
+    /// Its rows.
+    pub rows: Rows,
+    /// `[prompts, positions]`, the new ones with them: one where a position is padding. Empty where none is.
+    pub padding: &'a Shares,
+}
+
+/// What the score of a padded position is lowered by. An exponential of it counts nothing beside any other, and scores
+/// of a row may still differ by as much as [`Computation::exponentials`] allows, less this.
+pub const PADDING_PENALTY: u64 = 24;
+
 /// Where things lie in the vectors of one pass.
 struct Layout<'a> {
     shape: &'a ModelShape,
     rows: Rows,
     /// Positions with the new ones.
     positions: usize,
+    /// See [`Pass::padding`].
+    padding: &'a Shares,
 }
 
 impl<C: Channel> Computation<C> {
@@ -44,9 +59,10 @@ impl<C: Channel> Computation<C> {
         u: &Shares,
         layer: &LayerWeights,
         (shape, rotation): (&ModelShape, &Rotation),
-        rows: Rows,
+        pass: &Pass<'_>,
         cache: &mut Cache,
     ) -> Result<Shares, SmpcError> {
+        let rows = pass.rows;
         let queries = turned(&self.linear(&layer.query, u), shape, rotation, rows, cache.positions);
         let keys = turned(&self.linear(&layer.key, u), shape, rotation, rows, cache.positions);
         let values = self.linear(&layer.value, u).times(1 << TURN_FRACTION);
@@ -54,7 +70,7 @@ impl<C: Channel> Computation<C> {
         let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
         cache.extend(&keys, &values, rows);
-        let heads = self.mixed_heads(&queries, cache, shape, rows)?;
+        let heads = self.mixed_heads(&queries, cache, shape, pass)?;
         let output = self.linear(&layer.output, &heads);
         self.truncate(&output, 64, WEIGHT_FRACTION)
     }
@@ -65,9 +81,9 @@ impl<C: Channel> Computation<C> {
         queries: &Shares,
         cache: &Cache,
         shape: &ModelShape,
-        rows: Rows,
+        pass: &Pass<'_>,
     ) -> Result<Shares, SmpcError> {
-        let layout = Layout { shape, rows, positions: cache.positions };
+        let layout = Layout { shape, rows: pass.rows, positions: cache.positions, padding: pass.padding };
         let (sums, reciprocals) = self.mixed_values(queries, cache, &layout)?;
         let of_row: Vec<usize> = (0..sums.len()).map(|at| at / shape.head_dim).collect();
         let products = self.products("attention: scale", &sums, &reciprocals.gather(&of_row), 64)?;
@@ -86,7 +102,7 @@ impl<C: Channel> Computation<C> {
         let rows = Rows { prompts: 1, tokens: queries.len() / shape.heads / shape.head_dim };
         let mut cache = Cache::default();
         cache.extend(keys, values, rows);
-        self.mixed_heads(queries, &cache, shape, rows)
+        self.mixed_heads(queries, &cache, shape, &Pass { rows, padding: &Shares::default() })
     }
 
     /// Σ e^(score - max) v of every score row, `[rows, head_dim]`, and one over Σ e^(score - max), `[rows]`.
@@ -105,7 +121,9 @@ impl<C: Channel> Computation<C> {
         }
         // Every row sees the first position, and softmax does not change by what is added to all scores.
         let keys = cache.keys.minus(&cache.keys.gather(&layout.first_keys()));
-        let (queries, keys) = (queries.gather(&layout.by_group()), keys.gather(&layout.transposed_keys()));
+        let first: Vec<usize> = (0..layout.padding.len()).map(|at| at / positions * positions).collect();
+        let padding = layout.padding.minus(&layout.padding.gather(&first));
+        let (queries, keys) = layout.sides(self.party(), queries, &keys, &padding);
         let scores = self.matrix_products("attention: scores", &queries, &keys, &layout.shapes(false))?;
         let weights = self.exponentials_of_few(scores, positions, &attended)?;
         let products = self.matrix_products("attention: values", &weights, &values, &layout.shapes(true))?;
@@ -117,13 +135,18 @@ impl<C: Channel> Computation<C> {
 
     /// q·k of every head, new token and position: `[prompts, kv_heads, tokens · group, positions]`.
     fn scores(&mut self, queries: &Shares, keys: &Shares, layout: &Layout<'_>) -> Result<Shares, SmpcError> {
-        let (queries, keys) = (queries.gather(&layout.by_group()), keys.gather(&layout.transposed_keys()));
+        let (queries, keys) = layout.sides(self.party(), queries, keys, layout.padding);
         let products = self.matrix_products("attention: scores", &queries, &keys, &layout.shapes(false))?;
         self.truncate_products(products, FRACTION)
     }
 }
 
 impl Cache {
+    /// Positions that it holds.
+    pub(super) const fn positions(&self) -> usize {
+        self.positions
+    }
+
     /// Adds `[prompts, tokens, kv_heads · head_dim]`.
     fn extend(&mut self, keys: &Shares, values: &Shares, rows: Rows) {
         let width = keys.len() / (rows.prompts * rows.tokens);
@@ -174,7 +197,8 @@ impl Layout<'_> {
     fn shapes(&self, with_values: bool) -> Vec<Shape> {
         let rows = self.rows.tokens * self.group();
         let (width, positions) = (self.shape.head_dim, self.positions);
-        let (inner, columns) = if with_values { (positions, width) } else { (width, positions) };
+        let penalty = usize::from(!self.padding.is_empty());
+        let (inner, columns) = if with_values { (positions, width) } else { (width + penalty, positions) };
         vec![Shape { rows, inner, columns }; self.rows.prompts * self.shape.kv_heads]
     }
 
@@ -235,6 +259,33 @@ impl Layout<'_> {
         let rows = (0..self.rows.prompts * kv_heads)
             .flat_map(|at| (0..positions).map(move |position| (at / kv_heads, at % kv_heads, position)));
         values.gather(&rows.flat_map(|(prompt, kv_head, position)| row(prompt, kv_head, position)).collect::<Vec<_>>())
+    }
+
+    /// Both sides of the scores: queries in the order of score rows, `[.., width]`, and keys `[prompts, kv_heads, width,
+    /// positions]`. With padding they are one wider: a query has a one there, a key what its position is lowered by.
+    fn sides(&self, party: PartyId, queries: &Shares, keys: &Shares, padding: &Shares) -> (Shares, Shares) {
+        let (queries, keys) = (queries.gather(&self.by_group()), keys.gather(&self.transposed_keys()));
+        if padding.is_empty() {
+            return (queries, keys);
+        }
+        let (width, positions) = (self.shape.head_dim, self.positions);
+        let rows = queries.len() / width;
+        let ones = Shares::zeros(rows).plus_constant(party, 1 << FRACTION);
+        let lowered = padding.times((PADDING_PENALTY << FRACTION).wrapping_neg());
+        let of_prompt = self.shape.kv_heads * width * positions;
+        let wider = |at: usize| {
+            let queries = queries.parts[at].chunks_exact(width).zip(&ones.parts[at]);
+            let keys = keys.parts[at].chunks_exact(width * positions).enumerate().map(|(head, keys)| {
+                let prompt = head * width * positions / of_prompt;
+                (keys, &lowered.parts[at][prompt * positions..(prompt + 1) * positions])
+            });
+            (
+                queries.flat_map(|(row, one)| row.iter().chain([one])).copied().collect(),
+                keys.flat_map(|(keys, row)| keys.iter().chain(row)).copied().collect(),
+            )
+        };
+        let [(own_queries, own_keys), (next_queries, next_keys)] = [OWN, NEXT].map(wider);
+        (Shares::new(own_queries, next_queries), Shares::new(own_keys, next_keys))
     }
 
     /// Whether a score's row sees its position.

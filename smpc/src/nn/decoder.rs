@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attention::{Cache, Rows};
+use super::attention::{Cache, Pass, Rows};
 use super::weights::ModelWeights;
 use crate::channel::Channel;
 use crate::computation::{Computation, Security};
@@ -17,6 +17,8 @@ pub struct Decoder {
     weights: Arc<ModelWeights>,
     prompts: usize,
     caches: Vec<Cache>,
+    /// `[prompts, positions]`: one where a position is padding. Empty where none is.
+    padding: Shares,
 }
 
 impl Decoder {
@@ -24,7 +26,14 @@ impl Decoder {
     #[must_use]
     pub fn new(weights: Arc<ModelWeights>, prompts: usize) -> Self {
         let caches = weights.layers.iter().map(|_| Cache::default()).collect();
-        Self { weights, prompts, caches }
+        Self { weights, prompts, caches, padding: Shares::default() }
+    }
+
+    /// Says which positions of the first pass are padding: `padding: [prompts, tokens]`, one for padding and zero for text.
+    /// Padding comes before the text, so that the last position of every prompt is its last token; nobody attends to it, and
+    /// since rotations say distances alone, text behind it is what it is without it.
+    pub fn pad(&mut self, padding: Shares) {
+        self.padding = padding;
     }
 
     /// What the passes to come take, each of so many new tokens, as each party counts it.
@@ -52,15 +61,31 @@ impl Decoder {
         computation: &mut Computation<C>,
         embeddings: &Shares,
     ) -> Result<Shares, SmpcError> {
+        self.advance_watched(computation, embeddings, |_, _| Ok(()))
+    }
+
+    /// As [`Self::advance`]; `after_layer` is called with what each layer hands the next, `[prompts, tokens, d_model]`.
+    ///
+    /// # Errors
+    /// As there, and those of `after_layer`.
+    pub fn advance_watched<C: Channel>(
+        &mut self,
+        computation: &mut Computation<C>,
+        embeddings: &Shares,
+        mut after_layer: impl FnMut(&mut Computation<C>, &Shares) -> Result<(), SmpcError>,
+    ) -> Result<Shares, SmpcError> {
         let weights = Arc::clone(&self.weights);
         let (shape, eps) = (&weights.shape, weights.rms_eps);
         let rows = Rows { prompts: self.prompts, tokens: embeddings.len() / shape.d_model / self.prompts };
+        self.extend_padding(rows);
+        let pass = Pass { rows, padding: &self.padding };
         let mut hidden = embeddings.clone();
         for (layer, cache) in weights.layers.iter().zip(&mut self.caches) {
             let normal = computation.rms_norm(&hidden, shape.d_model, eps)?;
-            hidden = hidden.plus(&computation.attend(&normal, layer, (shape, &weights.rotation), rows, cache)?);
+            hidden = hidden.plus(&computation.attend(&normal, layer, (shape, &weights.rotation), &pass, cache)?);
             let normal = computation.rms_norm(&hidden, shape.d_model, eps)?;
             hidden = hidden.plus(&computation.mix_experts(&normal, layer, shape)?);
+            after_layer(computation, &hidden)?;
         }
         let last = (0..rows.prompts).flat_map(|prompt| {
             let row = (prompt * rows.tokens + rows.tokens - 1) * shape.d_model;
@@ -68,5 +93,16 @@ impl Decoder {
         });
         let normal = computation.rms_norm(&hidden.gather(&last.collect::<Vec<_>>()), shape.d_model, eps)?;
         Ok(computation.linear(&weights.output, &normal))
+    }
+
+    /// New positions after the first pass are text.
+    fn extend_padding(&mut self, rows: Rows) {
+        let past = self.caches.first().map_or(0, Cache::positions);
+        if past == 0 || self.padding.is_empty() {
+            return;
+        }
+        self.padding = self.padding.map(|part| {
+            part.chunks_exact(past).flat_map(|row| row.iter().copied().chain(vec![0; rows.tokens])).collect()
+        });
     }
 }

@@ -227,3 +227,45 @@ fn a_block_takes_few_rounds_for_a_token() {
     let rounds = workload::tokens::block_rounds().unwrap();
     assert!(rounds <= 32, "{rounds} rounds");
 }
+
+/// Prompts of different lengths, behind repetitions of their first row, in one pass of six rows; then one row more.
+fn padded(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], lengths: [usize; 2]) -> [Result<Vec<u64>, SmpcError>; 3] {
+    let weights = Arc::new(model.fixed());
+    let fixed = |row: &Vec<f64>| row.iter().map(|value| (value * 65536.0).round() as i64 as u64).collect::<Vec<_>>();
+    let (mut first, mut then, mut padding) = (Vec::new(), Vec::new(), Vec::new());
+    for (prompt, length) in prompts.iter().zip(lengths) {
+        for at in 0..6 {
+            padding.push(u64::from(at + length < 6));
+            first.extend(fixed(&prompt[(at + length).saturating_sub(6)]));
+        }
+        then.extend(fixed(&prompt[length]));
+    }
+    prove(|party: &mut Party| {
+        let mut decoder = Decoder::new(Arc::clone(&weights), 2);
+        decoder.pad(share(party.party(), &padding));
+        let first = decoder.advance(party, &share(party.party(), &first))?;
+        let then = decoder.advance(party, &share(party.party(), &then))?;
+        Ok(Shares::concat(&[&first, &then]))
+    })
+}
+
+#[test]
+fn padding_before_a_prompt_changes_nothing() {
+    let model = PlainModel::random(7, SHAPE);
+    let mut random = Random(70);
+    let mut value = || (random.word() >> 40) as f64 / f64::from(1 << 23) - 1.0;
+    let prompts =
+        [0, 1].map(|_| (0..7).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect::<Vec<Vec<f64>>>());
+    let lengths = [3, 6];
+    for result in padded(&model, &prompts, lengths) {
+        let got = result.unwrap();
+        for pass in [0, 1] {
+            for (at, (prompt, length)) in prompts.iter().zip(lengths).enumerate() {
+                for (column, expected) in model.logits(&prompt[..length + pass]).iter().enumerate() {
+                    let value = got[(pass * 2 + at) * VOCABULARY + column] as i64 as f64 / 32.0_f64.exp2();
+                    assert!((value - expected).abs() < 0.02, "pass {pass}, prompt {at}: {value}, {expected}");
+                }
+            }
+        }
+    }
+}
