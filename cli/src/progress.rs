@@ -17,6 +17,12 @@ pub fn items(what: &str, total: u64) -> ProgressBar {
     bar(what, total, "{msg} {bar:32} {pos}/{len} {eta}")
 }
 
+/// A bar over countable things, with words of its own behind it.
+#[must_use]
+pub fn told(what: &'static str, total: u64) -> ProgressBar {
+    bar("", total, "{prefix} {bar:32} {pos}/{len} {msg}").with_prefix(what)
+}
+
 /// A spinner for a wait of unknown length.
 #[must_use]
 pub fn wait(what: &str) -> ProgressBar {

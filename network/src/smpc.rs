@@ -17,7 +17,7 @@ mod frame;
 pub mod limits;
 mod link;
 
-pub use self::channel::{LinkTraffic, PartyLinks, Traffic};
+pub use self::channel::{LinkTraffic, PartyLinks};
 pub use self::connection::{ConnectError, Incoming, connect, serve};
-pub use self::frame::{Frame, FrameFault, FrameKind, Order, SESSION_BYTES, SessionId};
+pub use self::frame::{Frame, FrameFault, FrameKind, HEADER_BYTES, Order, SESSION_BYTES, SessionId};
 pub use self::link::{Link, LinkError};

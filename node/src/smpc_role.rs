@@ -22,6 +22,7 @@
 pub mod agreement;
 pub mod blocks;
 pub mod client;
+pub mod estimate;
 pub mod fixed_point;
 mod messages;
 pub mod model;
@@ -33,5 +34,7 @@ mod rendezvous;
 mod seeds;
 pub mod transcript;
 
+pub use self::party_session::SessionError;
+
 /// The version of the messages between client and parties.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

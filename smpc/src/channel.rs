@@ -1,5 +1,7 @@
 //! How a party reaches the other two.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::party::PartyId;
@@ -20,6 +22,22 @@ pub trait Channel {
     /// # Errors
     /// A link that is gone, a deadline that passed, an abort of the peer.
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError>;
+
+    /// What was sent to both so far.
+    fn spent(&self) -> Spent;
+}
+
+/// What a party has sent to its peers, and how long it took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How often it waited for a peer after it had sent something.
+    pub rounds: u64,
+    /// Messages to both.
+    pub messages: u64,
+    /// Bytes to both, as the implementation writes them.
+    pub bytes: u64,
+    /// By the party's clock, since it began.
+    pub elapsed: Duration,
 }
 
 /// No links at all: a rehearsal sends and receives nothing.
@@ -34,15 +52,23 @@ impl Channel for Nobody {
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
         Err(ChannelError::Lost { peer: from })
     }
+
+    fn spent(&self) -> Spent {
+        Spent::default()
+    }
 }
 
-impl<C: Channel> Channel for &mut C {
+impl<C: Channel + ?Sized> Channel for &mut C {
     fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
         (**self).send(to, message)
     }
 
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
         (**self).receive(from)
+    }
+
+    fn spent(&self) -> Spent {
+        (**self).spent()
     }
 }
 
@@ -91,5 +117,11 @@ pub enum ChannelError {
     Aborted {
         /// Who.
         peer: PartyId,
+    },
+    /// Nobody waits for the result any more.
+    #[error("{reason}")]
+    Unwanted {
+        /// Why.
+        reason: &'static str,
     },
 }

@@ -27,7 +27,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Channel, ChannelError, Message};
+use crate::channel::{Channel, ChannelError, Message, Spent};
 use crate::party::PartyId;
 
 use clock::Clock;
@@ -72,6 +72,9 @@ pub struct Link {
     /// When the last message to each party was out.
     free_at: [Duration; 3],
     rounds: u64,
+    /// Whether something was sent since the party last waited, and how often it waited so.
+    spoke: bool,
+    waits: u64,
     messages: [u64; 3],
     bytes: [u64; 3],
     /// What the last message was called, for errors.
@@ -158,6 +161,8 @@ fn connected(model: NetworkModel, switch: Switch) -> [Link; 3] {
         clock: Clock::new(model.count_computing),
         free_at: [Duration::ZERO; 3],
         rounds: 0,
+        spoke: false,
+        waits: 0,
         messages: [0; 3],
         bytes: [0; 3],
         name: "start",
@@ -204,13 +209,14 @@ impl Channel for Link {
     /// A peer that has ended, or that has left [`switch::QUEUE_MESSAGES`] messages unread.
     fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
         let arrives = self.arrival(to, message.body.len());
-        self.name = message.name;
+        (self.spoke, self.name) = (true, message.name);
         self.messages[to.index()] += 1;
         self.bytes[to.index()] += message.body.len() as u64;
         self.switch.send(self.party, to, Envelope { arrives, depth: self.rounds + 1, message })
     }
 
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
+        self.waits += u64::from(std::mem::take(&mut self.spoke));
         let Some(envelope) = self.switch.receive(from, self.party)? else {
             let now = self.clock.now();
             self.clock.wait_until(now + self.model.deadline);
@@ -221,6 +227,11 @@ impl Channel for Link {
         self.rounds = self.rounds.max(envelope.depth);
         self.name = envelope.message.name;
         Ok(envelope.message)
+    }
+
+    fn spent(&self) -> Spent {
+        let (messages, bytes) = (self.messages.iter().sum(), self.bytes.iter().sum());
+        Spent { rounds: self.waits, messages, bytes, elapsed: self.clock.read() }
     }
 }
 

@@ -136,6 +136,7 @@ impl ProofError {
                 | ChannelError::Refused { peer, .. }
                 | ChannelError::Aborted { peer },
             ) => vec![*peer],
+            Self::Channel(ChannelError::Unwanted { .. }) => Vec::new(),
             Self::Tape { .. } | Self::Coins(_) => vec![party],
         }
     }

@@ -1,8 +1,10 @@
 //! `neuro smpc`: ask a model without any party reading the question.
 
 mod ask;
+mod estimate;
 mod generation;
 mod invite;
+mod pace;
 mod party;
 mod show;
 
@@ -28,7 +30,9 @@ pub enum SmpcCommand {
     Join(invite::EntryArgs),
     /// Run one of the three parties until Ctrl-C
     Party(party::PartyArgs),
-    /// Ask one question; no single party learns it, nor the answer
+    /// Say beforehand what a question will take: rounds, bytes and time
+    Estimate(estimate::EstimateArgs),
+    /// Ask a question; no single party learns it, nor the answer
     Ask(ask::AskArgs),
     /// Check and explain a session's signed transcript
     Show(show::ShowArgs),
@@ -43,6 +47,7 @@ pub fn run(global: &GlobalArgs, command: &SmpcCommand, output: Output) -> Comman
         SmpcCommand::Invite(args) => invite::begin(global, args, output),
         SmpcCommand::Join(args) => invite::join(global, args, output),
         SmpcCommand::Party(args) => party::run(global, args, output),
+        SmpcCommand::Estimate(args) => estimate::run(args, output),
         SmpcCommand::Ask(args) => ask::run(global, args, output),
         SmpcCommand::Show(args) => show::run(args, output),
     }

@@ -1,27 +1,14 @@
 //! `neuro fl join` on machines whose clocks are wrong, by libfaketime.
 
-use std::fs;
 use std::path::PathBuf;
 
+use crate::clocks::{self, library};
 use crate::federation::{Federation, plain_sum, trainer};
 use crate::process::Process;
 use crate::stage::{Stage, eventually};
 
 /// Eight members of whom two may drop out.
 const EIGHT: &str = "least = 8\ndropout = 0.25";
-
-/// The library that gives a process another time. Under `CI` it must be there; elsewhere a machine without it still passes
-/// the tests, and is told what it left out.
-fn library() -> Option<PathBuf> {
-    let below = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let at = |folder: PathBuf| folder.join("faketime/libfaketimeMT.so.1");
-    let found = below.map(at).chain([at("/usr/lib".into())]).find(|path| path.exists());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "there is no libfaketime (Debian's package is faketime)");
-        eprintln!("not run: this test sets clocks wrong and needs libfaketime (Debian's package is faketime)");
-    }
-    found
-}
 
 /// A federation on machines that have clocks of their own.
 struct Clocks<'a> {
@@ -35,9 +22,7 @@ impl Clocks<'_> {
         let update = self.federation.update(number).display().to_string();
         let options = ["--trainer", "sh", "--", "-c", trainer, "sh", &update];
         let mut command = self.federation.command_to_join(number, &options);
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME", offset);
-        // Time of day alone is wrong: spans are measured on another clock, and files keep their times.
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1").env("FAKETIME_DISABLE_SHM", "1");
+        clocks::set(&mut command, &self.library, offset);
         command
     }
 

@@ -10,6 +10,7 @@ mod ask;
 mod bad_checkpoint;
 mod bad_start;
 mod chat;
+mod clocks;
 mod dashboard;
 mod federation;
 mod fl;

@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::clocks;
 use crate::models;
 use crate::process::Process;
-use crate::stage::{Finished, Stage, names_in, signal};
+use crate::stage::{Finished, Stage, finish, names_in, signal};
 
 /// Runs the output matrix alone: fast, and known.
 const TRIAL: &[&str] = &["--trial-head", "--deadline", "5"];
@@ -48,13 +50,21 @@ impl<'a> Trio<'a> {
 
     /// Starts a party and waits until it listens.
     fn party(&self, index: usize, model: &str) -> Process {
+        Self::listening(index, self.party_command(index, model))
+    }
+
+    fn listening(index: usize, command: Command) -> Process {
+        let party = Process::start(command);
+        assert_eq!(party.event("ready")["party"], index);
+        party
+    }
+
+    fn party_command(&self, index: usize, model: &str) -> Command {
         let (number, folder) = (index.to_string(), self.stage.path(&format!("party-{index}")).display().to_string());
         let fixed =
             ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number, "--parties", &self.file];
         let more = ["--model", model, "--data-dir", &folder];
-        let party = self.stage.start(&[&fixed[..], &more[..], self.options].concat());
-        assert_eq!(party.event("ready")["party"], index);
-        party
+        self.stage.command(&[&fixed[..], &more[..], self.options].concat())
     }
 
     fn arguments<'b>(&'b self, text: &'b str, folder: &'b str, options: &[&'b str]) -> Vec<&'b str> {
@@ -199,4 +209,106 @@ fn what_cannot_be_three_parties_is_refused() {
     let asked = stage.run(&["smpc", "ask", "--parties", &file, "--model", &model, "hello"]);
     assert_eq!(asked.code, Some(3));
     assert!(asked.stderr.contains("got 1 of them: 1, 2 missing"), "{}", asked.stderr);
+}
+
+/// `command` where no file may be written.
+fn without_room(stage: &Stage, command: &Command) -> Command {
+    let mut limited = stage.command_of("sh");
+    // Without the signal, the write itself fails, as on a full disk.
+    limited.args(["-c", r#"trap '' XFSZ; ulimit -f 0; exec "$0" "$@""#]).arg(command.get_program());
+    limited.args(command.get_args());
+    limited
+}
+
+#[test]
+fn questions_share_a_session_that_costs_what_was_estimated() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let questions = ["What is 12+35?", "Repeat: dog"];
+    let expected = questions.map(|question| stage.run(&["ask", "--json", "--model", &trio.model, question]));
+    let expected = expected.map(|answer| serde_json::from_str::<Value>(&answer.stdout).unwrap()["answer"].clone());
+    let tokens = ["--max-tokens", "4"];
+    let fixed = ["smpc", "estimate", "--json", "--model", &trio.model, "--round-trip", "0"];
+    let estimated = stage.run(&[&fixed[..], &questions, &tokens].concat());
+    assert_eq!(estimated.code, Some(0), "{}", estimated.stderr);
+    let estimated: Value = serde_json::from_str(&estimated.stdout).unwrap();
+    let answer = trio.answer(questions[0], &[questions[1], tokens[0], tokens[1]]);
+    assert_eq!(answer["answers"], Value::from(expected.to_vec()));
+    let turns = answer["turns"].as_u64().unwrap();
+    assert_eq!(turns, 4, "the longer answer takes all tokens");
+    for what in ["rounds", "bytes"] {
+        let (told, took) = (estimated["total"][what].as_f64().unwrap(), answer[what].as_f64().unwrap());
+        assert!((told / took - 1.0).abs() < 0.05, "{what}: {told} told, {took} taken");
+    }
+}
+
+#[test]
+fn an_answer_goes_on_when_a_party_comes_back() {
+    let stage = Stage::new();
+    let mut trio = Trio::start(&stage, &models::skills(), TRIAL);
+    let tokens = ["--max-tokens", "300"];
+    let undisturbed = trio.answer("12+35=", &tokens);
+    let folder = stage.path("client").display().to_string();
+    let command = stage.command(&trio.arguments("12+35=", &folder, &[&tokens[..], &["--restarts", "8"]].concat()));
+    let asking = std::thread::spawn(move || finish(command, ""));
+    trio.parties.iter().for_each(|party| drop(party.event("agreed")));
+    trio.parties.iter().for_each(|party| drop(party.event("agreed")));
+    trio.parties[2].kill();
+    trio.failure_of(0);
+    trio.parties[2] = trio.party(2, &trio.model);
+    let finished = asking.join().unwrap();
+    let answer: Value = serde_json::from_str(&finished.stdout).expect(&finished.stderr);
+    assert!(answer["sessions"].as_u64() > Some(1), "{}", answer["sessions"]);
+    assert_eq!(answer["answer"], undisturbed["answer"]);
+}
+
+#[test]
+fn nothing_is_computed_for_a_client_who_has_hung_up() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let folder = stage.path("client").display().to_string();
+    let mut asking = stage.start(&trio.arguments("What is 12+35?", &folder, &["Repeat: dog", "Repeat: cat"]));
+    trio.parties.iter().for_each(|party| drop(party.event("agreed")));
+    asking.kill();
+    let failures = [0, 1, 2].map(|index| trio.failure_of(index));
+    assert!(failures.iter().any(|failure| failure.contains("the client has hung up")), "{failures:?}");
+}
+
+#[test]
+fn without_room_on_any_disk_the_answer_is_still_given() {
+    let stage = Stage::new();
+    let mut trio = Trio::invited(&stage, &models::skills(), TRIAL);
+    for index in 0..3 {
+        let command = without_room(&stage, &trio.party_command(index, &trio.model));
+        trio.parties.push(Trio::listening(index, command));
+    }
+    let folder = stage.path("client").display().to_string();
+    let known = trio.answer("12+35=", &["--max-tokens", "3"]);
+    trio.parties.iter().for_each(|party| drop(party.event("ended")));
+    assert!(trio.parties[0].said().contains("could not be kept"), "{}", trio.parties[0].said());
+    let command = stage.command(&trio.arguments("12+35=", &folder, &["--max-tokens", "3"]));
+    let finished = finish(without_room(&stage, &command), "");
+    assert!(finished.stdout.contains(known["answer"].as_str().unwrap()), "{}", finished.stdout);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("transcript"), "{}", finished.stderr);
+}
+
+#[test]
+fn parties_whose_clocks_are_wrong_agree_all_the_same() {
+    let (stage, Some(library)) = (Stage::new(), clocks::library()) else { return };
+    let mut trio = Trio::invited(&stage, &models::skills(), TRIAL);
+    for (index, offset) in ["+0h", "+3000d", "-3000d"].into_iter().enumerate() {
+        let mut command = trio.party_command(index, &trio.model);
+        clocks::set(&mut command, &library, offset);
+        trio.parties.push(Trio::listening(index, command));
+    }
+    assert_eq!(trio.answer("12+35=", &["--max-tokens", "3"])["completion_tokens"], 3);
+}
+
+#[test]
+fn routes_are_shown_to_parties_with_a_signed_consent_alone() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let answer = trio.answer("What is 12+35?", &["--reveal-routes"]);
+    assert_eq!((&answer["answer"], &answer["routes"]), (&Value::from("47"), &Value::from("revealed")));
 }

@@ -1,8 +1,8 @@
 //! The links of a party as its computation uses them: blocking, in the thread of the session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use neuro_smpc::channel::{Channel, ChannelError, Message};
+use neuro_smpc::channel::{Channel, ChannelError, Message, Spent};
 use neuro_smpc::party::PartyId;
 use tokio::runtime::Handle;
 
@@ -17,6 +17,8 @@ pub struct PartyLinks {
     /// Whether something was sent since the party last waited.
     spoke: bool,
     rounds: u64,
+    messages: u64,
+    began: Instant,
     /// What the last message was called, for errors.
     name: &'static str,
     /// Why a peer ended the session, in its words.
@@ -36,33 +38,28 @@ pub struct LinkTraffic {
     pub received_hash: [u8; 32],
 }
 
-/// What a party has sent to its peers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// How often it waited for a peer after it had sent something.
-    pub rounds: u64,
-    /// Bytes sent to both.
-    pub bytes: u64,
-}
-
 impl PartyLinks {
     /// `links` of `party`, by the index of the peer. Nothing is waited for longer than `deadline`.
     #[must_use]
-    pub const fn new(party: PartyId, links: [Option<Link>; 3], runtime: Handle, deadline: Duration) -> Self {
-        Self { party, runtime, deadline, links, spoke: false, rounds: 0, name: "start", reason: None }
+    pub fn new(party: PartyId, links: [Option<Link>; 3], runtime: Handle, deadline: Duration) -> Self {
+        Self {
+            party,
+            runtime,
+            deadline,
+            links,
+            spoke: false,
+            rounds: 0,
+            messages: 0,
+            began: Instant::now(),
+            name: "start",
+            reason: None,
+        }
     }
 
     /// Whose links they are.
     #[must_use]
     pub const fn party(&self) -> PartyId {
         self.party
-    }
-
-    /// What was sent so far.
-    #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        let bytes = self.links.iter().flatten().map(|link| link.sent().bytes()).sum();
-        Traffic { rounds: self.rounds, bytes }
     }
 
     /// What went over the link to `peer`; none where there is no link.
@@ -130,6 +127,7 @@ impl Channel for PartyLinks {
     fn send(&mut self, to: PartyId, message: Message) -> Result<(), ChannelError> {
         let Message { step, part, name, body } = message;
         (self.spoke, self.name) = (true, name);
+        self.messages += 1;
         let link = self.links[to.index()].as_mut().ok_or(ChannelError::Lost { peer: to })?;
         let sent = self.runtime.block_on(link.send(step, part, body, self.deadline));
         sent.map_err(|error| self.error(to, error))
@@ -141,5 +139,10 @@ impl Channel for PartyLinks {
         let received = self.runtime.block_on(link.receive(self.deadline));
         let frame = received.map_err(|error| self.error(from, error))?;
         Ok(Message { step: frame.step, part: frame.part, name: self.name, body: frame.body })
+    }
+
+    fn spent(&self) -> Spent {
+        let bytes = self.links.iter().flatten().map(|link| link.sent().bytes()).sum();
+        Spent { rounds: self.rounds, messages: self.messages, bytes, elapsed: self.began.elapsed() }
     }
 }

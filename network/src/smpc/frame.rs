@@ -8,7 +8,7 @@ use neuro_primitives::codec::{CodecError, Reader, Writer};
 pub const SESSION_BYTES: usize = 16;
 
 /// Bytes in front of a frame's body: session, number, kind, step, part.
-pub(super) const HEADER_BYTES: usize = SESSION_BYTES + 8 + 1 + 8 + 4;
+pub const HEADER_BYTES: usize = SESSION_BYTES + 8 + 1 + 8 + 4;
 
 /// A session: random, chosen by its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

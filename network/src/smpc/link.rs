@@ -120,6 +120,12 @@ impl Link {
         self.peer
     }
 
+    /// Whether the other end has ended the connection; what it sent before may still be received.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.reader.is_finished()
+    }
+
     /// What was sent.
     #[must_use]
     pub const fn sent(&self) -> &Order {

@@ -1,8 +1,10 @@
 //! What the three parties and the client must agree on before anything is shared.
 
+use std::fmt;
+
 use neuro_network::smpc::SessionId;
 use neuro_primitives::codec::{CodecError, Reader, Writer};
-use neuro_primitives::{Hash, NodeId};
+use neuro_primitives::{Domain, Hash, NodeId, NodeKey, Signature};
 use neuro_smpc::computation::Security;
 
 /// The terms of a session. One canonical form; its hash goes into every seed.
@@ -20,16 +22,95 @@ pub struct Agreement {
     pub program: Hash,
     /// How numbers are integers.
     pub profile: Profile,
-    /// Rows of the prompt, padding included.
-    pub prompt_rows: u32,
-    /// The most tokens that are computed.
-    pub max_tokens: u32,
+    /// How much is computed: what all parties learn of the text.
+    pub lengths: Lengths,
+    /// Whether the parties learn which experts each token meets.
+    pub routes: Routes,
     /// What the parties are held to.
     pub security: Security,
     /// The parties' keys, in order.
     pub parties: [NodeId; 3],
     /// The whole parties file: keys, and what operators say of themselves.
     pub registry: Hash,
+}
+
+/// How much is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Prompts that are answered together, in the same rounds.
+    pub prompts: u32,
+    /// Rows of each prompt, padding included: see [`Lengths::bucket`].
+    pub rows: u32,
+    /// The most tokens of an answer.
+    pub tokens: u32,
+}
+
+/// The most prompts of one session.
+pub const MAX_PROMPTS: u32 = 64;
+
+/// The smallest bucket, and the one from which on buckets are its multiples.
+const BUCKETS: [u32; 2] = [16, 256];
+
+/// Who learns which experts a token meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routes {
+    /// Nobody.
+    Hidden,
+    /// The parties, since the client has signed [`Routes::CONSENT`].
+    Revealed(Signature),
+}
+
+/// Signatures of consent.
+const CONSENT_DOMAIN: Domain = Domain("neuro/smpc/consent/1");
+
+impl Routes {
+    /// What a client signs who lets routes be seen.
+    pub const CONSENT: &str = "I know that the experts which each token meets tell the parties what the text is, \
+                               and I disclose it to them.";
+
+    /// Consent of `key`'s owner, for one session.
+    #[must_use]
+    pub fn revealed(key: &NodeKey, session: SessionId) -> Self {
+        Self::Revealed(key.sign(CONSENT_DOMAIN, &Self::signed_text(session)))
+    }
+
+    fn signed_text(session: SessionId) -> Vec<u8> {
+        [session.0.as_slice(), Self::CONSENT.as_bytes()].concat()
+    }
+}
+
+impl Lengths {
+    /// Rows that a prompt of `rows` is padded to: the next power of two from 16 to 256, then the next multiple of 256. So
+    /// parties learn the bucket instead of the length.
+    #[must_use]
+    pub const fn bucket(rows: u32) -> u32 {
+        let [smallest, step] = BUCKETS;
+        let rows = if rows < smallest { smallest } else { rows };
+        if rows <= step { rows.next_power_of_two() } else { rows.div_ceil(step).saturating_mul(step) }
+    }
+
+    /// Values that a party gets in `turn`: embeddings, and in the first turn a mark for each row that says whether it is
+    /// padding.
+    #[must_use]
+    pub const fn values(&self, turn: u32, d_model: usize) -> usize {
+        let prompts = self.prompts as usize;
+        if turn == 0 { prompts * self.rows as usize * (d_model + 1) } else { prompts * d_model }
+    }
+
+    /// Why a model with room for `context` tokens cannot serve this; nothing where it can.
+    #[must_use]
+    pub fn refusal(&self, context: usize) -> Option<String> {
+        let Self { prompts, rows, tokens } = *self;
+        let room = u32::try_from(context).unwrap_or(u32::MAX);
+        if prompts == 0 || prompts > MAX_PROMPTS {
+            return Some(format!("lengths: {prompts} prompts; a session has 1 to {MAX_PROMPTS}"));
+        }
+        if rows != Self::bucket(rows) {
+            return Some(format!("lengths: {rows} rows are not padded; {} would be", Self::bucket(rows)));
+        }
+        (rows > Self::bucket(room) || tokens == 0 || tokens > room)
+            .then(|| format!("lengths: {rows} rows and {tokens} tokens do not fit a context of {context}"))
+    }
 }
 
 /// Fixed point.
@@ -49,6 +130,25 @@ impl Profile {
 }
 
 impl Agreement {
+    /// Terms between nobody, for a rehearsal of `program` on `model`.
+    #[must_use]
+    pub fn rehearsal(model: Hash, program: Hash, lengths: Lengths, security: Security) -> Self {
+        let nobody = NodeId([0; 32]);
+        Self {
+            version: super::PROTOCOL_VERSION,
+            session: SessionId([0; 16]),
+            client: nobody,
+            model,
+            program,
+            profile: Profile::DEFAULT,
+            lengths,
+            routes: Routes::Hidden,
+            security,
+            parties: [nobody; 3],
+            registry: Hash([0; 32]),
+        }
+    }
+
     /// The canonical bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -61,8 +161,13 @@ impl Agreement {
         writer.u8(self.profile.ring_bits);
         writer.u8(self.profile.fraction_bits);
         writer.u8(self.profile.logit_fraction_bits);
-        writer.u32(self.prompt_rows);
-        writer.u32(self.max_tokens);
+        writer.u32(self.lengths.prompts);
+        writer.u32(self.lengths.rows);
+        writer.u32(self.lengths.tokens);
+        writer.flag(matches!(self.routes, Routes::Revealed(_)));
+        if let Routes::Revealed(consent) = &self.routes {
+            writer.raw(&consent.0);
+        }
         writer.flag(self.security == Security::Malicious);
         self.parties.iter().for_each(|node| writer.raw(&node.0));
         writer.raw(&self.registry.0);
@@ -86,8 +191,8 @@ impl Agreement {
                 fraction_bits: reader.u8()?,
                 logit_fraction_bits: reader.u8()?,
             },
-            prompt_rows: reader.u32()?,
-            max_tokens: reader.u32()?,
+            lengths: Lengths { prompts: reader.u32()?, rows: reader.u32()?, tokens: reader.u32()? },
+            routes: if reader.flag()? { Routes::Revealed(Signature(reader.array()?)) } else { Routes::Hidden },
             security: if reader.flag()? { Security::Malicious } else { Security::SemiHonest },
             parties: [NodeId(reader.array()?), NodeId(reader.array()?), NodeId(reader.array()?)],
             registry: Hash(reader.array()?),
@@ -99,7 +204,7 @@ impl Agreement {
     /// Names these terms.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        Hash::of(&[b"neuro smpc agreement 1".as_slice(), &self.encode()].concat())
+        Hash::of(&[b"neuro smpc agreement 2".as_slice(), &self.encode()].concat())
     }
 
     /// What differs from `other`, in words; nothing where all is the same.
@@ -112,14 +217,40 @@ impl Agreement {
             ("model", self.model.short(), other.model.short()),
             ("program", self.program.short(), other.program.short()),
             ("fixed-point profile", format!("{:?}", self.profile), format!("{:?}", other.profile)),
-            ("prompt rows", self.prompt_rows.to_string(), other.prompt_rows.to_string()),
-            ("most tokens", self.max_tokens.to_string(), other.max_tokens.to_string()),
+            ("lengths", self.lengths.to_string(), other.lengths.to_string()),
+            ("routes", self.routes.to_string(), other.routes.to_string()),
             ("security", format!("{:?}", self.security), format!("{:?}", other.security)),
             ("parties", shorts(&self.parties), shorts(&other.parties)),
             ("parties file", self.registry.short(), other.registry.short()),
         ];
         let differ = pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs);
         differ.map(|(what, ours, theirs)| format!("{what}: {ours} here, {theirs} there")).collect()
+    }
+}
+
+impl Agreement {
+    /// Whether the client has consented to what is revealed.
+    #[must_use]
+    pub fn is_consented(&self) -> bool {
+        match &self.routes {
+            Routes::Hidden => true,
+            Routes::Revealed(consent) => {
+                self.client.verifies(CONSENT_DOMAIN, &Routes::signed_text(self.session), consent)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Lengths {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prompts, rows, tokens } = self;
+        write!(formatter, "{prompts} prompts of {rows} rows, {tokens} tokens each")
+    }
+}
+
+impl fmt::Display for Routes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if matches!(self, Self::Hidden) { "hidden" } else { "revealed" })
     }
 }
 
@@ -139,8 +270,8 @@ pub(super) mod tests {
             model: Hash([3; 32]),
             program: Hash([4; 32]),
             profile: Profile::DEFAULT,
-            prompt_rows: 16,
-            max_tokens: 8,
+            lengths: Lengths { prompts: 1, rows: 16, tokens: 8 },
+            routes: Routes::Hidden,
             security: Security::Malicious,
             parties: [NodeId([5; 32]), NodeId([6; 32]), NodeId([7; 32])],
             registry: Hash([8; 32]),
@@ -159,9 +290,15 @@ pub(super) mod tests {
 
     #[test]
     fn what_differs_is_named() {
-        let other = Agreement { model: Hash([9; 32]), max_tokens: 9, ..sample() };
+        let other = Agreement { model: Hash([9; 32]), lengths: Lengths { tokens: 9, ..sample().lengths }, ..sample() };
         let differences = sample().differences(&other);
-        assert_eq!(differences, ["model: 03030303 here, 09090909 there", "most tokens: 8 here, 9 there"]);
+        assert_eq!(
+            differences,
+            [
+                "model: 03030303 here, 09090909 there",
+                "lengths: 1 prompts of 16 rows, 8 tokens each here, 1 prompts of 16 rows, 9 tokens each there"
+            ]
+        );
         assert!(sample().differences(&sample()).is_empty());
     }
 

@@ -6,6 +6,7 @@ use neuro_inference::rope::Rope;
 use neuro_model::names::{self, AttentionNames, FeedForwardNames, LayerTensorNames, ProjectionNames};
 use neuro_model::{Checkpoint, HiddenActivation, ModelConfig, QueryKeyNorm, RopePairing, RopeScaling, ScoreFunction};
 use neuro_primitives::{ExpertId, Hash};
+use neuro_smpc::channel::Channel as _;
 use neuro_smpc::computation::Security;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};
@@ -13,14 +14,14 @@ use neuro_smpc::share::Shares;
 
 use super::agreement::Agreement;
 use super::model::{ModelError, ModelFacts, floats};
-use super::program::{PartyComputation, Program, ProgramMaker};
+use super::program::{PartyComputation, Program, ProgramMaker, Turn};
 
 /// The version is part of the name: whoever changes what is computed changes it.
 const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 2";
 
 /// Tokens for which masks are made together after the prompt. Making them for more costs fewer rounds a token, and more
 /// for nothing when the answer ends early.
-const TOKENS_AHEAD: usize = 4;
+pub(super) const TOKENS_AHEAD: usize = 4;
 
 /// All blocks of a mixture-of-experts model.
 pub struct BlockProgram {
@@ -31,9 +32,11 @@ pub struct BlockProgram {
 struct RunningBlocks {
     decoder: Decoder,
     security: Security,
-    d_model: usize,
     turn: usize,
+    rows: usize,
     max_tokens: usize,
+    /// Rounds of one token with its masks made.
+    rounds: u64,
 }
 
 /// Why a model cannot be run on shares.
@@ -85,19 +88,20 @@ impl ProgramMaker for BlockProgram {
 
     fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
         Box::new(RunningBlocks {
-            decoder: Decoder::new(Arc::clone(&self.weights), 1),
+            decoder: Decoder::new(Arc::clone(&self.weights), agreement.lengths.prompts as usize),
             security: agreement.security,
-            d_model: self.model.d_model,
             turn: 0,
-            max_tokens: agreement.max_tokens as usize,
+            rows: agreement.lengths.rows as usize,
+            max_tokens: agreement.lengths.tokens as usize,
+            rounds: 0,
         })
     }
 }
 
 impl Program for RunningBlocks {
-    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError> {
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
         let passes = if self.turn == 0 {
-            vec![embeddings.len() / self.d_model]
+            vec![self.rows]
         } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
             vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
         } else {
@@ -105,10 +109,18 @@ impl Program for RunningBlocks {
         };
         if !passes.is_empty() {
             let forecast = self.decoder.rehearse(self.security, &passes)?;
+            self.rounds = forecast.online.rounds / passes.len() as u64;
+            turn.watch.foresee(self.rounds + forecast.preprocessing.rounds);
             computation.prepare(&forecast.requests)?;
+            turn.watch.prepared(computation.link().spent());
+        } else {
+            turn.watch.foresee(self.rounds);
+        }
+        if self.turn == 0 {
+            self.decoder.pad(turn.padding.clone());
         }
         self.turn += 1;
-        self.decoder.advance(computation, embeddings)
+        self.decoder.advance(computation, &turn.embeddings)
     }
 }
 

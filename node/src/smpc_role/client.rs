@@ -1,6 +1,6 @@
 //! The client's side: splits rows for three parties, and alone joins what they give back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neuro_network::smpc::{ConnectError, Link, LinkError, LinkTraffic, SessionId, connect};
 use neuro_primitives::{Hash, NodeKey};
@@ -9,11 +9,11 @@ use neuro_smpc::party::PartyId;
 use neuro_smpc::share::Shares;
 
 use super::PROTOCOL_VERSION;
-use super::agreement::{Agreement, Profile};
+use super::agreement::{Agreement, Lengths, Profile, Routes};
 use super::fixed_point::{self, NoRandomness, random_bytes};
-pub use super::messages::Cost;
 use super::messages::{ClientMessage, MessageError, PartyMessage, TurnShares};
-use super::model::ModelFacts;
+pub use super::messages::{Cost, Working};
+use super::model::{ModelError, ModelFacts};
 use super::parties::Parties;
 use super::transcript::{Receipt, Transcript, TranscriptError};
 
@@ -28,10 +28,10 @@ pub struct Terms<'a> {
     pub model: &'a ModelFacts,
     /// The program.
     pub program: Hash,
-    /// Rows of the prompt.
-    pub prompt_rows: u32,
-    /// The most tokens.
-    pub max_tokens: u32,
+    /// How much is computed; rows of a prompt are padded to their bucket.
+    pub lengths: Lengths,
+    /// Whether the parties may see which experts each token meets: it tells them the text.
+    pub reveals_routes: bool,
     /// What the parties are held to.
     pub security: Security,
 }
@@ -79,6 +79,9 @@ pub enum ClientError {
         /// The other.
         second: PartyId,
     },
+    /// A token that the model does not have.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// See [`NoRandomness`].
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -105,14 +108,20 @@ impl ClientError {
 pub struct ClientSession {
     key: NodeKey,
     agreement: Agreement,
+    d_model: usize,
     links: [Link; 3],
     deadline: Duration,
     turn: u32,
+    /// Told how far a turn has come, as party 0 says it.
+    heard: Heard,
 }
 
-/// The logits of one token, and what the session has cost so far.
+/// Who is told how a turn goes.
+type Heard = Box<dyn FnMut(Working) + Send>;
+
+/// The logits of one token of each prompt, and what the session has cost so far.
 pub struct Logits {
-    /// `[vocab]`, f32.
+    /// `[prompts, vocab]`, f32.
     pub values: Vec<f32>,
     /// Most rounds of any party, and all bytes between them.
     pub cost: Cost,
@@ -124,15 +133,16 @@ impl ClientSession {
     /// # Errors
     /// A party that cannot be reached, has other terms, or does not agree with the others.
     pub async fn open(key: &NodeKey, terms: &Terms<'_>, deadline: Duration) -> Result<Self, ClientError> {
+        let id = SessionId(random_bytes()?);
         let agreement = Agreement {
             version: PROTOCOL_VERSION,
-            session: SessionId(random_bytes()?),
+            session: id,
             client: key.node_id(),
             model: terms.model.hash,
             program: terms.program,
             profile: Profile::DEFAULT,
-            prompt_rows: terms.prompt_rows,
-            max_tokens: terms.max_tokens,
+            lengths: Lengths { rows: Lengths::bucket(terms.lengths.rows), ..terms.lengths },
+            routes: if terms.reveals_routes { Routes::revealed(key, id) } else { Routes::Hidden },
             security: terms.security,
             parties: terms.parties.nodes(),
             registry: terms.parties.hash(),
@@ -144,7 +154,15 @@ impl ClientSession {
         };
         let [first, second, third] = PartyId::ALL;
         let (first, second, third) = futures::try_join!(call(first), call(second), call(third))?;
-        let mut session = Self { key: key.clone(), agreement, links: [first, second, third], deadline, turn: 0 };
+        let mut session = Self {
+            key: key.clone(),
+            agreement,
+            d_model: terms.model.d_model,
+            links: [first, second, third],
+            deadline,
+            turn: 0,
+            heard: Box::new(|_| ()),
+        };
         match session.propose().await {
             Ok(()) => Ok(session),
             Err(error) => Err(session.give_up(error).await),
@@ -169,17 +187,39 @@ impl ClientSession {
         &self.agreement
     }
 
-    /// Shares `rows` (f32, `[rows, d_model]`), the whole prompt in the first turn and one row afterwards, and joins the
-    /// logits of the last one.
+    /// Calls `heard` while a turn takes its time.
+    pub fn listen(&mut self, heard: impl FnMut(Working) + Send + 'static) {
+        self.heard = Box::new(heard);
+    }
+
+    /// The first turn: shares the prompts' embeddings (f32, `[rows, d_model]` each, at least a row, at most as many as were
+    /// agreed), padded to the bucket by repeating the first row before it, and joins the logits after the last row of each.
     ///
     /// # Errors
     /// A party that is gone or late, or logits that differ. The session is then of no further use.
-    pub async fn advance(&mut self, rows: &[f32]) -> Result<Logits, ClientError> {
-        let shares = fixed_point::split(rows, self.agreement.profile)?;
-        self.advance_shares(shares).await
+    pub async fn begin(&mut self, prompts: &[Vec<f32>]) -> Result<Logits, ClientError> {
+        let (mut values, mut marks) = (Vec::new(), Vec::new());
+        for prompt in prompts {
+            let padding = (self.agreement.lengths.rows as usize).saturating_sub(prompt.len() / self.d_model);
+            (0..padding).for_each(|_| values.extend(prompt.iter().take(self.d_model)));
+            values.extend(prompt);
+            marks.extend((0..self.agreement.lengths.rows as usize).map(|row| u64::from(row < padding)));
+        }
+        let mut elements = fixed_point::encode(&values, self.agreement.profile.fraction_bits);
+        elements.extend(marks);
+        self.advance_shares(fixed_point::split(elements)?).await
     }
 
-    /// As [`Self::advance`], of rows that were split already.
+    /// A later turn: shares one row of each prompt (f32, `[prompts, d_model]`), and joins the logits after it.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn advance(&mut self, rows: &[f32]) -> Result<Logits, ClientError> {
+        let elements = fixed_point::encode(rows, self.agreement.profile.fraction_bits);
+        self.advance_shares(fixed_point::split(elements)?).await
+    }
+
+    /// Either turn, of values that were split already.
     ///
     /// # Errors
     /// As there.
@@ -273,15 +313,37 @@ impl ClientSession {
         let [first, second, third] = &mut self.links;
         let [one, two, three] = PartyId::ALL;
         let (first, second, third) = futures::try_join!(
-            message_of(one, first, deadline),
-            message_of(two, second, deadline),
-            message_of(three, third, deadline)
+            message_of(one, first, deadline, Some(&mut self.heard)),
+            message_of(two, second, deadline, None),
+            message_of(three, third, deadline, None)
         )?;
         Ok([first, second, third])
     }
 }
 
-async fn message_of(party: PartyId, link: &mut Link, deadline: Duration) -> Result<PartyMessage, ClientError> {
-    let frame = link.receive(deadline).await.map_err(|source| ClientError::Link { party, source })?;
-    PartyMessage::decode(&frame.body).map_err(|source| ClientError::Message { party, source })
+/// The next message that is more than a sign of life, within `deadline` in all.
+async fn message_of(
+    party: PartyId,
+    link: &mut Link,
+    deadline: Duration,
+    mut heard: Option<&mut Heard>,
+) -> Result<PartyMessage, ClientError> {
+    let begun = Instant::now();
+    loop {
+        let left = deadline.saturating_sub(begun.elapsed());
+        let frame =
+            link.receive(left).await.map_err(|source| ClientError::Link { party, source: late(source, deadline) })?;
+        match PartyMessage::decode(&frame.body).map_err(|source| ClientError::Message { party, source })? {
+            PartyMessage::Working(working) => drop(heard.as_mut().map(|heard| heard(working))),
+            message => return Ok(message),
+        }
+    }
+}
+
+/// The whole wait, where the last piece of it was in vain.
+fn late(error: LinkError, deadline: Duration) -> LinkError {
+    match error {
+        LinkError::Late { .. } => LinkError::Late { deadline },
+        error => error,
+    }
 }

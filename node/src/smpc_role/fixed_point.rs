@@ -4,8 +4,6 @@ use neuro_smpc::party::PartyId;
 use neuro_smpc::share::Shares;
 use zeroize::Zeroizing;
 
-use super::agreement::Profile;
-
 /// The operating system gave no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system gave no random bytes: {0}")]
@@ -35,13 +33,12 @@ pub fn decode(elements: &[u64], fraction_bits: u8) -> Vec<f32> {
     elements.iter().map(|element| (element.cast_signed() as f64 * scale) as f32).collect()
 }
 
-/// Splits `values` (f32, `[n]`) for the three parties: two components are random, the third is what is left.
+/// Splits `last` (`[n]`) for the three parties: two components are random, the third is what is left.
 ///
 /// # Errors
 /// When there is no randomness.
-pub fn split(values: &[f32], profile: Profile) -> Result<[Shares; 3], NoRandomness> {
-    let mut last = encode(values, profile.fraction_bits);
-    let (first, second) = (random_words(values.len())?, random_words(values.len())?);
+pub fn split(mut last: Vec<u64>) -> Result<[Shares; 3], NoRandomness> {
+    let (first, second) = (random_words(last.len())?, random_words(last.len())?);
     for (at, value) in last.iter_mut().enumerate() {
         *value = value.wrapping_sub(first[at]).wrapping_sub(second[at]);
     }
@@ -81,7 +78,7 @@ mod tests {
     #[test]
     fn what_is_split_joins_again() {
         let values = [0.0, 1.5, -2.25, 1000.0, -0.000_01];
-        let shares = split(&values, Profile::DEFAULT).unwrap();
+        let shares = split(encode(&values, 16)).unwrap();
         let joined = decode(&join(&shares).unwrap(), 16);
         for (value, joined) in values.iter().zip(joined) {
             assert!((value - joined).abs() <= 1.0 / 131_072.0, "{value} became {joined}");
@@ -91,7 +88,7 @@ mod tests {
     #[test]
     fn a_component_that_two_tell_differently_is_named() {
         for (party, part, component) in [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2), (2, 0, 2), (2, 1, 0)] {
-            let mut shares = split(&[1.0, 2.0], Profile::DEFAULT).unwrap();
+            let mut shares = split(encode(&[1.0, 2.0], 16)).unwrap();
             shares[party].parts[part][1] ^= 1;
             assert_eq!(join(&shares), Err(component), "party {party}");
         }

@@ -2,6 +2,7 @@
 
 use neuro_primitives::codec::{CodecError, Reader, Writer};
 use neuro_primitives::{Hash, Signature};
+use neuro_smpc::channel::Spent;
 use neuro_smpc::share::{NEXT, OWN, Shares};
 
 use super::agreement::Agreement;
@@ -26,7 +27,9 @@ pub(super) enum ClientMessage {
 pub(super) enum PartyMessage {
     /// All three agree on terms of this hash and have common seeds.
     Ready(Hash),
-    /// The party's components of the logits of the last row.
+    /// The turn takes its time.
+    Working(Working),
+    /// The party's components of the logits of each prompt's last row.
     Logits(TurnShares, Cost),
     /// The party's account of the session, signed.
     Statement(Signed),
@@ -47,6 +50,21 @@ pub struct Cost {
     pub rounds: u64,
     /// Bytes sent to them.
     pub bytes: u64,
+}
+
+impl From<Spent> for Cost {
+    fn from(spent: Spent) -> Self {
+        Self { rounds: spent.rounds, bytes: spent.bytes }
+    }
+}
+
+/// How far a turn has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Working {
+    /// Rounds of the session at which the turn will be over, but for its proof; zero while that is unknown.
+    pub expected: u64,
+    /// What the session has cost so far.
+    pub cost: Cost,
 }
 
 /// Bytes that are no such message.
@@ -70,6 +88,7 @@ const RECEIPT: u8 = 4;
 const READY: u8 = 16;
 const LOGITS: u8 = 17;
 const STATEMENT: u8 = 18;
+const WORKING: u8 = 19;
 const JOIN: u8 = 32;
 
 /// The first message of a party to another.
@@ -121,6 +140,9 @@ impl PartyMessage {
                 writer.u64(cost.bytes);
                 logits.write(writer);
             }),
+            Self::Working(Working { expected, cost }) => tagged(WORKING, |writer| {
+                [*expected, cost.rounds, cost.bytes].into_iter().for_each(|count| writer.u64(count));
+            }),
             Self::Statement(signed) => tagged(STATEMENT, |writer| write_signed(writer, signed)),
         }
     }
@@ -134,6 +156,10 @@ impl PartyMessage {
                 let cost = Cost { rounds: reader.u64()?, bytes: reader.u64()? };
                 Self::Logits(TurnShares::read(&mut reader)?, cost)
             }
+            WORKING => Self::Working(Working {
+                expected: reader.u64()?,
+                cost: Cost { rounds: reader.u64()?, bytes: reader.u64()? },
+            }),
             STATEMENT => Self::Statement(read_signed(&mut reader)?),
             got => return Err(MessageError::Unexpected { got }),
         };

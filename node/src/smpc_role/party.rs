@@ -158,11 +158,9 @@ impl PartyContext {
             ..terms.clone()
         };
         let mut differences = ours.differences(terms);
-        let positions = u64::from(terms.prompt_rows) + u64::from(terms.max_tokens);
-        if terms.prompt_rows == 0 || terms.max_tokens == 0 || positions > model.context as u64 + 1 {
-            let (rows, tokens) = (terms.prompt_rows, terms.max_tokens);
-            differences
-                .push(format!("lengths: {rows} rows and {tokens} tokens do not fit a context of {}", model.context));
+        differences.extend(terms.lengths.refusal(model.context));
+        if !terms.is_consented() {
+            differences.push("routes: the client has not signed that it discloses its text".to_owned());
         }
         differences
     }

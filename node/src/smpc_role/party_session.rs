@@ -2,21 +2,25 @@
 
 mod client_link;
 mod peers;
+mod watched;
 
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use neuro_network::smpc::{Link, LinkError, LinkTraffic, PartyLinks};
 use neuro_primitives::Hash;
-use neuro_smpc::channel::ChannelError;
+use neuro_smpc::channel::{Channel, ChannelError};
 use neuro_smpc::computation::Computation;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::party::PartyId;
 
 use self::client_link::ClientLink;
 pub use self::peers::PeersError;
+use self::watched::{Foresight, Watched};
 use super::agreement::Agreement;
 use super::messages::{ClientMessage, Cost, MessageError, PartyMessage, TurnShares};
 use super::party::PartyContext;
+use super::program::Turn;
 use super::seeds::{SeedError, Seeds};
 use super::transcript::{Receipt, Signed, Statement, Transcript, TranscriptError};
 use crate::unix_now;
@@ -85,8 +89,9 @@ struct Progress<'a> {
 pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, agreed: &dyn Fn()) -> Ended {
     let (began_ms, began) = (unix_now().0, Instant::now());
     let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], agreed };
-    let mut client = ClientLink::new(client, context.runtime.clone(), context.deadline);
-    let outcome = with_peers(context, &mut client, agreement, &mut progress);
+    let client = RefCell::new(ClientLink::new(client, context.runtime.clone(), context.deadline));
+    let outcome = with_peers(context, &client, agreement, &mut progress);
+    let client = client.into_inner();
     progress.links[context.party.index()] = Some(client.traffic());
     let nothing = LinkTraffic { sent_bytes: 0, received_bytes: 0, sent_hash: [0; 32], received_hash: [0; 32] };
     let statement = Statement {
@@ -122,7 +127,7 @@ fn part(mut client: ClientLink, statement: &Signed, agreement: &Agreement) -> Op
 
 fn with_peers(
     context: &PartyContext,
-    client: &mut ClientLink,
+    client: &RefCell<ClientLink>,
     agreement: &Agreement,
     progress: &mut Progress<'_>,
 ) -> Result<(), SessionError> {
@@ -132,7 +137,7 @@ fn with_peers(
     }
     let mut links = peers::connect(context, agreement)?;
     let outcome = converse(context, client, &mut links, agreement, progress);
-    progress.cost = cost(&links);
+    progress.cost = links.spent().into();
     progress.links = PartyId::ALL.map(|peer| links.link_traffic(peer));
     match outcome {
         Ok(()) => links.close(),
@@ -157,35 +162,37 @@ fn told(error: SessionError, links: &PartyLinks) -> SessionError {
     }
 }
 
-fn cost(links: &PartyLinks) -> Cost {
-    let traffic = links.traffic();
-    Cost { rounds: traffic.rounds, bytes: traffic.bytes }
-}
-
 /// Seeds, then turns until the client has enough.
 fn converse(
     context: &PartyContext,
-    client: &mut ClientLink,
+    client: &RefCell<ClientLink>,
     links: &mut PartyLinks,
     agreement: &Agreement,
     progress: &mut Progress<'_>,
 ) -> Result<(), SessionError> {
     let terms: Hash = agreement.hash();
     let seeds = Seeds::exchange(context.party, links, terms)?;
-    client.send(&PartyMessage::Ready(terms))?;
+    client.borrow_mut().send(&PartyMessage::Ready(terms))?;
     (progress.agreed)();
+    let expected = Cell::new(0);
+    let mut watched = Watched::new(links, client, &expected);
+    let links: &mut dyn Channel = &mut watched;
     let mut computation = Computation::new(context.party, links, seeds.randomness(), agreement.security);
     let mut program = context.programs.start(agreement);
-    while let Some(inputs) = next_inputs(context, client, agreement, progress.tokens)? {
+    loop {
+        let inputs = next_inputs(context, &mut client.borrow_mut(), agreement, progress.tokens)?;
+        let Some(inputs) = inputs else { return Ok(()) };
         seeds.compare_inputs(computation.link(), inputs.turn, &inputs.shares)?;
-        let logits = program.advance(&mut computation, &inputs.shares)?;
+        let foresight = Foresight { past: computation.link().spent().rounds, expected: &expected };
+        let turn = Turn::of(&inputs.shares, &agreement.lengths, inputs.turn, &foresight);
+        let logits = program.advance(&mut computation, &turn)?;
         let shares = computation.verify()?.release(logits);
         progress.tokens += 1;
         let [own, next] = shares;
         let shares = neuro_smpc::share::Shares::new(own, next);
-        client.send(&PartyMessage::Logits(TurnShares { turn: inputs.turn, shares }, cost(computation.link())))?;
+        let spent = computation.link().spent().into();
+        client.borrow_mut().send(&PartyMessage::Logits(TurnShares { turn: inputs.turn, shares }, spent))?;
     }
-    Ok(())
 }
 
 /// The inputs of turn `turn`, or nothing when the client has enough.
@@ -195,13 +202,12 @@ fn next_inputs(
     agreement: &Agreement,
     turn: u32,
 ) -> Result<Option<TurnShares>, SessionError> {
-    let rows = if turn == 0 { agreement.prompt_rows as usize } else { 1 };
-    let values = rows * context.programs.model().d_model;
+    let values = agreement.lengths.values(turn, context.programs.model().d_model);
     let expected = || SessionError::OutOfTurn { expected: format!("{values} values of turn {turn}") };
     match client.receive()? {
         ClientMessage::Finish => Ok(None),
         ClientMessage::Inputs(inputs)
-            if inputs.turn == turn && inputs.shares.len() == values && turn < agreement.max_tokens =>
+            if inputs.turn == turn && inputs.shares.len() == values && turn < agreement.lengths.tokens =>
         {
             Ok(Some(inputs))
         }

@@ -1,27 +1,56 @@
 //! What the parties run on shares.
 
 use neuro_model::{Checkpoint, names};
-use neuro_network::smpc::PartyLinks;
 use neuro_primitives::Hash;
+use neuro_smpc::channel::{Channel, Spent};
 use neuro_smpc::computation::Computation;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::share::Shares;
 
-use super::agreement::{Agreement, Profile};
+use super::agreement::{Agreement, Lengths, Profile};
 use super::fixed_point;
 use super::model::{ModelError, ModelFacts, floats};
 
-/// A party's computation over its links.
-pub type PartyComputation<'a> = Computation<&'a mut PartyLinks>;
+/// A party's computation over links of any kind.
+pub type PartyComputation<'a> = Computation<&'a mut dyn Channel>;
+
+/// What a program gets in one turn.
+pub struct Turn<'a> {
+    /// The next rows' embeddings, `[prompts, rows, d_model]`.
+    pub embeddings: Shares,
+    /// In the first turn `[prompts, rows]`: one where a row is padding. Empty later.
+    pub padding: Shares,
+    /// To be told how it goes.
+    pub watch: &'a dyn Watch,
+}
+
+/// Who wants to know how a turn goes.
+pub trait Watch {
+    /// The turn will take so many rounds, but for its proof.
+    fn foresee(&self, rounds: u64);
+
+    /// Masks for this turn, and perhaps for some after it, are made; so much was spent until now.
+    fn prepared(&self, spent: Spent);
+}
+
+impl<'a> Turn<'a> {
+    /// Splits what a client gave in turn `turn`.
+    #[must_use]
+    pub fn of(inputs: &Shares, lengths: &Lengths, turn: u32, watch: &'a dyn Watch) -> Self {
+        let marks = if turn == 0 { lengths.prompts as usize * lengths.rows as usize } else { 0 };
+        let values = inputs.len() - marks;
+        Self { embeddings: inputs.range(0..values), padding: inputs.range(values..inputs.len()), watch }
+    }
+}
 
 /// A program in one session; it keeps what earlier turns left.
 pub trait Program {
-    /// Takes the next rows' embeddings (`[rows, d_model]`) and gives the logits of the last (`[vocab]`), in the fraction
+    /// Takes the next rows' embeddings and gives the logits of each prompt's last (`[prompts, vocab]`), in the fraction
     /// bits of the profile.
     ///
     /// # Errors
     /// Whatever ends the session.
-    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError>;
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError>;
 }
 
 /// Begins programs for one model.
@@ -46,6 +75,7 @@ pub struct HeadProgram {
 
 struct RunningHead {
     d_model: usize,
+    prompts: usize,
     head: std::sync::Arc<Vec<u64>>,
 }
 
@@ -85,20 +115,27 @@ impl ProgramMaker for HeadProgram {
         Self::hash()
     }
 
-    fn start(&self, _: &Agreement) -> Box<dyn Program> {
-        Box::new(RunningHead { d_model: self.model.d_model, head: std::sync::Arc::clone(&self.head) })
+    fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
+        let head = std::sync::Arc::clone(&self.head);
+        let prompts = agreement.lengths.prompts as usize;
+        Box::new(RunningHead { d_model: self.model.d_model, prompts, head })
     }
 }
 
 impl Program for RunningHead {
-    fn advance(&mut self, computation: &mut PartyComputation<'_>, embeddings: &Shares) -> Result<Shares, SmpcError> {
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
         let bits = u32::from(Profile::DEFAULT.fraction_bits);
-        let last = embeddings.range(embeddings.len() - self.d_model..embeddings.len());
+        let values = turn.embeddings.len() / self.prompts;
+        let last = (1..=self.prompts).flat_map(|prompt| prompt * values - self.d_model..prompt * values);
+        let last = turn.embeddings.gather(&last.collect::<Vec<_>>());
         let hidden = computation.truncate(&last.times(1 << bits), HEAD_BITS, bits)?;
         Ok(hidden.map(|part| {
-            let dot =
-                |row: &[u64]| row.iter().zip(part).fold(0_u64, |sum, (w, x)| sum.wrapping_add(w.wrapping_mul(*x)));
-            self.head.chunks_exact(self.d_model).map(dot).collect()
+            let dot = |row: &[u64], part: &[u64]| {
+                row.iter().zip(part).fold(0_u64, |sum, (w, x)| sum.wrapping_add(w.wrapping_mul(*x)))
+            };
+            part.chunks_exact(self.d_model)
+                .flat_map(|part| self.head.chunks_exact(self.d_model).map(move |row| dot(row, part)))
+                .collect()
         }))
     }
 }

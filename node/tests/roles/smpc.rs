@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use neuro_model::{Checkpoint, names};
 use neuro_node::data_dir::DataDir;
-use neuro_node::smpc_role::agreement::Profile;
+use neuro_node::smpc_role::agreement::Lengths;
 use neuro_node::smpc_role::client::{ClientError, ClientSession, Terms};
 use neuro_node::smpc_role::fixed_point;
 use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
@@ -74,8 +74,8 @@ impl Trio {
             parties: &self.parties,
             model: self.model.facts(),
             program: HeadProgram::hash(),
-            prompt_rows: rows,
-            max_tokens: 4,
+            lengths: Lengths { prompts: 1, rows, tokens: 4 },
+            reveals_routes: false,
             security,
         };
         ClientSession::open(&NodeKey::from_secret(&[key; 32]), &terms, PATIENCE).await
@@ -139,7 +139,8 @@ async fn logits_joined_from_three_are_those_of_plaintext() {
         for ids in [&[5, 6, 7][..], &[8], &[9]] {
             let rows = trio.model.rows(ids).unwrap();
             let expected = plain(&rows, trio.model.facts().d_model);
-            let logits = session.advance(&rows).await.unwrap();
+            let logits = if ids.len() > 1 { session.begin(&[rows]).await } else { session.advance(&rows).await };
+            let logits = logits.unwrap();
             let worst = logits.values.iter().zip(&expected).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
             assert!(worst < 2e-3 && logits.values.len() == expected.len(), "{security:?}: {worst}");
             assert!(logits.cost.rounds > 0 && logits.cost.bytes > 0);
@@ -156,7 +157,8 @@ async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
     let rows = trio.model.rows(&[5]).unwrap();
     let mut honest = trio.session(7, 1, Security::Malicious).await.unwrap();
     let mut lying = trio.session(8, 1, Security::Malicious).await.unwrap();
-    let mut shares = fixed_point::split(&rows, Profile::DEFAULT).unwrap();
+    let values = Lengths { prompts: 1, rows: 16, tokens: 4 }.values(0, trio.model.facts().d_model);
+    let mut shares = fixed_point::split(vec![0; values]).unwrap();
     shares[1].parts[0][3] ^= 1;
     let error = lying.advance_shares(shares).await.err().unwrap();
     assert!(error.to_string().contains("the client's shares of component 1 differ"), "{error}");
@@ -165,7 +167,7 @@ async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
         let failure = trio.failure(at).await.unwrap();
         assert!(failure.contains("the client's shares of component 1 differ"), "party {at}: {failure}");
     }
-    honest.advance(&rows).await.unwrap();
+    honest.begin(&[rows]).await.unwrap();
     honest.finish().await.unwrap();
     for at in 0..3 {
         assert_eq!(trio.failure(at).await, None, "party {at}");
@@ -178,9 +180,9 @@ async fn a_client_out_of_turn_ends_its_own_session() {
     let mut session = trio.session(7, 2, Security::SemiHonest).await.unwrap();
     let rows = trio.model.rows(&[5]).unwrap();
     let error = session.advance(&rows).await.err().unwrap();
-    assert!(error.to_string().contains("expected 256 values of turn 0"), "{error}");
+    assert!(error.to_string().contains("expected 2064 values of turn 0"), "{error}");
     drop(session.give_up(error).await);
-    assert!(trio.failure(0).await.unwrap().contains("256 values"));
+    assert!(trio.failure(0).await.unwrap().contains("2064 values"));
     let refused = trio.session(7, 10_000, Security::Malicious).await.err().unwrap();
     assert!(refused.to_string().contains("do not fit a context of 512"), "{refused}");
 }

@@ -27,9 +27,16 @@ impl Clock {
         if !self.counts_computing {
             return self.waited;
         }
-        let used = thread_time();
-        let began = *self.began.get_or_insert(used);
-        used.saturating_sub(began) + self.waited
+        self.began.get_or_insert_with(thread_time);
+        self.read()
+    }
+
+    /// As [`Self::now`], of a clock that has perhaps not begun.
+    pub(super) fn read(&self) -> Duration {
+        match self.began {
+            Some(began) if self.counts_computing => thread_time().saturating_sub(began) + self.waited,
+            _ => self.waited,
+        }
     }
 
     /// Moves on to `time`, if that is still to come.

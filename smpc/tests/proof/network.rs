@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use neuro_smpc::channel::{Channel, ChannelError, Message};
+use neuro_smpc::channel::{Channel, ChannelError, Message, Spent};
 use neuro_smpc::party::PartyId;
 use neuro_smpc::proof::{Coins, CoinsError};
 
@@ -34,6 +34,10 @@ impl Channel for Wire {
         let message = link.recv().map_err(|_| ChannelError::Lost { peer: from })?;
         self.received.push((from, message.clone()));
         Ok(message)
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { messages: self.sent as u64, ..Spent::default() }
     }
 }
 

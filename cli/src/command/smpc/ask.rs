@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use neuro_model::ChatMessage;
+use neuro_node::os::private_file;
+use neuro_node::smpc_role::agreement::Routes;
 use neuro_node::smpc_role::client::ClientError;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
@@ -27,14 +29,14 @@ const DEFAULT_MAX_TOKENS: usize = 32;
 const COLLUSION: &str = "any two of them together could read the question and the answer; one alone cannot";
 
 /// What is not hidden from the parties.
-const LENGTHS: &str = "each of them learns how long the question and the answer are";
+const LENGTHS: &str = "each of them learns how long the answer is, and the question roughly: 16, 32, 64 … tokens";
 
 /// Options of `neuro smpc ask`.
 #[derive(Debug, ClapArgs)]
 pub struct AskArgs {
-    /// The question
-    #[arg(value_name = "TEXT")]
-    pub text: String,
+    /// The question; several are answered together, in the rounds of one
+    #[arg(value_name = "TEXT", required = true, num_args = 1..=64)]
+    pub texts: Vec<String>,
     /// The parties file, obtained from where you trust it: its keys are the only ones that are talked to
     #[arg(long, value_name = "FILE")]
     pub parties: PathBuf,
@@ -44,8 +46,12 @@ pub struct AskArgs {
     /// Trust that no party deviates: faster, and for comparison only
     #[arg(long)]
     pub semi_honest: bool,
+    /// Let the parties see which experts each token meets, which tells them what the text is. You sign that you know
+    /// it; they compute less
+    #[arg(long)]
+    pub reveal_routes: bool,
     /// Sessions that may follow one that loses a party; each shares the text so far anew
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N")]
     pub restarts: u32,
     /// The longest wait for one token
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -66,15 +72,17 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
     let parties = super::parties(&args.parties)?;
     let data_dir = runtime::data_dir(global)?;
     let model = ClientModel::load(&args.model)?;
-    let prompt = model.prompt(&[ChatMessage { role: "user".to_owned(), content: args.text.clone() }])?;
-    let room = model.facts().context.saturating_sub(prompt.len());
+    let prompt = |text: &String| model.prompt(&[ChatMessage { role: "user".to_owned(), content: text.clone() }]);
+    let prompts = args.texts.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
+    let room = model.facts().context.saturating_sub(longest);
     if room == 0 {
-        let (tokens, context) = (prompt.len(), model.facts().context);
+        let (tokens, context) = (longest, model.facts().context);
         let message = format!("the prompt has {tokens} tokens; prompt and answer together have room for {context}");
         return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
     }
     if !output.json {
-        introduce(&parties, args.semi_honest, output);
+        introduce(&parties, args, output);
     }
     let asking = Asking {
         key: data_dir.node_key()?,
@@ -86,32 +94,38 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         sampling: &args.sampling,
         deadline: Duration::from_secs(args.deadline),
         restarts: args.restarts,
+        reveals_routes: args.reveal_routes,
     };
     let folder = data_dir.folder(TRANSCRIPTS)?;
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
         let given = tokio::select! {
-            given = generate(&asking, &prompt) => given?,
+            given = generate(&asking, &prompts) => given?,
             () = stop.cancelled() => return Err(Failure::message(Outcome::Interrupted, "interrupted")),
         };
         let path = folder.join(format!("{}.transcript", given.session));
-        neuro_node::os::private_file::replace(&path, &given.transcript.encode())?;
-        let text = model.tokenizer().decode(&given.tokens, true)?;
+        let kept = private_file::replace(&path, &given.transcript.encode());
+        let kept = kept.map_err(|error| Failure::message(Outcome::Failed, format!("no transcript is kept: {error}")));
+        let decode = |tokens: &Vec<u32>| model.tokenizer().decode(tokens, true);
+        let answers = given.answers.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         let file = path.display().to_string();
         if output.json {
-            return output.object(&answer_object(&given, &text, &file, &asking, prompt.len()));
+            output.object(&answer_object(&given, &answers, &file, &asking, &prompts))?;
+            return kept;
         }
-        output.line(text)?;
-        let Given { cost, tokens, .. } = &given;
-        let spent =
-            format!("{} tokens, {} rounds, {} between the parties", tokens.len(), cost.rounds, bytes(cost.bytes));
-        eprintln!("\n{spent}\ntranscript {}", output.paint(Style::Copy, &file));
+        answers.iter().try_for_each(|answer| output.line(answer))?;
+        let cost = given.cost;
+        let tokens: usize = given.answers.iter().map(Vec::len).sum();
+        let spent = format!("{tokens} tokens, {} rounds, {} between the parties", cost.rounds, bytes(cost.bytes));
+        eprintln!("\n{spent}");
+        kept?;
+        eprintln!("transcript {}", output.paint(Style::Copy, &file));
         Ok(())
     })
 }
 
 /// Says who will compute, and what three parties do not protect against.
-fn introduce(parties: &Parties, semi_honest: bool, output: Output) {
+fn introduce(parties: &Parties, args: &AskArgs, output: Output) {
     for entry in parties.entries() {
         let (index, node) = (entry.index, entry.node.short());
         eprintln!("party {index}  {}, {}, {} (node {node})", entry.operator, entry.network, entry.region);
@@ -120,18 +134,30 @@ fn introduce(parties: &Parties, semi_honest: bool, output: Output) {
         eprintln!("{} {doubt}", output.paint(Style::Error, "beware:"));
     }
     eprintln!("{COLLUSION}; {LENGTHS}");
-    if semi_honest {
+    if args.reveal_routes {
+        eprintln!("{} {}", output.paint(Style::Error, "you sign:"), Routes::CONSENT);
+    }
+    if args.semi_honest {
         eprintln!("{} a party that deviates is not found out", output.paint(Style::Error, "semi-honest:"));
     }
 }
 
-fn answer_object(given: &Given, text: &str, file: &str, asking: &Asking<'_>, prompt: usize) -> serde_json::Value {
+fn answer_object(
+    given: &Given,
+    answers: &[String],
+    file: &str,
+    asking: &Asking<'_>,
+    prompts: &[Vec<u32>],
+) -> serde_json::Value {
     let parties: Vec<_> = asking.parties.entries().iter().map(|entry| json!(entry)).collect();
     json!({
-        "answer": text,
-        "prompt_tokens": prompt,
-        "completion_tokens": given.tokens.len(),
+        "answer": answers.first(),
+        "answers": answers,
+        "prompt_tokens": prompts.iter().map(Vec::len).sum::<usize>(),
+        "completion_tokens": given.answers.iter().map(Vec::len).sum::<usize>(),
+        "turns": given.turns,
         "sessions": given.sessions,
+        "routes": if asking.reveals_routes { "revealed" } else { "hidden" },
         "session": given.session.to_string(),
         "security": if asking.security == Security::Malicious { "malicious" } else { "semi-honest" },
         "rounds": given.cost.rounds,

@@ -61,7 +61,7 @@ fn explain(statement: &Statement, output: Output) -> CommandResult {
     output.line(format!("model      {}", terms.model))?;
     output.line(format!("program    {}", terms.program))?;
     output.line(format!("security   {}", security(terms.security)))?;
-    output.line(format!("lengths    {} rows, at most {} tokens", terms.prompt_rows, terms.max_tokens))
+    output.line(format!("lengths    {}; routes {}", terms.lengths, terms.routes))
 }
 
 const fn security(security: Security) -> &'static str {
@@ -81,7 +81,9 @@ fn as_json(statement: &Statement) -> serde_json::Value {
         "program": terms.program.to_string(),
         "party": statement.party.index(),
         "node": terms.parties[statement.party.index()].to_string(),
-        "prompt_rows": terms.prompt_rows,
+        "prompts": terms.lengths.prompts,
+        "rows": terms.lengths.rows,
+        "routes": terms.routes.to_string(),
         "tokens": statement.tokens,
         "rounds": statement.rounds,
         "bytes": statement.bytes,

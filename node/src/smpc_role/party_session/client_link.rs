@@ -31,6 +31,11 @@ impl ClientLink {
         Ok(ClientMessage::decode(&frame.body)?)
     }
 
+    /// Whether the client has hung up, said or unsaid.
+    pub(super) fn has_ended(&self) -> bool {
+        self.link.has_ended()
+    }
+
     /// What went over the link.
     pub(super) fn traffic(&self) -> LinkTraffic {
         LinkTraffic::of(&self.link)

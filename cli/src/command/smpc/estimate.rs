@@ -1,0 +1,109 @@
+//! `neuro smpc estimate`: what a question will take, before anybody is asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use neuro_model::{ChatMessage, Checkpoint};
+use neuro_node::smpc_role::agreement::Lengths;
+use neuro_node::smpc_role::blocks::BlockProgram;
+use neuro_node::smpc_role::estimate::{Effort, Estimate, TurnEffort, estimate};
+use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
+use neuro_smpc::computation::Security;
+use neuro_smpc::memory::NetworkModel;
+use serde_json::json;
+
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
+use crate::output::{Output, bytes};
+use crate::progress;
+
+/// Options of `neuro smpc estimate`.
+#[derive(Debug, ClapArgs)]
+pub struct EstimateArgs {
+    /// The question; several are answered together, in the rounds of one
+    #[arg(value_name = "TEXT", required = true, num_args = 1..=64)]
+    pub texts: Vec<String>,
+    /// The model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Tokens of each answer
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: u32,
+    /// Round trip between any two of parties and client
+    #[arg(long, default_value_t = 50.0, value_name = "MS", value_parser = milliseconds)]
+    pub round_trip: f64,
+    /// What each of their links carries, in megabits a second
+    #[arg(long, default_value_t = 1_000, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub bandwidth: u64,
+    /// As in `ask`
+    #[arg(long)]
+    pub semi_honest: bool,
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if (0.0..=60_000.0).contains(&value) { Ok(value) } else { Err("expected 0 to 60000".to_owned()) }
+}
+
+/// Plays the session here and prints what it took.
+///
+/// # Errors
+/// A model that cannot be read, or texts that are too long for it.
+pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
+    let model = ClientModel::load(&args.model)?;
+    let prompt = |text: &String| model.prompt(&[ChatMessage { role: "user".to_owned(), content: text.clone() }]);
+    let prompts = args.texts.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let rows = Lengths::bucket(count(longest));
+    let lengths = Lengths { prompts: count(prompts.len()), rows, tokens: args.max_tokens };
+    let checkpoint = Checkpoint::open(&args.model)?;
+    let program = BlockProgram::load(&checkpoint, ModelFacts::of(&checkpoint)?)?;
+    let security = if args.semi_honest { Security::SemiHonest } else { Security::Malicious };
+    let network = NetworkModel {
+        delay: Duration::from_secs_f64(args.round_trip / 2_000.0),
+        bytes_per_second: Some(args.bandwidth * 125_000),
+        ..NetworkModel::NEAR
+    };
+    let wait = progress::wait("playing the three parties here");
+    let estimate =
+        estimate(&program, lengths, security, network).map_err(|error| Failure::new(Outcome::Refused, error));
+    wait.finish_and_clear();
+    let estimate = estimate?;
+    if output.json {
+        return output.object(&as_json(&estimate, &lengths));
+    }
+    show(&estimate, &lengths, output)?;
+    let (round_trip, bandwidth) = (args.round_trip, args.bandwidth);
+    output.line(format!("\nAt {round_trip} ms and {bandwidth} Mbit/s, by parties as fast as this machine. {lengths}."))
+}
+
+fn show(estimate: &Estimate, lengths: &Lengths, output: Output) -> CommandResult {
+    output.line(format!("{:24}{:>10}{:>12}{:>12}", "", "rounds", "bytes", "time"))?;
+    let line = |what: &str, effort: &Effort| {
+        let time = format!("{:.2} s", effort.time.as_secs_f64());
+        output.line(format!("{what:24}{:>10}{:>12}{time:>12}", effort.rounds, bytes(effort.bytes)))
+    };
+    line("connecting, terms, seeds", &estimate.setting_up)?;
+    line("prompt", &estimate.turns[0].all)?;
+    line("  of it masks", &estimate.turns[0].masks)?;
+    let tokens = estimate.tokens();
+    line(&format!("{} tokens more", lengths.tokens - 1), &tokens.all)?;
+    line("  of it masks", &tokens.masks)?;
+    line("together", &estimate.total())
+}
+
+fn as_json(estimate: &Estimate, lengths: &Lengths) -> serde_json::Value {
+    let effort =
+        |effort: &Effort| json!({"rounds": effort.rounds, "bytes": effort.bytes, "seconds": effort.time.as_secs_f64()});
+    let turn = |turn: &TurnEffort| json!({"masks": effort(&turn.masks), "all": effort(&turn.all)});
+    json!({
+        "prompts": lengths.prompts,
+        "rows": lengths.rows,
+        "tokens": lengths.tokens,
+        "setting_up": effort(&estimate.setting_up),
+        "turns": estimate.turns.iter().map(turn).collect::<Vec<_>>(),
+        "total": effort(&estimate.total()),
+    })
+}
