@@ -20,6 +20,7 @@ mod attention;
 mod decoder;
 mod experts;
 mod norm;
+mod revealed;
 mod weights;
 
 pub use decoder::Decoder;

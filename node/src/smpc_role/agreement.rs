@@ -61,7 +61,7 @@ pub enum Routes {
 }
 
 /// Signatures of consent.
-const CONSENT_DOMAIN: Domain = Domain("neuro/smpc/consent/1");
+const CONSENT_DOMAIN: Domain = Domain("neuro/smpc-consent/1");
 
 impl Routes {
     /// What a client signs who lets routes be seen.

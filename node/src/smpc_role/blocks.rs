@@ -12,7 +12,7 @@ use neuro_smpc::error::SmpcError;
 use neuro_smpc::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};
 use neuro_smpc::share::Shares;
 
-use super::agreement::Agreement;
+use super::agreement::{Agreement, Routes};
 use super::model::{ModelError, ModelFacts, floats};
 use super::program::{PartyComputation, Program, ProgramMaker, Turn};
 
@@ -87,8 +87,12 @@ impl ProgramMaker for BlockProgram {
     }
 
     fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
+        let mut decoder = Decoder::new(Arc::clone(&self.weights), agreement.lengths.prompts as usize);
+        if matches!(agreement.routes, Routes::Revealed(_)) {
+            decoder.reveal_routes();
+        }
         Box::new(RunningBlocks {
-            decoder: Decoder::new(Arc::clone(&self.weights), agreement.lengths.prompts as usize),
+            decoder,
             security: agreement.security,
             turn: 0,
             rows: agreement.lengths.rows as usize,

@@ -17,6 +17,7 @@ pub struct Decoder {
     weights: Arc<ModelWeights>,
     prompts: usize,
     caches: Vec<Cache>,
+    reveals_routes: bool,
     /// `[prompts, positions]`: one where a position is padding. Empty where none is.
     padding: Shares,
 }
@@ -26,7 +27,12 @@ impl Decoder {
     #[must_use]
     pub fn new(weights: Arc<ModelWeights>, prompts: usize) -> Self {
         let caches = weights.layers.iter().map(|_| Cache::default()).collect();
-        Self { weights, prompts, caches, padding: Shares::default() }
+        Self { weights, prompts, caches, reveals_routes: false, padding: Shares::default() }
+    }
+
+    /// Lets all parties see which experts each row meets, which tells what the text is; the others are not computed then.
+    pub const fn reveal_routes(&mut self) {
+        self.reveals_routes = true;
     }
 
     /// Says which positions of the first pass are padding: `padding: [prompts, tokens]`, one for padding and zero for text.
@@ -84,7 +90,12 @@ impl Decoder {
             let normal = computation.rms_norm(&hidden, shape.d_model, eps)?;
             hidden = hidden.plus(&computation.attend(&normal, layer, (shape, &weights.rotation), &pass, cache)?);
             let normal = computation.rms_norm(&hidden, shape.d_model, eps)?;
-            hidden = hidden.plus(&computation.mix_experts(&normal, layer, shape)?);
+            let mixed = if self.reveals_routes {
+                computation.mix_revealed_experts(&normal, layer, shape)?
+            } else {
+                computation.mix_experts(&normal, layer, shape)?
+            };
+            hidden = hidden.plus(&mixed);
             after_layer(computation, &hidden)?;
         }
         let last = (0..rows.prompts).flat_map(|prompt| {

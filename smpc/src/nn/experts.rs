@@ -16,7 +16,7 @@ use crate::ring::Shape;
 use crate::share::Shares;
 
 /// Router logits differ by less than 2^(this - 1 - fraction bits).
-const LOGIT_BITS: u32 = FRACTION + 8;
+pub(super) const LOGIT_BITS: u32 = FRACTION + 8;
 
 impl<C: Channel> Computation<C> {
     /// The weighted sum of the chosen experts of every row: `u: [rows, d_model]` to the same shape.
@@ -155,7 +155,7 @@ impl<C: Channel> Computation<C> {
     }
 
     /// What the chosen experts' outputs are weighted by: `[rows, k]`.
-    fn gates(
+    pub(super) fn gates(
         &mut self,
         logits: &Shares,
         chosen: &Shares,
@@ -185,7 +185,7 @@ impl<C: Channel> Computation<C> {
 }
 
 /// `[k, rows, experts]` as `[rows, k, experts]`.
-fn rows_first(k: usize, rows: usize, experts: usize) -> Vec<usize> {
+pub(super) fn rows_first(k: usize, rows: usize, experts: usize) -> Vec<usize> {
     let slots = (0..rows).flat_map(|row| (0..k).map(move |slot| slot * rows + row));
     slots.flat_map(|slot| slot * experts..(slot + 1) * experts).collect()
 }

@@ -1,5 +1,7 @@
 //! Public weights in fixed point.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::channel::Channel;
@@ -83,9 +85,15 @@ impl Matrix {
 
     /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x.
     pub(crate) fn apply(&self, x: &Shares) -> Shares {
-        let shape = Shape { rows: x.len() / self.inputs, inner: self.inputs, columns: self.outputs };
+        self.apply_rows(0..self.outputs, x)
+    }
+
+    /// As [`Self::apply`], of some of the matrix's rows.
+    pub(crate) fn apply_rows(&self, outputs: Range<usize>, x: &Shares) -> Shares {
+        let shape = Shape { rows: x.len() / self.inputs, inner: self.inputs, columns: outputs.len() };
+        let values = &self.values[outputs.start * self.inputs..outputs.end * self.inputs];
         let sides = [&x.parts[OWN][..], &x.parts[NEXT][..]];
-        Shares { parts: public_product(shape, sides, PublicWeights::I32(&self.values)) }
+        Shares { parts: public_product(shape, sides, PublicWeights::I32(values)) }
     }
 }
 

@@ -179,10 +179,13 @@ fn add(hidden: &mut [Vec<f64>], more: &[Vec<f64>]) {
 }
 
 /// Two prompts of five tokens, then two tokens more, one by one: logits after each pass.
-fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2]) -> [Result<Vec<u64>, SmpcError>; 3] {
+fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], reveals_routes: bool) -> [Result<Vec<u64>, SmpcError>; 3] {
     let weights = Arc::new(model.fixed());
     prove(|party: &mut Party| {
         let mut decoder = Decoder::new(Arc::clone(&weights), 2);
+        if reveals_routes {
+            decoder.reveal_routes();
+        }
         let mut logits = Vec::new();
         for range in [0..5, 5..6, 6..7] {
             let rows = prompts.iter().flat_map(|prompt| &prompt[range.clone()]).flatten();
@@ -196,15 +199,18 @@ fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2]) -> [Result<Vec<u64>,
 
 #[test]
 fn a_model_on_shares_has_the_logits_of_the_plain_one() {
-    for (seed, shape) in
-        [(1, SHAPE), (2, ModelShape { normalised: false, ..SHAPE }), (3, ModelShape { top_k: 3, ..SHAPE })]
-    {
+    for (seed, shape, reveals_routes) in [
+        (1, SHAPE, false),
+        (2, ModelShape { normalised: false, ..SHAPE }, false),
+        (3, ModelShape { top_k: 3, ..SHAPE }, false),
+        (4, SHAPE, true),
+    ] {
         let model = PlainModel::random(seed, shape);
         let mut random = Random(seed + 50);
         let mut value = || (random.word() >> 40) as f64 / f64::from(1 << 23) - 1.0;
         let prompts =
             [0, 1].map(|_| (0..7).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect::<Vec<Vec<f64>>>());
-        for result in passes(&model, &prompts) {
+        for result in passes(&model, &prompts, reveals_routes) {
             let got = result.unwrap();
             for (pass, length) in [5, 6, 7].into_iter().enumerate() {
                 for (at, prompt) in prompts.iter().enumerate() {
