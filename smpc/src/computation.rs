@@ -275,6 +275,9 @@ impl<C: Channel> Computation<C> {
         self.send(step, previous, [received, told_by_next].concat())?;
         let from_previous = self.receive(step, previous, 64)?;
         let from_next = self.receive(step, next, 64)?;
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
         let differ = |right| SmpcError::OpeningsDiffer { left: self.party, right };
         if from_previous != [received, told_by_next].concat() {
             return Err(differ(previous));

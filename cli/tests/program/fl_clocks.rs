@@ -1,5 +1,6 @@
 //! `neuro fl join` on machines whose clocks are wrong, by libfaketime.
 
+use std::fs;
 use std::path::PathBuf;
 
 use crate::clocks::{self, library};

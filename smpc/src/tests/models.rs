@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Party, Random, prove, share};
+use crate::computation::Security;
 use crate::error::SmpcError;
 use crate::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation};
 use crate::share::Shares;
@@ -191,6 +192,8 @@ fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], reveals_routes: bool
             let rows = prompts.iter().flat_map(|prompt| &prompt[range.clone()]).flatten();
             let fixed: Vec<u64> = rows.map(|value| (value * 65536.0).round() as i64 as u64).collect();
             let embeddings = share(party.party(), &fixed);
+            let forecast = decoder.rehearse(Security::Malicious, &[range.len()])?;
+            party.prepare(&forecast.requests)?;
             logits.push(decoder.advance(party, &embeddings)?);
         }
         Ok(Shares::concat(&logits.iter().collect::<Vec<_>>()))
