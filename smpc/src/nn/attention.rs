@@ -47,16 +47,16 @@ impl<C: Channel> Computation<C> {
         rows: Rows,
         cache: &mut Cache,
     ) -> Result<Shares, SmpcError> {
-        let queries = turned(&self.linear(&layer.query, u), shape, rotation, rows, cache.positions);
-        let keys = turned(&self.linear(&layer.key, u), shape, rotation, rows, cache.positions);
-        let values = self.linear(&layer.value, u).times(1 << TURN_FRACTION);
+        let [queries, keys, values] = self.linears([&layer.query, &layer.key, &layer.value], u)?;
+        let queries = turned(&queries, shape, rotation, rows, cache.positions);
+        let keys = turned(&keys, shape, rotation, rows, cache.positions);
+        let values = values.times(1 << TURN_FRACTION);
         let lengths = [queries.len(), keys.len(), values.len()];
         let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
         cache.extend(&keys, &values, rows);
         let heads = self.mixed_heads(&queries, cache, shape, rows)?;
-        let output = self.linear(&layer.output, &heads);
-        self.truncate(&output, 64, WEIGHT_FRACTION)
+        self.linear_truncated(&layer.output, &heads)
     }
 
     /// What every head of `queries: [prompts · tokens, heads · head_dim]` gathers from the cache: the same shape.

@@ -67,6 +67,6 @@ impl Decoder {
             row..row + shape.d_model
         });
         let normal = computation.rms_norm(&hidden.gather(&last.collect::<Vec<_>>()), shape.d_model, eps)?;
-        Ok(computation.linear(&weights.output, &normal))
+        computation.linear(&weights.output, &normal)
     }
 }

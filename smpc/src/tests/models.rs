@@ -8,10 +8,10 @@ use crate::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelW
 use crate::share::Shares;
 use crate::workload;
 
-const SHAPE: ModelShape =
+pub(super) const SHAPE: ModelShape =
     ModelShape { d_model: 16, heads: 4, kv_heads: 2, head_dim: 8, d_expert: 12, top_k: 2, normalised: true };
 const EXPERTS: usize = 5;
-const VOCABULARY: usize = 11;
+pub(super) const VOCABULARY: usize = 11;
 const EPS: f64 = 1e-5;
 
 /// Plain weights, `[outputs][inputs]` each.
@@ -26,14 +26,14 @@ struct PlainLayer {
     experts: Vec<[Plain; 3]>,
 }
 
-struct PlainModel {
+pub(super) struct PlainModel {
     shape: ModelShape,
     layers: Vec<PlainLayer>,
     output: Plain,
 }
 
 impl PlainModel {
-    fn random(seed: u64, shape: ModelShape) -> Self {
+    pub(super) fn random(seed: u64, shape: ModelShape) -> Self {
         let mut random = Random(seed);
         let mut matrix = |outputs: usize, inputs: usize| -> Plain {
             let mut weight =
@@ -56,7 +56,7 @@ impl PlainModel {
         Self { shape, layers, output: matrix(VOCABULARY, d) }
     }
 
-    fn fixed(&self) -> ModelWeights {
+    pub(super) fn fixed(&self) -> ModelWeights {
         let matrix = |plain: &Plain| {
             let flat: Vec<f32> = plain.iter().flatten().map(|value| *value as f32).collect();
             Matrix::new(plain.len(), plain[0].len(), &flat, &[]).unwrap()
@@ -88,7 +88,7 @@ impl PlainModel {
     }
 
     /// Logits after the last of `embeddings`.
-    fn logits(&self, embeddings: &[Vec<f64>]) -> Vec<f64> {
+    pub(super) fn logits(&self, embeddings: &[Vec<f64>]) -> Vec<f64> {
         let mut hidden = embeddings.to_vec();
         for layer in &self.layers {
             let normal: Vec<_> = hidden.iter().map(|row| norm(row)).collect();

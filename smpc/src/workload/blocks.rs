@@ -95,7 +95,7 @@ fn multiplied<const N: usize>(
     for weights in weights {
         match weights {
             Weights::Secret(weights) => secret.push(weights),
-            Weights::Public(matrix) => public.push(party.linear(matrix, x)),
+            Weights::Public(matrix) => public.push(party.linear(matrix, x)?),
         }
     }
     let all = if public.is_empty() {
