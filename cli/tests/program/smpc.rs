@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -199,4 +199,73 @@ fn what_cannot_be_three_parties_is_refused() {
     let asked = stage.run(&["smpc", "ask", "--parties", &file, "--model", &model, "hello"]);
     assert_eq!(asked.code, Some(3));
     assert!(asked.stderr.contains("got 1 of them: 1, 2 missing"), "{}", asked.stderr);
+}
+
+/// Splits the skills model; the folder of shares.
+fn split(stage: &Stage, name: &str, options: &[&str]) -> PathBuf {
+    let (model, out) = (models::skills().display().to_string(), stage.path(name));
+    let (path, owner) = (out.display().to_string(), stage.path("owner").display().to_string());
+    let fixed = ["smpc", "split", "--json", "--model", &model, "--out", &path, "--data-dir", &owner];
+    let made = stage.run(&[&fixed[..], options].concat());
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    out
+}
+
+/// Starts all three with their folders of `shares`.
+fn start_secret<'a>(stage: &'a Stage, shares: &Path) -> Trio<'a> {
+    let mut trio = Trio::invited(stage, &shares.join("public"), &[]);
+    for index in 0..3 {
+        let (number, folder) = (index.to_string(), stage.path(&format!("party-{index}")).display().to_string());
+        let held = shares.join(format!("party-{index}")).display().to_string();
+        let fixed = ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number];
+        let more = ["--parties", &trio.file, "--secret-weights", &held, "--data-dir", &folder];
+        let party = stage.start(&[fixed, more].concat());
+        assert_eq!(party.event("ready")["party"], index);
+        trio.parties.push(party);
+    }
+    trio
+}
+
+#[test]
+fn a_private_model_answers_up_to_its_owner_s_cap_and_no_party_has_it() {
+    let stage = Stage::new();
+    let shares = split(&stage, "shares", &["--queries", "5"]);
+    assert!(!shares.join("party-0/model.safetensors").exists() && !shares.join("public/model.safetensors").exists());
+    let trio = start_secret(&stage, &shares);
+    let answer = trio.answer("What is 12+35?", &[]);
+    assert_eq!(answer["answer"], "47");
+    let told = &answer["secret_weights"];
+    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(5)));
+    assert!(told["told"].as_str().unwrap().contains("the index of the largest logit"), "{told}");
+    let used = answer["completion_tokens"].as_u64().unwrap() + 1;
+    let again = trio.answer("What is 12+35?", &["--max-tokens", "1"]);
+    assert_eq!(again["secret_weights"]["tokens_before"], used);
+    let last = trio.ask("What is 12+35?", &["--max-tokens", "3"]);
+    let left = 5 - used - 1;
+    assert_eq!(last.code, Some(i32::from(left == 0)), "{}", last.stderr);
+    let reached = trio.ask("What is 12+35?", &["--max-tokens", "3"]);
+    assert_eq!(reached.code, Some(1), "{}", reached.stdout);
+    assert!(reached.stderr.contains("lets a client key have 5 tokens; 5 of them are used"), "{}", reached.stderr);
+}
+
+#[test]
+fn shares_of_another_splitting_are_refused_at_the_beginning() {
+    let stage = Stage::new();
+    let (ours, theirs) = (split(&stage, "ours", &[]), split(&stage, "theirs", &[]));
+    let shares = "component-1.shares";
+    fs::copy(theirs.join("party-1").join(shares), ours.join("party-1").join(shares)).unwrap();
+    let trio = Trio::invited(&stage, &ours.join("public"), &[]);
+    let start = |held: &Path| {
+        let (held, folder) = (held.display().to_string(), stage.path("party-1").display().to_string());
+        let fixed = ["smpc", "party", "--index", "1", "--parties", &trio.file];
+        stage.run(&[&fixed[..], &["--secret-weights", &held, "--data-dir", &folder]].concat())
+    };
+    let refused = start(&ours.join("party-1"));
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is not component 1 of the manifest"), "{}", refused.stderr);
+    assert_eq!(start(&ours.join("party-0")).code, Some(3), "another party's folder");
+    let model = models::skills().display().to_string();
+    let out = ours.display().to_string();
+    let twice = stage.run(&["smpc", "split", "--model", &model, "--out", &out]);
+    assert_eq!(twice.code, Some(3), "{}", twice.stderr);
 }

@@ -17,6 +17,7 @@ pub use self::peers::PeersError;
 use super::agreement::Agreement;
 use super::messages::{ClientMessage, Cost, MessageError, PartyMessage, TurnShares};
 use super::party::PartyContext;
+use super::program::StartError;
 use super::seeds::{SeedError, Seeds};
 use super::transcript::{Receipt, Signed, Statement, Transcript, TranscriptError};
 use crate::unix_now;
@@ -33,6 +34,9 @@ pub enum SessionError {
     /// Seeds, or inputs that differ.
     #[error(transparent)]
     Seeds(#[from] SeedError),
+    /// A session that is not admitted.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The computation.
     #[error(transparent)]
     Computation(#[from] SmpcError),
@@ -172,10 +176,10 @@ fn converse(
 ) -> Result<(), SessionError> {
     let terms: Hash = agreement.hash();
     let seeds = Seeds::exchange(context.party, links, terms)?;
+    let mut program = context.programs.start(agreement)?;
     client.send(&PartyMessage::Ready(terms))?;
     (progress.agreed)();
     let mut computation = Computation::new(context.party, links, seeds.randomness(), agreement.security);
-    let mut program = context.programs.start(agreement);
     while let Some(inputs) = next_inputs(context, client, agreement, progress.tokens)? {
         seeds.compare_inputs(computation.link(), inputs.turn, &inputs.shares)?;
         let logits = program.advance(&mut computation, &inputs.shares)?;

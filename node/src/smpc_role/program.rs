@@ -10,6 +10,7 @@ use neuro_smpc::share::Shares;
 use super::agreement::{Agreement, Profile};
 use super::fixed_point;
 use super::model::{ModelError, ModelFacts, floats};
+use super::secret_weights::QueryError;
 
 /// A party's computation over its links.
 pub type PartyComputation<'a> = Computation<&'a mut PartyLinks>;
@@ -33,7 +34,21 @@ pub trait ProgramMaker: Send + Sync {
     fn program(&self) -> Hash;
 
     /// A program at its beginning.
-    fn start(&self, agreement: &Agreement) -> Box<dyn Program>;
+    ///
+    /// # Errors
+    /// A session that the model's owner does not admit.
+    fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError>;
+}
+
+/// Why a program does not begin. Said to the client and to the peers.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Without proofs one party and a client together could read weights out of wrong products.
+    #[error("this model's weights are secret: only sessions with proofs are admitted, and this one is semi-honest")]
+    SecretAndUnproved,
+    /// The owner's cap.
+    #[error(transparent)]
+    Queries(#[from] QueryError),
 }
 
 /// No language model: the last token's embedding, truncated once, times the model's output matrix. It shows that links,
@@ -85,8 +100,8 @@ impl ProgramMaker for HeadProgram {
         Self::hash()
     }
 
-    fn start(&self, _: &Agreement) -> Box<dyn Program> {
-        Box::new(RunningHead { d_model: self.model.d_model, head: std::sync::Arc::clone(&self.head) })
+    fn start(&self, _: &Agreement) -> Result<Box<dyn Program>, StartError> {
+        Ok(Box::new(RunningHead { d_model: self.model.d_model, head: std::sync::Arc::clone(&self.head) }))
     }
 }
 

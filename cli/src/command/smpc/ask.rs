@@ -9,9 +9,11 @@ use neuro_node::smpc_role::client::ClientError;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
 use neuro_node::smpc_role::party::TRANSCRIPTS;
+use neuro_node::smpc_role::secret_weights::Reservation;
 use neuro_smpc::computation::Security;
 use serde_json::json;
 
+use super::extraction::Account;
 use super::generation::{Asking, Given, generate};
 use crate::args::GlobalArgs;
 use crate::command::ask::SamplingArgs;
@@ -73,16 +75,22 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         let message = format!("the prompt has {tokens} tokens; prompt and answer together have room for {context}");
         return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
     }
+    let key = data_dir.node_key()?;
+    let account = Account::of(&model, &data_dir, key.node_id())?;
     if !output.json {
         introduce(&parties, args.semi_honest, output);
+        account.iter().for_each(|account| account.introduce(output));
     }
+    let max_tokens = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room);
+    let max_tokens = account.as_ref().map_or(max_tokens, |account| account.left_of(max_tokens));
+    let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?;
     let asking = Asking {
-        key: data_dir.node_key()?,
+        key,
         parties: &parties,
         model: &model,
-        program: super::program(args.trial_head),
+        program: super::program(args.trial_head, &model),
         security: if args.semi_honest { Security::SemiHonest } else { Security::Malicious },
-        max_tokens: args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room),
+        max_tokens,
         sampling: &args.sampling,
         deadline: Duration::from_secs(args.deadline),
         restarts: args.restarts,
@@ -94,12 +102,15 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
             given = generate(&asking, &prompt) => given?,
             () = stop.cancelled() => return Err(Failure::message(Outcome::Interrupted, "interrupted")),
         };
+        settle(counted, &given)?;
         let path = folder.join(format!("{}.transcript", given.session));
         neuro_node::os::private_file::replace(&path, &given.transcript.encode())?;
         let text = model.tokenizer().decode(&given.tokens, true)?;
         let file = path.display().to_string();
         if output.json {
-            return output.object(&answer_object(&given, &text, &file, &asking, prompt.len()));
+            let mut object = answer_object(&given, &text, &file, &asking, prompt.len());
+            object["secret_weights"] = account.as_ref().map(Account::object).into();
+            return output.object(&object);
         }
         output.line(text)?;
         let Given { cost, tokens, .. } = &given;
@@ -108,6 +119,16 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         eprintln!("\n{spent}\ntranscript {}", output.paint(Style::Copy, &file));
         Ok(())
     })
+}
+
+/// Counts what the parties have told.
+fn settle(counted: Option<Reservation>, given: &Given) -> CommandResult {
+    let refused = |error| Failure::new(Outcome::Refused, error);
+    let statements = given.transcript.verified().map_err(refused)?;
+    if let Some(mut counted) = counted {
+        counted.spend(statements.first().map_or(0, |statement| u64::from(statement.tokens)));
+    }
+    Ok(())
 }
 
 /// Says who will compute, and what three parties do not protect against.

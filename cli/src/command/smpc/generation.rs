@@ -125,7 +125,8 @@ async fn session(
             }
         };
         cost = logits.cost;
-        let token = sampling(asking.sampling).sample(&logits.values, prompt.len() + tokens.len());
+        let logits = asking.model.logits(&logits.values)?;
+        let token = sampling(asking.sampling).sample(&logits, prompt.len() + tokens.len());
         bar.inc(1);
         bar.set_message(format!("computing on shares: {} rounds, {}", cost.rounds, bytes(cost.bytes)));
         if asking.model.ends(token) {
