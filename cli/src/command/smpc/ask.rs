@@ -40,7 +40,8 @@ pub struct AskArgs {
     /// The parties file, obtained from where you trust it: its keys are the only ones that are talked to
     #[arg(long, value_name = "FILE")]
     pub parties: PathBuf,
-    /// The model: tokenizer and embedding stay here, and its hash is what the parties must have
+    /// The model, or the public folder of a private one: tokenizer and embedding stay here, and its hash is what the
+    /// parties must have
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Trust that no party deviates: faster, and for comparison only
@@ -109,7 +110,9 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         let file = path.display().to_string();
         if output.json {
             let mut object = answer_object(&given, &text, &file, &asking, prompt.len());
-            object["secret_weights"] = account.as_ref().map(Account::object).into();
+            if let Some(account) = &account {
+                object["secret_weights"] = account.object();
+            }
             return output.object(&object);
         }
         output.line(text)?;

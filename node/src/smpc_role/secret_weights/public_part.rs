@@ -43,7 +43,7 @@ impl PublicPart {
         let tensor = checkpoint.tensor(names::EMBEDDING).map_err(ModelError::from)?;
         let table = floats(names::EMBEDDING, &tensor)?.iter().flat_map(|value| value.to_le_bytes()).collect();
         let known = |name: &&str| checkpoint.assets().iter().find(|asset| asset.name == **name).cloned();
-        let assets = FILES.iter().filter_map(|name| known(name)).collect();
+        let assets = FILES.iter().filter_map(known).collect();
         Ok(Self { config: checkpoint.config().clone(), assets, table })
     }
 

@@ -1,7 +1,7 @@
 //! How often each client was told something of a private model. The counts are on disk before anything is told.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use neuro_primitives::{Hash, NodeId};
@@ -105,7 +105,7 @@ impl Drop for Reservation {
     }
 }
 
-fn count(file: &PathBuf) -> io::Result<u64> {
+fn count(file: &Path) -> io::Result<u64> {
     match std::fs::read_to_string(file) {
         Ok(text) => text.trim_end().parse().map_err(|_| io::Error::other(format!("{} is no count", file.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
@@ -113,6 +113,6 @@ fn count(file: &PathBuf) -> io::Result<u64> {
     }
 }
 
-fn write(file: &PathBuf, count: u64) -> io::Result<()> {
+fn write(file: &Path, count: u64) -> io::Result<()> {
     private_file::replace(file, format!("{count}\n").as_bytes())
 }
