@@ -229,23 +229,18 @@ fn start_secret<'a>(stage: &'a Stage, shares: &Path) -> Trio<'a> {
 #[test]
 fn a_private_model_answers_up_to_its_owner_s_cap_and_no_party_has_it() {
     let stage = Stage::new();
-    let shares = split(&stage, "shares", &["--queries", "5"]);
+    // Two digits and the end.
+    let shares = split(&stage, "shares", &["--queries", "3"]);
     assert!(!shares.join("party-0/model.safetensors").exists() && !shares.join("public/model.safetensors").exists());
     let trio = start_secret(&stage, &shares);
     let answer = trio.answer("What is 12+35?", &[]);
     assert_eq!(answer["answer"], "47");
     let told = &answer["secret_weights"];
-    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(5)));
+    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(3)));
     assert!(told["told"].as_str().unwrap().contains("the index of the largest logit"), "{told}");
-    let used = answer["completion_tokens"].as_u64().unwrap() + 1;
-    let again = trio.answer("What is 12+35?", &["--max-tokens", "1"]);
-    assert_eq!(again["secret_weights"]["tokens_before"], used);
-    let last = trio.ask("What is 12+35?", &["--max-tokens", "3"]);
-    let left = 5 - used - 1;
-    assert_eq!(last.code, Some(i32::from(left == 0)), "{}", last.stderr);
-    let reached = trio.ask("What is 12+35?", &["--max-tokens", "3"]);
+    let reached = trio.ask("What is 12+35?", &[]);
     assert_eq!(reached.code, Some(1), "{}", reached.stdout);
-    assert!(reached.stderr.contains("lets a client key have 5 tokens; 5 of them are used"), "{}", reached.stderr);
+    assert!(reached.stderr.contains("lets a client key have 3 tokens; 3 of them are used"), "{}", reached.stderr);
 }
 
 #[test]
