@@ -31,6 +31,7 @@ pub mod party;
 mod party_session;
 pub mod program;
 mod rendezvous;
+pub mod secret_weights;
 mod seeds;
 pub mod transcript;
 

@@ -140,7 +140,11 @@ impl<C: Channel> Computation<C> {
             (from_x, from_y) = (range_x.end, range_y.end);
             let range = own.len()..own.len() + shape.rows * shape.columns;
             let (x, y) = (side(x, &range_x), side(y, &range_y));
-            let local = replicated::matrix_product(*shape, x, y);
+            let local = if self.rehearsal().is_some() {
+                vec![0; shape.rows * shape.columns]
+            } else {
+                replicated::matrix_product(*shape, x, y)
+            };
             own.extend(with_zeros(local, &zero[OWN][range.clone()], &zero[NEXT][range.clone()]));
             if self.records() {
                 self.tapes.matrices.push(MatrixProduct {
@@ -180,6 +184,19 @@ impl<C: Channel> Computation<C> {
         let (next, _) = self.receive_values(step, self.party().next(), own.len(), bits)?;
         self.settle(recorded, &next, bits, constant);
         Ok(Shares::new(own, next))
+    }
+
+    /// As [`Computation::replicate`], of several products in one round.
+    ///
+    /// # Errors
+    /// A peer that is gone or out of step.
+    pub fn replicate_all(&mut self, products: Vec<Products>) -> Result<Vec<Shares>, SmpcError> {
+        for products in &products {
+            self.hand_on(products)?;
+        }
+        let replicated = products.into_iter().map(|products| self.take_over(products)).collect::<Result<_, _>>()?;
+        self.prove_if_many()?;
+        Ok(replicated)
     }
 
     /// Opens products under `mask`: z + r over Z_2^bits, `[n]`, and z.

@@ -58,6 +58,9 @@ pub enum SmpcError {
         /// The party whose digest differs.
         right: PartyId,
     },
+    /// Inputs that no embedding has: the client put in something else.
+    #[error("the client: an input is beyond the largest entry of the embedding table")]
+    InputRange,
     /// A proof that is not right.
     #[error(transparent)]
     Proof(#[from] ProofError),

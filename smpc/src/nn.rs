@@ -1,4 +1,4 @@
-//! A mixture-of-experts transformer on shares, with public weights.
+//! A mixture-of-experts transformer on shares, with public or shared weights.
 //!
 //! One block, with h the hidden state `[rows, d]` in fixed point of 16 fraction bits:
 //!
@@ -13,16 +13,20 @@
 //! h += Σ_r w_r Σ_j e_rj (W_j (silu(g_r) o_r))
 //! ```
 //!
-//! What is linear with public weights costs no message but its truncation, and that is merged with what follows. Which
-//! expert a row met is never opened: it would tell the text.
+//! What is linear with public weights costs no message but its truncation, and that is merged with what follows. With
+//! shared weights it is a product of two shared matrices, one round more where the truncation is merged with something
+//! else. Which expert a row met is never opened: it would tell the text.
 
 mod attention;
 mod decoder;
 mod experts;
+mod linear;
 mod norm;
+mod opening;
 mod revealed;
 mod weights;
 
 pub use decoder::Decoder;
+pub use opening::{LOGIT_BITS, Limited, LimitedDecoder, Limits};
 pub(crate) use weights::WEIGHT_FRACTION;
 pub use weights::{ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};

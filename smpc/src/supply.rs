@@ -97,9 +97,14 @@ impl Supply {
     }
 }
 
-/// Values of a request, rounded up to whole words of planes.
-const fn lanes(n: usize) -> usize {
-    n.div_ceil(64) * 64
+impl Kind {
+    /// Places that `n` values take in a batch: what has planes of bits begins a word.
+    const fn places(self, n: usize) -> usize {
+        match self {
+            Self::DaBits | Self::EdaBits { .. } | Self::Digits { .. } => n.div_ceil(64) * 64,
+            Self::Truncation { .. } | Self::Narrow { .. } | Self::Lookup { .. } | Self::Powers(_) => n,
+        }
+    }
 }
 
 impl<C: Channel> Computation<C> {
@@ -113,11 +118,11 @@ impl<C: Channel> Computation<C> {
             of_kind.entry(request.kind).or_default().push(request.n);
         }
         for (kind, sizes) in of_kind {
-            let batch = self.make(kind, sizes.iter().map(|n| lanes(*n)).sum())?;
+            let batch = self.make(kind, sizes.iter().map(|n| kind.places(*n)).sum())?;
             let mut from = 0;
             for n in sizes {
                 let made = batch.cut(from, n);
-                from += lanes(n);
+                from += kind.places(n);
                 self.supply.ready.entry(kind).or_default().push_back((n, made));
             }
         }
@@ -223,7 +228,7 @@ impl Made {
         }
     }
 
-    /// The masks of `n` values from value `from` on, which begins a word.
+    /// The masks of `n` values from value `from` on, which begins a word where there are planes of bits.
     fn cut(&self, from: usize, n: usize) -> Self {
         match self {
             Self::DaBits(made) => Self::DaBits(made.cut(from, n)),

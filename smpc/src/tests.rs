@@ -8,6 +8,7 @@ mod few;
 mod gadgets;
 mod many;
 mod models;
+mod secret_weights;
 
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;

@@ -79,12 +79,14 @@ impl Workload {
     /// What a party failed with.
     pub fn measure(&self, security: Security, model: NetworkModel) -> Result<Measured, SmpcError> {
         let inputs = (self.inputs)();
+        let requests = blocks::requests(self.name, &inputs, security)?;
         let begun = Instant::now();
         let shared: Vec<[Shares; 3]> =
             inputs.iter().zip(1..).map(|(values, seed)| client::share(values, seed)).collect();
         let ran = run_over(network(model), |party, link| {
             let mut computation = Computation::new(party, link, prss(party), security);
             let inputs: Vec<Shares> = shared.iter().map(|shares| shares[party.index()].clone()).collect();
+            computation.prepare(&requests)?;
             let result = (self.program)(&mut computation, &inputs)?;
             computation.verify()?.open_signed(&result, self.bits)
         });

@@ -2,18 +2,22 @@
 
 mod ask;
 mod estimate;
+mod extraction;
 mod generation;
 mod invite;
 mod pace;
 mod party;
 mod show;
+mod split;
 
 use std::path::Path;
 
 use clap::Subcommand;
 use neuro_node::smpc_role::blocks::BlockProgram;
+use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::{Parties, PartiesFile, PartyRegistry};
 use neuro_node::smpc_role::program::HeadProgram;
+use neuro_node::smpc_role::secret_weights::SecretBlockProgram;
 use neuro_primitives::Hash;
 
 use crate::args::GlobalArgs;
@@ -34,6 +38,8 @@ pub enum SmpcCommand {
     Estimate(estimate::EstimateArgs),
     /// Ask a question; no single party learns it, nor the answer
     Ask(ask::AskArgs),
+    /// Split a private model's weights for three parties, of whom none sees them
+    Split(split::SplitArgs),
     /// Check and explain a session's signed transcript
     Show(show::ShowArgs),
 }
@@ -49,6 +55,7 @@ pub fn run(global: &GlobalArgs, command: &SmpcCommand, output: Output) -> Comman
         SmpcCommand::Party(args) => party::run(global, args, output),
         SmpcCommand::Estimate(args) => estimate::run(args, output),
         SmpcCommand::Ask(args) => ask::run(global, args, output),
+        SmpcCommand::Split(args) => split::run(global, args, output),
         SmpcCommand::Show(args) => show::run(args, output),
     }
 }
@@ -63,6 +70,10 @@ fn parties(path: &Path) -> Result<Parties, Failure> {
 }
 
 /// The program that clients and parties must have in common.
-fn program(trial_head: bool) -> Hash {
-    if trial_head { HeadProgram::hash() } else { BlockProgram::hash() }
+fn program(trial_head: bool, model: &ClientModel) -> Hash {
+    match model.secret() {
+        Some(_) => SecretBlockProgram::hash(),
+        None if trial_head => HeadProgram::hash(),
+        None => BlockProgram::hash(),
+    }
 }

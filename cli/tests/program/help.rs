@@ -41,6 +41,7 @@ fn every_command_explains_itself() {
         "smpc party",
         "smpc ask",
         "smpc show",
+        "smpc split",
         "completions",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -267,8 +267,8 @@ fn nothing_is_computed_for_a_client_who_has_hung_up() {
     let stage = Stage::new();
     let trio = Trio::start(&stage, &models::skills(), &[]);
     let folder = stage.path("client").display().to_string();
-    let mut asking = stage.start(&trio.arguments("What is 12+35?", &folder, &["Repeat: dog", "Repeat: cat"]));
-    trio.parties.iter().for_each(|party| drop(party.event("agreed")));
+    let mut asking = stage.start(&trio.arguments("What is 12+35?", &folder, &["What is 2+3?", "What is 3+4?"]));
+    trio.parties.iter().for_each(|party| drop(party.event("turn")));
     asking.kill();
     let failures = [0, 1, 2].map(|index| trio.failure_of(index));
     assert!(failures.iter().any(|failure| failure.contains("the client has hung up")), "{failures:?}");
@@ -311,4 +311,68 @@ fn routes_are_shown_to_parties_with_a_signed_consent_alone() {
     let trio = Trio::start(&stage, &models::skills(), &[]);
     let answer = trio.answer("What is 12+35?", &["--reveal-routes"]);
     assert_eq!((&answer["answer"], &answer["routes"]), (&Value::from("47"), &Value::from("revealed")));
+}
+
+/// Splits the skills model; the folder of shares.
+fn split(stage: &Stage, name: &str, options: &[&str]) -> PathBuf {
+    let (model, out) = (models::skills().display().to_string(), stage.path(name));
+    let (path, owner) = (out.display().to_string(), stage.path("owner").display().to_string());
+    let fixed = ["smpc", "split", "--json", "--model", &model, "--out", &path, "--data-dir", &owner];
+    let made = stage.run(&[&fixed[..], options].concat());
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    out
+}
+
+/// Starts all three with their folders of `shares`.
+fn start_secret<'a>(stage: &'a Stage, shares: &Path) -> Trio<'a> {
+    let mut trio = Trio::invited(stage, &shares.join("public"), &[]);
+    for index in 0..3 {
+        let (number, folder) = (index.to_string(), stage.path(&format!("party-{index}")).display().to_string());
+        let held = shares.join(format!("party-{index}")).display().to_string();
+        let fixed = ["smpc", "party", "--json-lines", "--stop-with-parent", "--index", &number];
+        let more = ["--parties", &trio.file, "--secret-weights", &held, "--data-dir", &folder];
+        let party = stage.start(&[fixed, more].concat());
+        assert_eq!(party.event("ready")["party"], index);
+        trio.parties.push(party);
+    }
+    trio
+}
+
+#[test]
+fn a_private_model_answers_up_to_its_owner_s_cap_and_no_party_has_it() {
+    let stage = Stage::new();
+    // Two digits and the end.
+    let shares = split(&stage, "shares", &["--queries", "3"]);
+    assert!(!shares.join("party-0/model.safetensors").exists() && !shares.join("public/model.safetensors").exists());
+    let trio = start_secret(&stage, &shares);
+    let answer = trio.answer("What is 12+35?", &[]);
+    assert_eq!(answer["answer"], "47");
+    let told = &answer["secret_weights"];
+    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(3)));
+    assert!(told["told"].as_str().unwrap().contains("the index of the largest logit"), "{told}");
+    let reached = trio.ask("What is 12+35?", &[]);
+    assert_eq!(reached.code, Some(1), "{}", reached.stdout);
+    assert!(reached.stderr.contains("lets a client key have 3 tokens; 3 of them are used"), "{}", reached.stderr);
+}
+
+#[test]
+fn shares_of_another_splitting_are_refused_at_the_beginning() {
+    let stage = Stage::new();
+    let (ours, theirs) = (split(&stage, "ours", &[]), split(&stage, "theirs", &[]));
+    let shares = "component-1.shares";
+    fs::copy(theirs.join("party-1").join(shares), ours.join("party-1").join(shares)).unwrap();
+    let trio = Trio::invited(&stage, &ours.join("public"), &[]);
+    let start = |held: &Path| {
+        let (held, folder) = (held.display().to_string(), stage.path("party-1").display().to_string());
+        let fixed = ["smpc", "party", "--index", "1", "--parties", &trio.file];
+        stage.run(&[&fixed[..], &["--secret-weights", &held, "--data-dir", &folder]].concat())
+    };
+    let refused = start(&ours.join("party-1"));
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is not component 1 of the manifest"), "{}", refused.stderr);
+    assert_eq!(start(&ours.join("party-0")).code, Some(3), "another party's folder");
+    let model = models::skills().display().to_string();
+    let out = ours.display().to_string();
+    let twice = stage.run(&["smpc", "split", "--model", &model, "--out", &out]);
+    assert_eq!(twice.code, Some(3), "{}", twice.stderr);
 }

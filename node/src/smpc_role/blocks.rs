@@ -14,7 +14,7 @@ use neuro_smpc::share::Shares;
 
 use super::agreement::{Agreement, Routes};
 use super::model::{ModelError, ModelFacts, floats};
-use super::program::{PartyComputation, Program, ProgramMaker, Turn};
+use super::program::{PartyComputation, Program, ProgramMaker, StartError, Turn};
 
 /// The version is part of the name: whoever changes what is computed changes it.
 const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 2";
@@ -86,25 +86,26 @@ impl ProgramMaker for BlockProgram {
         Self::hash()
     }
 
-    fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
+    fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError> {
         let mut decoder = Decoder::new(Arc::clone(&self.weights), agreement.lengths.prompts as usize);
         if matches!(agreement.routes, Routes::Revealed(_)) {
             decoder.reveal_routes();
         }
-        Box::new(RunningBlocks {
+        Ok(Box::new(RunningBlocks {
             decoder,
             security: agreement.security,
             turn: 0,
             rows: agreement.lengths.rows as usize,
             max_tokens: agreement.lengths.tokens as usize,
             rounds: 0,
-        })
+        }))
     }
 }
 
 impl Program for RunningBlocks {
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
         let passes = if self.turn == 0 {
+            self.decoder.pad(turn.padding.clone());
             vec![self.rows]
         } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
             vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
@@ -119,9 +120,6 @@ impl Program for RunningBlocks {
             turn.watch.prepared(computation.link().spent());
         } else {
             turn.watch.foresee(self.rounds);
-        }
-        if self.turn == 0 {
-            self.decoder.pad(turn.padding.clone());
         }
         self.turn += 1;
         self.decoder.advance(computation, &turn.embeddings)
@@ -149,15 +147,27 @@ fn not_covered(config: &ModelConfig) -> Option<&'static str> {
     cases.into_iter().find_map(|(has, what)| has.then_some(what))
 }
 
-fn weights(checkpoint: &Checkpoint) -> Result<ModelWeights, BlocksError> {
-    let config = checkpoint.config();
+/// What the configuration says of a model: all but its weights.
+pub(super) struct Skeleton {
+    pub shape: ModelShape,
+    pub rms_eps: f64,
+    pub rotation: Rotation,
+    pub layers: usize,
+    /// `[outputs, inputs]` of a layer's matrices, in the order of [`LayerWeights`].
+    pub matrices: [[usize; 2]; 7],
+    /// `[vocab, d_model]`.
+    pub output: [usize; 2],
+}
+
+/// See [`Skeleton`].
+pub(super) fn skeleton(config: &ModelConfig) -> Result<Skeleton, BlocksError> {
     if let Some(what) = not_covered(config) {
         return Err(BlocksError::NotCovered { what });
     }
-    let reader = Reader { checkpoint, config };
     let rope = Rope::new(config.head_dim, &config.rope);
-    let final_norm = reader.values(names::FINAL_NORM)?;
-    Ok(ModelWeights {
+    let (d, queries, keys) = (config.d_model, config.query_width(), config.key_width());
+    let (experts, width) = (config.router.experts, config.d_expert);
+    Ok(Skeleton {
         shape: ModelShape {
             d_model: config.d_model,
             heads: config.heads,
@@ -173,8 +183,32 @@ fn weights(checkpoint: &Checkpoint) -> Result<ModelWeights, BlocksError> {
             halves: config.rope.pairing == RopePairing::Halves,
             amplitude: rope.amplitude(),
         },
+        layers: config.layers,
+        matrices: [
+            [queries, d],
+            [keys, d],
+            [keys, d],
+            [d, queries],
+            [experts, d],
+            [experts * 2 * width, d],
+            [experts * d, width],
+        ],
+        output: [config.vocab_size, d],
+    })
+}
+
+/// All weights of the checkpoint.
+pub(super) fn weights(checkpoint: &Checkpoint) -> Result<ModelWeights, BlocksError> {
+    let config = checkpoint.config();
+    let Skeleton { shape, rms_eps, rotation, output, .. } = skeleton(config)?;
+    let reader = Reader { checkpoint, config };
+    let final_norm = reader.values(names::FINAL_NORM)?;
+    Ok(ModelWeights {
+        shape,
+        rms_eps,
+        rotation,
         layers: (0..config.layers).map(|layer| reader.layer(layer)).collect::<Result<_, _>>()?,
-        output: reader.matrix(names::output(config), [config.vocab_size, config.d_model], &final_norm)?,
+        output: reader.matrix(names::output(config), output, &final_norm)?,
     })
 }
 

@@ -193,7 +193,7 @@ impl ClientSession {
     }
 
     /// The first turn: shares the prompts' embeddings (f32, `[rows, d_model]` each, at least a row, at most as many as were
-    /// agreed), padded to the bucket by repeating the first row before it, and joins the logits after the last row of each.
+    /// agreed), padded to the bucket by rows of zeros before it, and joins the logits after the last row of each.
     ///
     /// # Errors
     /// A party that is gone or late, or logits that differ. The session is then of no further use.
@@ -201,7 +201,7 @@ impl ClientSession {
         let (mut values, mut marks) = (Vec::new(), Vec::new());
         for prompt in prompts {
             let padding = (self.agreement.lengths.rows as usize).saturating_sub(prompt.len() / self.d_model);
-            (0..padding).for_each(|_| values.extend(prompt.iter().take(self.d_model)));
+            values.resize(values.len() + padding * self.d_model, 0.0);
             values.extend(prompt);
             marks.extend((0..self.agreement.lengths.rows as usize).map(|row| u64::from(row < padding)));
         }

@@ -148,7 +148,7 @@ fn play(
     let mut played = Played { seeds: link.spent(), turns: Vec::new() };
     let link: &mut dyn Channel = link;
     let mut computation = Computation::new(party, link, seeds.randomness(), agreement.security);
-    let mut program = programs.start(agreement);
+    let mut program = programs.start(agreement)?;
     for turn in 0..u32::try_from(turns).unwrap_or(u32::MAX) {
         let inputs = Shares::zeros(agreement.lengths.values(turn, programs.model().d_model));
         let prepared = Prepared(Cell::new(computation.link().spent()));

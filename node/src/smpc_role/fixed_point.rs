@@ -65,7 +65,8 @@ pub fn join(shares: &[Shares; 3]) -> Result<Vec<u64>, usize> {
     Ok((0..shares[0].len()).map(sum).collect())
 }
 
-fn random_words(count: usize) -> Result<Vec<u64>, NoRandomness> {
+/// `count` random words from the operating system.
+pub(super) fn random_words(count: usize) -> Result<Vec<u64>, NoRandomness> {
     let mut bytes = Zeroizing::new(vec![0; 8 * count]);
     getrandom::fill(&mut bytes).map_err(NoRandomness)?;
     Ok(bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect())

@@ -9,6 +9,7 @@ use neuro_model::{
 };
 use neuro_primitives::Hash;
 
+use super::secret_weights::{self, Manifest, PublicPart, SecretWeightsError};
 use crate::local::weights_hash;
 
 /// What a session has to know of a model.
@@ -31,6 +32,7 @@ pub struct ClientModel {
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     eos: Vec<u32>,
+    secret: Option<Manifest>,
 }
 
 /// A model that cannot be used.
@@ -45,6 +47,9 @@ pub enum ModelError {
     /// Its chat template cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A private model's public part.
+    #[error(transparent)]
+    Secret(Box<SecretWeightsError>),
     /// It has none.
     #[error("this model has no chat template")]
     NoTemplate,
@@ -55,6 +60,14 @@ pub enum ModelError {
         name: String,
         /// What is wrong.
         reason: String,
+    },
+    /// Not as many indices and values as the owner of a private model lets out.
+    #[error("expected {expected} of the largest logits, got {got} numbers")]
+    Told {
+        /// How many.
+        expected: usize,
+        /// Numbers that came.
+        got: usize,
     },
     /// A token outside the vocabulary.
     #[error("token {id} is outside of the vocabulary of {vocab_size}")]
@@ -85,11 +98,14 @@ impl ModelFacts {
 }
 
 impl ClientModel {
-    /// Loads what a client needs of the checkpoint at `path`.
+    /// Loads what a client needs of the checkpoint at `path`, or of a private model's public part.
     ///
     /// # Errors
     /// See [`ModelError`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
+        if secret_weights::is_secret(path) {
+            return Self::load_public_part(path);
+        }
         let checkpoint = Checkpoint::open(path)?;
         let facts = ModelFacts::of(&checkpoint)?;
         let table = checkpoint.tensor(names::EMBEDDING)?;
@@ -100,7 +116,50 @@ impl ClientModel {
             template: checkpoint.chat_template()?,
             eos: checkpoint.config().eos.clone(),
             facts,
+            secret: None,
         })
+    }
+
+    fn load_public_part(folder: &Path) -> Result<Self, ModelError> {
+        let secret = |error| ModelError::Secret(Box::new(error));
+        let manifest = Manifest::read(folder).map_err(secret)?;
+        let public = PublicPart::read(folder, &manifest).map_err(secret)?;
+        Ok(Self {
+            facts: public.facts(&manifest),
+            embedding: public.embedding()?,
+            tokenizer: public.tokenizer(folder)?,
+            template: public.template()?,
+            eos: public.config().eos.clone(),
+            secret: Some(manifest),
+        })
+    }
+
+    /// The owner's manifest, where the weights are secret.
+    #[must_use]
+    pub const fn secret(&self) -> Option<&Manifest> {
+        self.secret.as_ref()
+    }
+
+    /// The logits of a token, `[vocab]`, from what the parties tell: where weights are secret, indices and values of the
+    /// largest, and all others are out of the question.
+    ///
+    /// # Errors
+    /// An index outside the vocabulary, or another number of values.
+    pub fn logits(&self, told: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let Some(manifest) = &self.secret else { return Ok(told.to_vec()) };
+        let vocab_size = self.facts.vocab_size;
+        let largest = (manifest.limits.largest as usize).min(vocab_size);
+        let (indices, values) = told.split_at_checked(largest).unwrap_or_default();
+        if indices.len() != largest || values.len() != if largest == 1 { 0 } else { largest } {
+            return Err(ModelError::Told { expected: largest, got: told.len() });
+        }
+        let mut logits = vec![f32::NEG_INFINITY; vocab_size];
+        for (at, index) in indices.iter().enumerate() {
+            let id = *index as u32;
+            let place = logits.get_mut(id as usize).ok_or(ModelError::Token { id, vocab_size })?;
+            *place = values.get(at).copied().unwrap_or_default();
+        }
+        Ok(logits)
     }
 
     /// What a session has to know.
@@ -145,6 +204,6 @@ pub(super) fn floats(name: &str, tensor: &TensorData<'_>) -> Result<Vec<f32>, Mo
     blocks::to_f32(tensor.tensor_type, &tensor.bytes).map_err(|error| of_tensor(name, &error))
 }
 
-fn of_tensor(name: &str, error: &impl ToString) -> ModelError {
+pub(super) fn of_tensor(name: &str, error: &impl ToString) -> ModelError {
     ModelError::Tensor { name: name.to_owned(), reason: error.to_string() }
 }

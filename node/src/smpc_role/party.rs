@@ -80,6 +80,13 @@ pub enum PartyEvent {
         /// Which.
         session: SessionId,
     },
+    /// A turn began: its inputs are those of an honest client.
+    Turn {
+        /// Which session.
+        session: SessionId,
+        /// Which turn, from 0.
+        turn: u32,
+    },
     /// It ended.
     Ended {
         /// Which.
@@ -233,7 +240,7 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
     let session = agreement.session;
     let serve = move || {
         report(PartyEvent::Began { session, client: peer });
-        let ended = party_session::run(&context, link, &agreement, &|| report(PartyEvent::Agreed { session }));
+        let ended = party_session::run(&context, link, &agreement, &|event| report(event));
         let path = context.transcripts.join(format!("{session}.transcript"));
         if let Err(error) = private_file::replace(&path, &ended.transcript.encode()) {
             tracing::warn!(%error, path = %path.display(), "the transcript of a session could not be kept");

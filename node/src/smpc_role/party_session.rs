@@ -19,8 +19,8 @@ pub use self::peers::PeersError;
 use self::watched::{Foresight, Watched};
 use super::agreement::Agreement;
 use super::messages::{ClientMessage, Cost, MessageError, PartyMessage, TurnShares};
-use super::party::PartyContext;
-use super::program::Turn;
+use super::party::{PartyContext, PartyEvent};
+use super::program::{StartError, Turn};
 use super::seeds::{SeedError, Seeds};
 use super::transcript::{Receipt, Signed, Statement, Transcript, TranscriptError};
 use crate::unix_now;
@@ -37,6 +37,9 @@ pub enum SessionError {
     /// Seeds, or inputs that differ.
     #[error(transparent)]
     Seeds(#[from] SeedError),
+    /// A session that is not admitted.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The computation.
     #[error(transparent)]
     Computation(#[from] SmpcError),
@@ -81,14 +84,14 @@ struct Progress<'a> {
     tokens: u32,
     cost: Cost,
     links: [Option<LinkTraffic>; 3],
-    /// To be called when the three agree.
-    agreed: &'a dyn Fn(),
+    /// Told of what happens.
+    tell: &'a dyn Fn(PartyEvent),
 }
 
-/// Serves one client; `agreed` is called when the three have common seeds. Blocking: for a thread outside the runtime.
-pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, agreed: &dyn Fn()) -> Ended {
+/// Serves one client, and tells what happens. Blocking: for a thread outside the runtime.
+pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, tell: &dyn Fn(PartyEvent)) -> Ended {
     let (began_ms, began) = (unix_now().0, Instant::now());
-    let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], agreed };
+    let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], tell };
     let client = RefCell::new(ClientLink::new(client, context.runtime.clone(), context.deadline));
     let outcome = with_peers(context, &client, agreement, &mut progress);
     let client = client.into_inner();
@@ -172,17 +175,18 @@ fn converse(
 ) -> Result<(), SessionError> {
     let terms: Hash = agreement.hash();
     let seeds = Seeds::exchange(context.party, links, terms)?;
+    let mut program = context.programs.start(agreement)?;
     client.borrow_mut().send(&PartyMessage::Ready(terms))?;
-    (progress.agreed)();
+    (progress.tell)(PartyEvent::Agreed { session: agreement.session });
     let expected = Cell::new(0);
     let mut watched = Watched::new(links, client, &expected);
     let links: &mut dyn Channel = &mut watched;
     let mut computation = Computation::new(context.party, links, seeds.randomness(), agreement.security);
-    let mut program = context.programs.start(agreement);
     loop {
         let inputs = next_inputs(context, &mut client.borrow_mut(), agreement, progress.tokens)?;
         let Some(inputs) = inputs else { return Ok(()) };
         seeds.compare_inputs(computation.link(), inputs.turn, &inputs.shares)?;
+        (progress.tell)(PartyEvent::Turn { session: agreement.session, turn: inputs.turn });
         let foresight = Foresight { past: computation.link().spent().rounds, expected: &expected };
         let turn = Turn::of(&inputs.shares, &agreement.lengths, inputs.turn, &foresight);
         let logits = program.advance(&mut computation, &turn)?;

@@ -10,6 +10,7 @@ use neuro_smpc::share::Shares;
 use super::agreement::{Agreement, Lengths, Profile};
 use super::fixed_point;
 use super::model::{ModelError, ModelFacts, floats};
+use super::secret_weights::QueryError;
 
 /// A party's computation over links of any kind.
 pub type PartyComputation<'a> = Computation<&'a mut dyn Channel>;
@@ -62,7 +63,24 @@ pub trait ProgramMaker: Send + Sync {
     fn program(&self) -> Hash;
 
     /// A program at its beginning.
-    fn start(&self, agreement: &Agreement) -> Box<dyn Program>;
+    ///
+    /// # Errors
+    /// A session that the model's owner does not admit.
+    fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError>;
+}
+
+/// Why a program does not begin. Said to the client and to the peers.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Without proofs one party and a client together could read weights out of wrong products.
+    #[error("this model's weights are secret: only sessions with proofs are admitted, and this one is semi-honest")]
+    SecretAndUnproved,
+    /// Routes of a private model tell of its router.
+    #[error("this model's weights are secret, so its routes are never revealed")]
+    SecretAndRevealed,
+    /// The owner's cap.
+    #[error(transparent)]
+    Queries(#[from] QueryError),
 }
 
 /// No language model: the last token's embedding, truncated once, times the model's output matrix. It shows that links,
@@ -115,10 +133,10 @@ impl ProgramMaker for HeadProgram {
         Self::hash()
     }
 
-    fn start(&self, agreement: &Agreement) -> Box<dyn Program> {
+    fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError> {
         let head = std::sync::Arc::clone(&self.head);
         let prompts = agreement.lengths.prompts as usize;
-        Box::new(RunningHead { d_model: self.model.d_model, prompts, head })
+        Ok(Box::new(RunningHead { d_model: self.model.d_model, prompts, head }))
     }
 }
 

@@ -12,6 +12,7 @@ mod callers;
 mod crowd;
 mod fetching;
 mod network;
+mod secret_weights;
 mod smpc;
 mod stopping;
 mod transports;

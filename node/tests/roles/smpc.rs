@@ -14,6 +14,7 @@ use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
 use neuro_node::smpc_role::parties::{Draft, Parties, PartiesError, PartyEntry, PartyRegistry};
 use neuro_node::smpc_role::party::{PartyEvent, PartyOptions, serve_party};
 use neuro_node::smpc_role::program::{HeadProgram, ProgramMaker};
+use neuro_node::smpc_role::secret_weights::{OwnerLimits, QUERIES, QueryLedger, SecretBlockProgram, split};
 use neuro_primitives::NodeKey;
 use neuro_smpc::computation::Security;
 use neuro_smpc::party::PartyId;
@@ -47,6 +48,27 @@ struct Trio {
 
 impl Trio {
     async fn start() -> Self {
+        Self::start_with(ClientModel::load(&skills()).unwrap(), |_, _| {
+            let checkpoint = Checkpoint::open(&skills()).unwrap();
+            Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap())
+        })
+        .await
+    }
+
+    /// A private model of which a client key may be told so many tokens.
+    async fn start_secret(shares: &TempDir, queries: u64) -> Self {
+        let out = shares.path().join("shares");
+        let limits = OwnerLimits { queries, largest: 2 };
+        split(&Checkpoint::open(&skills()).unwrap(), &out, &NodeKey::from_secret(&[9; 32]), limits).unwrap();
+        Self::start_with(ClientModel::load(&out.join("public")).unwrap(), |party, data_dir| {
+            let queries = QueryLedger::open(data_dir.folder(QUERIES).unwrap());
+            let folder = out.join(format!("party-{}", party.index()));
+            Box::new(SecretBlockProgram::load(&folder, party, queries).unwrap())
+        })
+        .await
+    }
+
+    async fn start_with(model: ClientModel, programs: impl Fn(PartyId, &DataDir) -> Box<dyn ProgramMaker>) -> Self {
         let folders: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let entry = |index: usize| PartyEntry {
@@ -60,8 +82,7 @@ impl Trio {
         let parties = Parties::try_from(Draft { entries: (0..3).map(entry).collect() }).unwrap();
         drop(listeners);
         let stop = CancellationToken::new();
-        let events = [0, 1, 2].map(|at: usize| run(at, &folders[at], &parties, &stop));
-        let model = ClientModel::load(&skills()).unwrap();
+        let events = [0, 1, 2].map(|at: usize| run(at, &folders[at], &parties, &stop, &programs));
         let mut trio = Self { parties, events, model, stop, _folders: folders };
         for events in &mut trio.events {
             assert!(matches!(events.recv().await, Some(PartyEvent::Ready { .. })));
@@ -73,7 +94,7 @@ impl Trio {
         let terms = Terms {
             parties: &self.parties,
             model: self.model.facts(),
-            program: HeadProgram::hash(),
+            program: if self.model.secret().is_some() { SecretBlockProgram::hash() } else { HeadProgram::hash() },
             lengths: Lengths { prompts: 1, rows, tokens: 4 },
             reveals_routes: false,
             security,
@@ -102,12 +123,12 @@ fn run(
     folder: &TempDir,
     parties: &Parties,
     stop: &CancellationToken,
+    programs: &impl Fn(PartyId, &DataDir) -> Box<dyn ProgramMaker>,
 ) -> mpsc::UnboundedReceiver<PartyEvent> {
-    let checkpoint = Checkpoint::open(&skills()).unwrap();
-    let programs: Box<dyn ProgramMaker> =
-        Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap());
+    let data_dir = DataDir::open(folder.path()).unwrap();
+    let programs = programs(PartyId::ALL[at], &data_dir);
     let options = PartyOptions {
-        data_dir: DataDir::open(folder.path()).unwrap(),
+        data_dir,
         registry: Box::new(Known(parties.clone())),
         party: PartyId::ALL[at],
         programs,
@@ -185,4 +206,42 @@ async fn a_client_out_of_turn_ends_its_own_session() {
     assert!(trio.failure(0).await.unwrap().contains("2064 values"));
     let refused = trio.session(7, 10_000, Security::Malicious).await.err().unwrap();
     assert!(refused.to_string().contains("do not fit a context of 512"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inputs_that_no_embedding_has_end_a_session_with_secret_weights() {
+    let shares = tempfile::tempdir().unwrap();
+    let mut trio = Trio::start_secret(&shares, 9).await;
+    let mut rows = trio.model.rows(&[5]).unwrap();
+    let mut session = trio.session(7, 1, Security::Malicious).await.unwrap();
+    let told = session.begin(&[rows.clone()]).await.unwrap();
+    let logits = trio.model.logits(&told.values).unwrap();
+    assert_eq!(logits.iter().filter(|logit| logit.is_finite()).count(), 2, "two of the largest, and no others");
+    rows[17] = 1000.0;
+    let error = session.advance(&rows).await.err().unwrap();
+    assert!(error.to_string().contains("an input is beyond the largest entry of the embedding table"), "{error}");
+    drop(session.give_up(error).await);
+    for at in 0..3 {
+        // A party that is still computing may hear of the client's going first.
+        let failure = trio.failure(at).await.unwrap();
+        assert!(failure.contains("an input is beyond") || failure.contains("client"), "party {at}: {failure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_key_is_told_no_more_of_secret_weights_than_its_cap() {
+    let shares = tempfile::tempdir().unwrap();
+    let trio = Trio::start_secret(&shares, 5).await;
+    let rows = trio.model.rows(&[5]).unwrap();
+    let unproved = trio.session(7, 1, Security::SemiHonest).await.err().unwrap();
+    assert!(unproved.to_string().contains("only sessions with proofs are admitted"), "{unproved}");
+    let mut first = trio.session(7, 1, Security::Malicious).await.unwrap();
+    let meanwhile = trio.session(7, 1, Security::Malicious).await.err().unwrap();
+    assert!(meanwhile.to_string().contains("have 5 tokens; 4 of them are used or reserved"), "{meanwhile}");
+    first.begin(&[rows.clone()]).await.unwrap();
+    first.advance(&rows).await.unwrap();
+    first.finish().await.unwrap();
+    let reached = trio.session(7, 1, Security::Malicious).await.err().unwrap();
+    assert!(reached.to_string().contains("have 5 tokens; 2 of them are used or reserved"), "{reached}");
+    trio.session(8, 1, Security::Malicious).await.unwrap().finish().await.unwrap();
 }

@@ -22,7 +22,7 @@ use crate::share::{NEXT, OWN, Shares};
 
 use super::{FINE, FRACTION, SQUARES};
 
-/// Scores up to which softmax is taken in few rounds: each takes some two kilobytes beforehand, and each row some ninety.
+/// Scores up to which softmax is taken in few rounds: each takes some five kilobytes beforehand, all parties together.
 const FEW_SCORES: usize = 2048;
 
 /// Ring in which sums of squares open: they lie below 4^28.

@@ -35,8 +35,8 @@ pub struct Pass<'a> {
     pub padding: &'a Shares,
 }
 
-/// What the score of a padded position is lowered by. An exponential of it counts nothing beside any other, and scores
-/// of a row may still differ by as much as [`Computation::exponentials`] allows, less this.
+/// What the score of a padded position is lowered by. Padding is rows of zeros, which every layer leaves as they are, so its
+/// scores are zero: lowered they count nothing beside scores above -12, and the largest may be 39.
 pub const PADDING_PENALTY: u64 = 24;
 
 /// Where things lie in the vectors of one pass.
@@ -63,16 +63,16 @@ impl<C: Channel> Computation<C> {
         cache: &mut Cache,
     ) -> Result<Shares, SmpcError> {
         let rows = pass.rows;
-        let queries = turned(&self.linear(&layer.query, u), shape, rotation, rows, cache.positions);
-        let keys = turned(&self.linear(&layer.key, u), shape, rotation, rows, cache.positions);
-        let values = self.linear(&layer.value, u).times(1 << TURN_FRACTION);
+        let [queries, keys, values] = self.linears([&layer.query, &layer.key, &layer.value], u)?;
+        let queries = turned(&queries, shape, rotation, rows, cache.positions);
+        let keys = turned(&keys, shape, rotation, rows, cache.positions);
+        let values = values.times(1 << TURN_FRACTION);
         let lengths = [queries.len(), keys.len(), values.len()];
         let all = self.truncate(&Shares::concat(&[&queries, &keys, &values]), 64, WEIGHT_FRACTION + TURN_FRACTION)?;
         let [queries, keys, values] = <[Shares; 3]>::try_from(all.split(&lengths)).unwrap_or_default();
         cache.extend(&keys, &values, rows);
         let heads = self.mixed_heads(&queries, cache, shape, pass)?;
-        let output = self.linear(&layer.output, &heads);
-        self.truncate(&output, 64, WEIGHT_FRACTION)
+        self.linear_truncated(&layer.output, &heads)
     }
 
     /// What every head of `queries: [prompts · tokens, heads · head_dim]` gathers from the cache: the same shape.

@@ -36,7 +36,7 @@ impl Decoder {
     }
 
     /// Says which positions of the first pass are padding: `padding: [prompts, tokens]`, one for padding and zero for text.
-    /// Padding comes before the text, so that the last position of every prompt is its last token; nobody attends to it, and
+    /// Padding is rows of zeros and comes before the text, so that the last position of every prompt is its last token; nobody attends to it, and
     /// since rotations say distances alone, text behind it is what it is without it.
     pub fn pad(&mut self, padding: Shares) {
         self.padding = padding;
@@ -103,7 +103,7 @@ impl Decoder {
             row..row + shape.d_model
         });
         let normal = computation.rms_norm(&hidden.gather(&last.collect::<Vec<_>>()), shape.d_model, eps)?;
-        Ok(computation.linear(&weights.output, &normal))
+        computation.linear(&weights.output, &normal)
     }
 
     /// New positions after the first pass are text.

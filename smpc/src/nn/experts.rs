@@ -33,7 +33,7 @@ impl<C: Channel> Computation<C> {
         if self.saves_rounds(rows * (experts * experts / 2).max(shape.top_k * shape.d_expert)) {
             return self.mix_few_experts(u, layer, shape);
         }
-        let whole = self.linear(&layer.router, u);
+        let [whole, all] = self.linears([&layer.router, &layer.gate_and_up], u)?;
         let logits = self.truncate(&whole, 64, WEIGHT_FRACTION)?;
         // `[rows, k, experts]`.
         let chosen = if self.saves_rounds(rows * experts * experts / 2) {
@@ -42,7 +42,7 @@ impl<C: Channel> Computation<C> {
             self.largest(&logits, experts, shape.top_k, LOGIT_BITS)?.gather(&rows_first(shape.top_k, rows, experts))
         };
         let weights = self.gates(&logits, &chosen, (rows, experts), shape)?;
-        let hidden = self.chosen_networks(u, layer, &chosen, (rows, experts), shape)?;
+        let hidden = self.chosen_networks(&all, &chosen, (rows, experts), shape)?;
         // `[rows, k · experts]`: w_r e_rj.
         let of_slot: Vec<usize> = (0..chosen.len()).map(|at| at / experts).collect();
         let products = self.products("experts: weights", &chosen, &weights.gather(&of_slot), 64)?;
@@ -53,9 +53,8 @@ impl<C: Channel> Computation<C> {
     /// The same in few rounds, for few rows: places are found, gates and experts computed side by side.
     fn mix_few_experts(&mut self, u: &Shares, layer: &LayerWeights, shape: &ModelShape) -> Result<Shares, SmpcError> {
         let (rows, experts, k) = (u.len() / shape.d_model, layer.router.outputs(), shape.top_k);
-        let logits = self.linear(&layer.router, u);
+        let [logits, all] = self.linears([&layer.router, &layer.gate_and_up], u)?;
         let chosen = self.largest_of_few(&logits, experts, k, LOGIT_BITS + WEIGHT_FRACTION)?;
-        let all = self.linear(&layer.gate_and_up, u);
         let select = vec![Shape { rows: k, inner: experts, columns: shape.d_expert }; rows];
         let half = |half: usize| {
             let columns = (0..rows * experts).map(|at| (2 * at + half) * shape.d_expert);
@@ -125,24 +124,22 @@ impl<C: Channel> Computation<C> {
         (rows, experts): (usize, usize),
         shape: &ModelShape,
     ) -> Result<Shares, SmpcError> {
-        let outputs = self.linear(&layer.down, hidden);
+        let outputs = self.linear(&layer.down, hidden)?;
         let sums = Shape { rows: 1, inner: shape.top_k * experts, columns: shape.d_model };
         let products = self.matrix_products("experts: sum", factors, &outputs, &vec![sums; rows])?;
         self.truncate_products(products, FRACTION + WEIGHT_FRACTION)
     }
 
-    /// silu(gate) · up of the chosen experts: `[rows, k, d_expert]`.
+    /// silu(gate) · up of the chosen experts, of `all: [rows, experts · 2 · d_expert]`: `[rows, k, d_expert]`.
     fn chosen_networks(
         &mut self,
-        u: &Shares,
-        layer: &LayerWeights,
+        all: &Shares,
         chosen: &Shares,
         (rows, experts): (usize, usize),
         shape: &ModelShape,
     ) -> Result<Shares, SmpcError> {
-        let all = self.linear(&layer.gate_and_up, u);
         let select = Shape { rows: shape.top_k, inner: experts, columns: 2 * shape.d_expert };
-        let products = self.matrix_products("experts: select", chosen, &all, &vec![select; rows])?;
+        let products = self.matrix_products("experts: select", chosen, all, &vec![select; rows])?;
         let both = self.truncate_products(products, WEIGHT_FRACTION)?;
         let half = |from: usize| {
             let networks = 0..rows * shape.top_k;

@@ -25,8 +25,7 @@ impl<C: Channel> Computation<C> {
         shape: &ModelShape,
     ) -> Result<Shares, SmpcError> {
         let (rows, experts, k) = (u.len() / shape.d_model, layer.router.outputs(), shape.top_k);
-        let logits = self.linear(&layer.router, u);
-        let logits = self.truncate(&logits, 64, WEIGHT_FRACTION)?;
+        let logits = self.linear_truncated(&layer.router, u)?;
         let chosen = self.largest(&logits, experts, k, LOGIT_BITS)?.gather(&rows_first(k, rows, experts));
         let weights = self.gates(&logits, &chosen, (rows, experts), shape)?;
         let opened = self.verify()?.open(&chosen)?;
@@ -34,7 +33,7 @@ impl<C: Channel> Computation<C> {
         let places: Vec<usize> = opened.chunks_exact(experts).map(place).collect();
         let slots = (0..rows * k).flat_map(|slot| slot / k * shape.d_model..(slot / k + 1) * shape.d_model);
         let inputs = u.gather(&slots.collect::<Vec<_>>());
-        let both = self.of_experts(&layer.gate_and_up, 2 * shape.d_expert, &places, &inputs);
+        let both = self.of_experts(&layer.gate_and_up, 2 * shape.d_expert, &places, &inputs)?;
         let both = self.truncate(&both, 64, WEIGHT_FRACTION)?;
         let half = |from: usize| {
             let columns = (0..rows * k).flat_map(|slot| (0..shape.d_expert).map(move |column| (slot, column)));
@@ -43,17 +42,23 @@ impl<C: Channel> Computation<C> {
         let gate = self.silu(&half(0))?;
         let products = self.products("experts: gate", &gate, &half(shape.d_expert), 64)?;
         let hidden = self.truncate_products(products, FRACTION)?;
-        let outputs = self.of_experts(&layer.down, shape.d_model, &places, &hidden);
+        let outputs = self.of_experts(&layer.down, shape.d_model, &places, &hidden)?;
         let sums = Shape { rows: 1, inner: k, columns: shape.d_model };
         let products = self.matrix_products("experts: sum", &weights, &outputs, &vec![sums; rows])?;
         self.truncate_products(products, FRACTION + WEIGHT_FRACTION)
     }
 
     /// Row s of `x: [slots, inputs]` through the part of `matrix` that belongs to expert `places[s]`: `[slots, outputs]`.
-    fn of_experts(&mut self, matrix: &Matrix, outputs: usize, places: &[usize], x: &Shares) -> Shares {
+    fn of_experts(
+        &mut self,
+        matrix: &Matrix,
+        outputs: usize,
+        places: &[usize],
+        x: &Shares,
+    ) -> Result<Shares, SmpcError> {
         let mut y = Shares::zeros(places.len() * outputs);
         if self.rehearsal().is_some() {
-            return y;
+            return Ok(y);
         }
         let inputs = x.len() / places.len();
         for expert in 0..matrix.outputs() / outputs {
@@ -62,7 +67,7 @@ impl<C: Channel> Computation<C> {
                 continue;
             }
             let rows = x.gather(&slots.iter().flat_map(|slot| slot * inputs..(slot + 1) * inputs).collect::<Vec<_>>());
-            let found = matrix.apply_rows(expert * outputs..(expert + 1) * outputs, &rows);
+            let found = self.linear(&matrix.rows(expert * outputs..(expert + 1) * outputs), &rows)?;
             for (at, slot) in slots.into_iter().enumerate() {
                 for part in [OWN, NEXT] {
                     let row = &found.parts[part][at * outputs..(at + 1) * outputs];
@@ -70,6 +75,6 @@ impl<C: Channel> Computation<C> {
                 }
             }
         }
-        y
+        Ok(y)
     }
 }

@@ -1,14 +1,11 @@
-//! Public weights in fixed point.
+//! Weights in fixed point: public, or shared.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::channel::Channel;
-use crate::computation::Computation;
-use crate::ring::replicated::public_product;
-use crate::ring::{PublicWeights, Shape};
-use crate::share::{NEXT, OWN, Shares};
+use crate::share::Shares;
 
 /// Fraction bits of weights: those of the bf16 weights of today's models lie between 2^-20 and 2^4, and what is below
 /// 2^-17 is lost in activations of 16 bits anyway.
@@ -38,12 +35,21 @@ pub enum WeightError {
     },
 }
 
-/// A public matrix `[outputs, inputs]`, times 2^[`WEIGHT_FRACTION`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A matrix `[outputs, inputs]`, times 2^[`WEIGHT_FRACTION`], that everybody knows or nobody does.
+#[derive(Clone)]
 pub struct Matrix {
     outputs: usize,
     inputs: usize,
-    values: Vec<i32>,
+    pub(super) values: Values,
+}
+
+/// The entries of a matrix.
+#[derive(Clone)]
+pub(super) enum Values {
+    /// `[outputs, inputs]`.
+    Public(Vec<i32>),
+    /// `[inputs, outputs]`: as the right side of a product. Kept once for all sessions.
+    Shared(Arc<Shares>),
 }
 
 impl Matrix {
@@ -65,16 +71,41 @@ impl Matrix {
                 Err(range)
             }
         };
-        let values = weights.iter().enumerate().map(fixed).collect::<Result<_, _>>()?;
+        let values = Values::Public(weights.iter().enumerate().map(fixed).collect::<Result<_, _>>()?);
         Ok(Self { outputs, inputs, values })
     }
 
-    /// Matrices one below the other: what shares its input is one product.
+    /// A matrix of which each party holds shares: `values`: `[inputs, outputs]`, as [`Matrix::words`] gives them.
+    ///
+    /// # Errors
+    /// Another number of values.
+    pub fn shared(outputs: usize, inputs: usize, values: Shares) -> Result<Self, WeightError> {
+        if values.len() != outputs * inputs || values.parts[0].len() != values.parts[1].len() {
+            return Err(WeightError::Length { expected: outputs * inputs, got: values.len() });
+        }
+        Ok(Self { outputs, inputs, values: Values::Shared(Arc::new(values)) })
+    }
+
+    /// The entries of a public matrix as elements of the ring, `[inputs, outputs]`: what its owner shares. None where they
+    /// are shared already.
+    #[must_use]
+    pub fn words(&self) -> Option<Vec<u64>> {
+        let Values::Public(values) = &self.values else { return None };
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        let word = |at: usize| i64::from(values[at % outputs * inputs + at / outputs]) as u64;
+        Some((0..outputs * inputs).map(word).collect())
+    }
+
+    /// Public matrices one below the other: what shares its input is one product.
     #[must_use]
     pub fn stacked(matrices: &[&Self]) -> Self {
         let inputs = matrices.first().map_or(0, |first| first.inputs);
         let outputs = matrices.iter().map(|matrix| matrix.outputs).sum();
-        Self { outputs, inputs, values: matrices.iter().flat_map(|matrix| &matrix.values).copied().collect() }
+        let public = |matrix: &&Self| match &matrix.values {
+            Values::Public(values) => values.clone(),
+            Values::Shared(_) => unreachable!("experts are stacked before they are shared"),
+        };
+        Self { outputs, inputs, values: Values::Public(matrices.iter().flat_map(public).collect()) }
     }
 
     /// Rows of the matrix.
@@ -83,28 +114,19 @@ impl Matrix {
         self.outputs
     }
 
-    /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x.
-    pub(crate) fn apply(&self, x: &Shares) -> Shares {
-        self.apply_rows(0..self.outputs, x)
+    /// Some rows of a public matrix.
+    pub(super) fn rows(&self, outputs: Range<usize>) -> Self {
+        let values = match &self.values {
+            Values::Public(values) => values[outputs.start * self.inputs..outputs.end * self.inputs].to_vec(),
+            Values::Shared(_) => unreachable!("routes are revealed of public models alone"),
+        };
+        Self { outputs: outputs.len(), inputs: self.inputs, values: Values::Public(values) }
     }
 
-    /// As [`Self::apply`], of some of the matrix's rows.
-    pub(crate) fn apply_rows(&self, outputs: Range<usize>, x: &Shares) -> Shares {
-        let shape = Shape { rows: x.len() / self.inputs, inner: self.inputs, columns: outputs.len() };
-        let values = &self.values[outputs.start * self.inputs..outputs.end * self.inputs];
-        let sides = [&x.parts[OWN][..], &x.parts[NEXT][..]];
-        Shares { parts: public_product(shape, sides, PublicWeights::I32(values)) }
-    }
-}
-
-impl<C: Channel> Computation<C> {
-    /// x Wᵀ: `[rows, inputs]` to `[rows, outputs]`, with 2^[`WEIGHT_FRACTION`] times the scale of x. No message; nothing is
-    /// computed in a rehearsal.
-    pub fn linear(&mut self, matrix: &Matrix, x: &Shares) -> Shares {
-        if self.rehearsal().is_some() {
-            return Shares::zeros(x.len() / matrix.inputs * matrix.outputs);
-        }
-        matrix.apply(x)
+    /// Columns of the matrix.
+    #[must_use]
+    pub const fn inputs(&self) -> usize {
+        self.inputs
     }
 }
 
@@ -155,7 +177,7 @@ impl Rotation {
 }
 
 /// One expert.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ExpertWeights {
     /// `[d_expert, d_model]`, with the norm's weights.
     pub gate: Matrix,
@@ -166,7 +188,7 @@ pub struct ExpertWeights {
 }
 
 /// One layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct LayerWeights {
     /// `[heads · head_dim, d_model]`, with the norm's weights and 1/√head_dim.
     pub query: Matrix,
@@ -192,10 +214,22 @@ impl LayerWeights {
         let down: Vec<&Matrix> = experts.iter().map(|expert| &expert.down).collect();
         (Matrix::stacked(&gate_and_up), Matrix::stacked(&down))
     }
+
+    /// All matrices, in the order of the fields.
+    #[must_use]
+    pub const fn matrices(&self) -> [&Matrix; 7] {
+        [&self.query, &self.key, &self.value, &self.output, &self.router, &self.gate_and_up, &self.down]
+    }
+
+    /// The layer of these matrices, in the order of the fields.
+    #[must_use]
+    pub fn of_matrices([query, key, value, output, router, gate_and_up, down]: [Matrix; 7]) -> Self {
+        Self { query, key, value, output, router, gate_and_up, down }
+    }
 }
 
-/// A model whose weights everybody knows.
-#[derive(Debug, Clone, PartialEq)]
+/// A model's weights.
+#[derive(Clone)]
 pub struct ModelWeights {
     /// Widths and counts.
     pub shape: ModelShape,
@@ -207,4 +241,11 @@ pub struct ModelWeights {
     pub layers: Vec<LayerWeights>,
     /// `[vocabulary, d_model]`, with the last norm's weights.
     pub output: Matrix,
+}
+
+impl ModelWeights {
+    /// All matrices: those of each layer in turn, then the output's.
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        self.layers.iter().flat_map(LayerWeights::matrices).chain([&self.output])
+    }
 }

@@ -9,10 +9,10 @@ use crate::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelW
 use crate::share::Shares;
 use crate::workload;
 
-const SHAPE: ModelShape =
+pub(super) const SHAPE: ModelShape =
     ModelShape { d_model: 16, heads: 4, kv_heads: 2, head_dim: 8, d_expert: 12, top_k: 2, normalised: true };
 const EXPERTS: usize = 5;
-const VOCABULARY: usize = 11;
+pub(super) const VOCABULARY: usize = 11;
 const EPS: f64 = 1e-5;
 
 /// Plain weights, `[outputs][inputs]` each.
@@ -27,14 +27,14 @@ struct PlainLayer {
     experts: Vec<[Plain; 3]>,
 }
 
-struct PlainModel {
+pub(super) struct PlainModel {
     shape: ModelShape,
     layers: Vec<PlainLayer>,
     output: Plain,
 }
 
 impl PlainModel {
-    fn random(seed: u64, shape: ModelShape) -> Self {
+    pub(super) fn random(seed: u64, shape: ModelShape) -> Self {
         let mut random = Random(seed);
         let mut matrix = |outputs: usize, inputs: usize| -> Plain {
             let mut weight =
@@ -57,7 +57,7 @@ impl PlainModel {
         Self { shape, layers, output: matrix(VOCABULARY, d) }
     }
 
-    fn fixed(&self) -> ModelWeights {
+    pub(super) fn fixed(&self) -> ModelWeights {
         let matrix = |plain: &Plain| {
             let flat: Vec<f32> = plain.iter().flatten().map(|value| *value as f32).collect();
             Matrix::new(plain.len(), plain[0].len(), &flat, &[]).unwrap()
@@ -89,7 +89,7 @@ impl PlainModel {
     }
 
     /// Logits after the last of `embeddings`.
-    fn logits(&self, embeddings: &[Vec<f64>]) -> Vec<f64> {
+    pub(super) fn logits(&self, embeddings: &[Vec<f64>]) -> Vec<f64> {
         let mut hidden = embeddings.to_vec();
         for layer in &self.layers {
             let normal: Vec<_> = hidden.iter().map(|row| norm(row)).collect();
@@ -237,7 +237,7 @@ fn a_block_takes_few_rounds_for_a_token() {
     assert!(rounds <= 32, "{rounds} rounds");
 }
 
-/// Prompts of different lengths, behind repetitions of their first row, in one pass of six rows; then one row more.
+/// Prompts of different lengths, behind rows of zeros, in one pass of six rows; then one row more.
 fn padded(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], lengths: [usize; 2]) -> [Result<Vec<u64>, SmpcError>; 3] {
     let weights = Arc::new(model.fixed());
     let fixed = |row: &Vec<f64>| row.iter().map(|value| (value * 65536.0).round() as i64 as u64).collect::<Vec<_>>();
@@ -245,7 +245,8 @@ fn padded(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], lengths: [usize; 2])
     for (prompt, length) in prompts.iter().zip(lengths) {
         for at in 0..6 {
             padding.push(u64::from(at + length < 6));
-            first.extend(fixed(&prompt[(at + length).saturating_sub(6)]));
+            let zeros = vec![0.0; SHAPE.d_model];
+            first.extend(fixed((at + length).checked_sub(6).map_or(&zeros, |row| &prompt[row])));
         }
         then.extend(fixed(&prompt[length]));
     }

@@ -5,12 +5,17 @@ use std::sync::LazyLock;
 use super::cases::plain_matmul_of;
 use super::client::normal;
 use super::{Party, Workload};
+use crate::channel::{Channel, Nobody};
+use crate::computation::{Computation, Security};
 use crate::error::SmpcError;
 use crate::functions::FRACTION;
 use crate::functions::few::SILU;
 use crate::nn::{Matrix, ModelShape, WEIGHT_FRACTION};
+use crate::party::PartyId;
+use crate::rehearsal::Forecast;
 use crate::ring::Shape;
 use crate::share::Shares;
+use crate::supply::Request;
 
 /// The expert's width, its hidden width, and its tokens.
 const EXPERT: [usize; 3] = [256, 512, 8];
@@ -35,15 +40,20 @@ const ATTENTION: ModelShape = ModelShape {
     normalised: true,
 };
 
+const SECRET_EXPERT: &str = "expert_d256_f512_t8";
+const PUBLIC_EXPERT: &str = "expert_d256_f512_t8_public_weights";
+const SECRET_BLOCK: &str = "block_d128_t16";
+const PUBLIC_BLOCK: &str = "block_d128_t16_public_weights";
+
 pub(super) static ALL: [Workload; 2] = [
-    case("expert_d256_f512_t8", expert_inputs, secret_expert, plain_expert),
-    case("block_d128_t16", block_inputs, secret_block, plain_block),
+    case(SECRET_EXPERT, expert_inputs, secret_expert, plain_expert),
+    case(SECRET_BLOCK, block_inputs, secret_block, plain_block),
 ];
 
 pub(super) static PUBLIC: [Workload; 3] = [
     case("matmul512_public_weights", first_matrix, public_matmul, plain_public_matmul),
-    case("expert_d256_f512_t8_public_weights", expert_rows, public_expert, plain_public_expert),
-    case("block_d128_t16_public_weights", block_rows, public_block, plain_public_block),
+    case(PUBLIC_EXPERT, expert_rows, public_expert, plain_public_expert),
+    case(PUBLIC_BLOCK, block_rows, public_block, plain_public_block),
 ];
 
 /// The weights of the public cases, as matrices.
@@ -83,8 +93,8 @@ enum Weights<'a> {
 }
 
 /// `x: [rows, inputs]` times each of `weights`, `[rows, outputs]`, with [`FRACTION`] bits: one truncation for all.
-fn multiplied<const N: usize>(
-    party: &mut Party<'_>,
+fn multiplied<const N: usize, C: Channel>(
+    party: &mut Computation<C>,
     x: &Shares,
     inputs: usize,
     weights: [Weights<'_>; N],
@@ -95,7 +105,7 @@ fn multiplied<const N: usize>(
     for weights in weights {
         match weights {
             Weights::Secret(weights) => secret.push(weights),
-            Weights::Public(matrix) => public.push(party.linear(matrix, x)),
+            Weights::Public(matrix) => public.push(party.linear(matrix, x)?),
         }
     }
     let all = if public.is_empty() {
@@ -114,8 +124,8 @@ fn multiplied<const N: usize>(
 }
 
 /// (silu(x gate) · (x up)) down.
-fn expert(
-    party: &mut Party<'_>,
+fn expert<C: Channel>(
+    party: &mut Computation<C>,
     x: &Shares,
     [d, f]: [usize; 2],
     [gate, up, down]: [Weights<'_>; 3],
@@ -130,8 +140,8 @@ fn expert(
 }
 
 /// x + attention(norm(x)), and to that the expert of its norm.
-fn block(
-    party: &mut Party<'_>,
+fn block<C: Channel>(
+    party: &mut Computation<C>,
     x: &Shares,
     gains: [Option<&Shares>; 2],
     [query, key, value, out, gate, up, down]: [Weights<'_>; 7],
@@ -146,7 +156,7 @@ fn block(
     Ok(x.plus(&expert(party, &normal, [d, f], [gate, up, down])?))
 }
 
-fn normalised(party: &mut Party<'_>, x: &Shares, gain: Option<&Shares>) -> Result<Shares, SmpcError> {
+fn normalised<C: Channel>(party: &mut Computation<C>, x: &Shares, gain: Option<&Shares>) -> Result<Shares, SmpcError> {
     let d = BLOCK[0];
     let normal = party.rms_norm(x, d, EPS)?;
     let Some(gain) = gain else { return Ok(normal) };
@@ -155,24 +165,45 @@ fn normalised(party: &mut Party<'_>, x: &Shares, gain: Option<&Shares>) -> Resul
     party.truncate_products(products, FRACTION)
 }
 
+/// A case of this module on any links.
+fn run<C: Channel>(name: &str, party: &mut Computation<C>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
+    let ([d, f, _], x) = (EXPERT, &inputs[0]);
+    match name {
+        SECRET_EXPERT => expert(party, x, [d, f], std::array::from_fn(|at| Weights::Secret(&inputs[1 + at]))),
+        PUBLIC_EXPERT => expert(party, x, [d, f], std::array::from_fn(|at| Weights::Public(&EXPERT_WEIGHTS[at]))),
+        SECRET_BLOCK => {
+            let weights = std::array::from_fn(|at| Weights::Secret(&inputs[3 + at]));
+            block(party, x, [Some(&inputs[1]), Some(&inputs[2])], weights)
+        }
+        // Gains of one are part of the matrices behind them.
+        _ => block(party, x, [None, None], std::array::from_fn(|at| Weights::Public(&BLOCK_WEIGHTS[at]))),
+    }
+}
+
+/// The masks that a case asks for, to be made together: they depend on lengths alone, and are found out once.
+pub(super) fn requests(name: &str, inputs: &[Vec<f64>], security: Security) -> Result<Vec<Request>, SmpcError> {
+    if ![SECRET_EXPERT, PUBLIC_EXPERT, SECRET_BLOCK, PUBLIC_BLOCK].contains(&name) {
+        return Ok(Vec::new());
+    }
+    let zeros: Vec<Shares> = inputs.iter().map(|values| Shares::zeros(values.len())).collect();
+    let program = |_: PartyId, alone: &mut Computation<Nobody>| run(name, alone, &zeros).map(|_| ());
+    Ok(Forecast::of(security, program)?.requests)
+}
+
 fn secret_expert(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    let [d, f, _] = EXPERT;
-    expert(party, &inputs[0], [d, f], std::array::from_fn(|at| Weights::Secret(&inputs[1 + at])))
+    run(SECRET_EXPERT, party, inputs)
 }
 
 fn public_expert(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    let [d, f, _] = EXPERT;
-    expert(party, &inputs[0], [d, f], std::array::from_fn(|at| Weights::Public(&EXPERT_WEIGHTS[at])))
+    run(PUBLIC_EXPERT, party, inputs)
 }
 
 fn secret_block(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    let weights = std::array::from_fn(|at| Weights::Secret(&inputs[3 + at]));
-    block(party, &inputs[0], [Some(&inputs[1]), Some(&inputs[2])], weights)
+    run(SECRET_BLOCK, party, inputs)
 }
 
-/// Gains of one are part of the matrices behind them.
 fn public_block(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
-    block(party, &inputs[0], [None, None], std::array::from_fn(|at| Weights::Public(&BLOCK_WEIGHTS[at])))
+    run(PUBLIC_BLOCK, party, inputs)
 }
 
 fn public_matmul(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {

@@ -1,8 +1,10 @@
 //! `neuro bench smpc`: calculations on shares of three parties, from sharing to reveal, masks and proofs included.
 //!
 //! The parties are threads of this process. `NAME` is the time when all are honest, `NAME_malicious` when one may do
-//! anything; beside them their bytes, rounds, and errors against float64. With `--full` also the time over networks that
-//! are only calculated: round trips of 1, 10 and 50 ms at 1 Gbit/s.
+//! anything; beside them their bytes, rounds, and errors against float64. `NAME_kernel` is a party's local arithmetic alone,
+//! `NAME_public_weights` the case with weights that everybody knows. `block_rounds` is what one block takes for one decoded
+//! token. With `--full` also the time over networks that are only calculated, round trips of 1, 10 and 50 ms at 1 Gbit/s,
+//! and that of a token of a small model, its share of masks and its proof included: `token_ms` on this machine alone.
 
 mod peer;
 
@@ -11,8 +13,9 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use neuro_smpc::computation::Security;
+use neuro_smpc::error::SmpcError;
 use neuro_smpc::memory::NetworkModel;
-use neuro_smpc::workload::{self, Measured, Workload};
+use neuro_smpc::workload::{self, Measured, Workload, tokens};
 
 use super::Measurement;
 use crate::exit_code::Outcome;
@@ -23,13 +26,16 @@ use peer::PeerResults;
 /// Runs of each calculation, of which the middle one counts.
 const RUNS: usize = 3;
 
+/// Tokens of the small model for which masks are made together.
+const TOKENS: usize = 16;
+
 /// Round trips of the calculated networks, in ms.
 const ROUND_TRIPS_MS: [u32; 3] = [1, 10, 50];
 
 /// Options of `neuro bench smpc`.
 #[derive(Debug, ClapArgs)]
 pub struct SmpcArgs {
-    /// Also the time over calculated networks: round trips of 1, 10 and 50 ms at 1 Gbit/s
+    /// Also the time over calculated networks, round trips of 1, 10 and 50 ms at 1 Gbit/s, and of a token of a small model
     #[arg(long)]
     pub full: bool,
     /// Put another program's figures beside these: JSON lines of `tests/tools/peer_spu.py`
@@ -48,10 +54,15 @@ pub fn run(args: &SmpcArgs) -> Result<Vec<Measurement>, Failure> {
     let peer = PeerResults::read(&args.peer_results)?;
     let bar = progress::wait("measuring");
     let mut results = Vec::new();
-    for workload in workload::all() {
+    let selected = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    for workload in workload::all().into_iter().chain(workload::with_public_weights()) {
+        let kernel = format!("{}_kernel", workload.name);
+        if let Some(seconds) = workload.kernel_seconds().filter(|_| selected(&kernel)) {
+            results.push(Measurement::new(&kernel, seconds, "s"));
+        }
         for (suffix, security) in [("", Security::SemiHonest), ("_malicious", Security::Malicious)] {
             let name = format!("{}{suffix}", workload.name);
-            if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            if !selected(&name) {
                 continue;
             }
             bar.set_message(format!("measuring {name}"));
@@ -61,8 +72,34 @@ pub fn run(args: &SmpcArgs) -> Result<Vec<Measurement>, Failure> {
             }
         }
     }
+    if selected("block_rounds") {
+        results.push(Measurement::new("block_rounds", tokens::block_rounds().map_err(failed)? as f64, "rounds"));
+    }
+    if args.full && selected("token_ms") {
+        bar.set_message("measuring a token");
+        results.extend(one_token()?);
+    }
     bar.finish_and_clear();
     Ok(results)
+}
+
+/// A token of a small model where one party may do anything: masks for [`TOKENS`] made together, and its proof.
+fn one_token() -> Result<Vec<Measurement>, Failure> {
+    let mut results = Vec::new();
+    for (name, round_trip_ms, prompts) in
+        [("token_ms", 0, 1), ("token_ms_rtt10", 10, 1), ("token_ms_rtt50", 50, 1), ("token_ms_rtt50_batch8", 50, 8)]
+    {
+        let session = tokens::measure(Security::Malicious, over(round_trip_ms), prompts, TOKENS).map_err(failed)?;
+        let stages = [session.masks, session.tokens, session.proofs];
+        let seconds: f64 = stages.iter().map(|stage| stage.seconds).sum();
+        results.push(Measurement::new(name, 1000.0 * seconds / TOKENS as f64, "ms"));
+    }
+    Ok(results)
+}
+
+/// A network of this round trip at 1 Gbit/s.
+fn over(round_trip_ms: u32) -> NetworkModel {
+    NetworkModel { delay: Duration::from_millis(round_trip_ms.into()) / 2, ..NetworkModel::NEAR }
 }
 
 /// Time, error, bytes and rounds of one calculation.
@@ -85,16 +122,19 @@ fn case(workload: &Workload, security: Security, name: &str, peer: &PeerResults)
 
 /// The time over calculated networks.
 fn over_networks(workload: &Workload, security: Security, name: &str) -> Result<Vec<Measurement>, Failure> {
-    let over = |round_trip_ms: u32| {
-        let model = NetworkModel { delay: Duration::from_millis(round_trip_ms.into()) / 2, ..NetworkModel::NEAR };
-        let seconds = measured(workload, security, model)?.virtual_seconds;
+    let case = |round_trip_ms: u32| {
+        let seconds = measured(workload, security, over(round_trip_ms))?.virtual_seconds;
         Ok(Measurement::new(&format!("{name}_rtt{round_trip_ms}"), seconds, "s"))
     };
-    ROUND_TRIPS_MS.into_iter().map(over).collect()
+    ROUND_TRIPS_MS.into_iter().map(case).collect()
 }
 
 fn measured(workload: &Workload, security: Security, model: NetworkModel) -> Result<Measured, Failure> {
-    workload.measure(security, model).map_err(|error| Failure::message(Outcome::Failed, error.to_string()))
+    workload.measure(security, model).map_err(failed)
+}
+
+fn failed(error: SmpcError) -> Failure {
+    Failure::message(Outcome::Failed, error.to_string())
 }
 
 #[cfg(test)]
@@ -109,5 +149,14 @@ mod tests {
             results.iter().map(|result| result.case.trim_start_matches("rmsnorm_malicious")).collect();
         assert_eq!(cases, ["", "_error", "_bytes", "_rounds", "_rtt1", "_rtt10", "_rtt50"]);
         assert!(results[1].value < 1e-3 && results[6].value > 25e-3 * results[3].value, "{results:?}");
+    }
+
+    #[test]
+    fn a_kernel_and_the_rounds_of_a_block_are_rows() {
+        for (only, most) in [("rmsnorm_kernel", 1.0), ("block_rounds", 100.0)] {
+            let args = SmpcArgs { full: false, peer_results: Vec::new(), only: Some(only.to_owned()) };
+            let results = run(&args).unwrap();
+            assert!(matches!(&results[..], [row] if row.case == only && row.value < most), "{results:?}");
+        }
     }
 }

@@ -11,9 +11,11 @@ use neuro_node::smpc_role::client::ClientError;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
 use neuro_node::smpc_role::party::TRANSCRIPTS;
+use neuro_node::smpc_role::secret_weights::Reservation;
 use neuro_smpc::computation::Security;
 use serde_json::json;
 
+use super::extraction::Account;
 use super::generation::{Asking, Given, generate};
 use crate::args::GlobalArgs;
 use crate::command::ask::SamplingArgs;
@@ -40,7 +42,8 @@ pub struct AskArgs {
     /// The parties file, obtained from where you trust it: its keys are the only ones that are talked to
     #[arg(long, value_name = "FILE")]
     pub parties: PathBuf,
-    /// The model: tokenizer and embedding stay here, and its hash is what the parties must have
+    /// The model, or the public folder of a private one: tokenizer and embedding stay here, and its hash is what the
+    /// parties must have
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Trust that no party deviates: faster, and for comparison only
@@ -81,16 +84,22 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         let message = format!("the prompt has {tokens} tokens; prompt and answer together have room for {context}");
         return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
     }
+    let key = data_dir.node_key()?;
+    let account = Account::of(&model, &data_dir, key.node_id())?;
     if !output.json {
         introduce(&parties, args, output);
+        account.iter().for_each(|account| account.introduce(output));
     }
+    let max_tokens = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room);
+    let max_tokens = account.as_ref().map_or(max_tokens, |account| account.left_of(max_tokens));
+    let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?;
     let asking = Asking {
-        key: data_dir.node_key()?,
+        key,
         parties: &parties,
         model: &model,
-        program: super::program(args.trial_head),
+        program: super::program(args.trial_head, &model),
         security: if args.semi_honest { Security::SemiHonest } else { Security::Malicious },
-        max_tokens: args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room),
+        max_tokens,
         sampling: &args.sampling,
         deadline: Duration::from_secs(args.deadline),
         restarts: args.restarts,
@@ -103,6 +112,7 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
             given = generate(&asking, &prompts) => given?,
             () = stop.cancelled() => return Err(Failure::message(Outcome::Interrupted, "interrupted")),
         };
+        settle(counted, &given)?;
         let path = folder.join(format!("{}.transcript", given.session));
         let kept = private_file::replace(&path, &given.transcript.encode());
         let kept = kept.map_err(|error| Failure::message(Outcome::Failed, format!("no transcript is kept: {error}")));
@@ -110,7 +120,11 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         let answers = given.answers.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         let file = path.display().to_string();
         if output.json {
-            output.object(&answer_object(&given, &answers, &file, &asking, &prompts))?;
+            let mut object = answer_object(&given, &answers, &file, &asking, &prompts);
+            if let Some(account) = &account {
+                object["secret_weights"] = account.object();
+            }
+            output.object(&object)?;
             return kept;
         }
         answers.iter().try_for_each(|answer| output.line(answer))?;
@@ -122,6 +136,16 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         eprintln!("transcript {}", output.paint(Style::Copy, &file));
         Ok(())
     })
+}
+
+/// Counts what the parties have told.
+fn settle(counted: Option<Reservation>, given: &Given) -> CommandResult {
+    let refused = |error| Failure::new(Outcome::Refused, error);
+    let statements = given.transcript.verified().map_err(refused)?;
+    if let Some(mut counted) = counted {
+        counted.spend(statements.first().map_or(0, |statement| u64::from(statement.tokens)));
+    }
+    Ok(())
 }
 
 /// Says who will compute, and what three parties do not protect against.

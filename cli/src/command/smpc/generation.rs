@@ -193,7 +193,8 @@ async fn converse(
         let mut last = Vec::new();
         for (text, logits) in texts.iter_mut().zip(logits.values.chunks_exact(vocabulary)) {
             let position = text.prompt.len() + text.answer.len();
-            let token = sampling(asking.sampling).sample(logits, position);
+            let logits = asking.model.logits(logits)?;
+            let token = sampling(asking.sampling).sample(&logits, position);
             text.add(token, asking.model);
             last.push(token);
         }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use neuro_model::Checkpoint;
+use neuro_node::data_dir::DataDir;
 use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::model::ModelFacts;
 use neuro_node::smpc_role::parties::PartiesFile;
 use neuro_node::smpc_role::party::{PartyError, PartyEvent, PartyOptions, serve_party};
 use neuro_node::smpc_role::program::{HeadProgram, ProgramMaker};
+use neuro_node::smpc_role::secret_weights::{QUERIES, QueryLedger, SecretBlockProgram};
 use neuro_smpc::party::PartyId;
 use serde_json::json;
 
+use super::split::opened;
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
@@ -30,8 +33,11 @@ pub struct PartyArgs {
     #[arg(long, value_name = "FILE")]
     pub parties: PathBuf,
     /// The model: a Hugging Face folder or a GGUF file
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "secret_weights")]
+    pub model: Option<PathBuf>,
+    /// This party's folder of a private model, as its owner made it with neuro smpc split
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["model", "trial_head"])]
+    pub secret_weights: Option<PathBuf>,
     /// Address to listen on, if not the one in the parties file
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
@@ -52,16 +58,11 @@ pub struct PartyArgs {
 /// When the parties, the model or the address cannot be used.
 pub fn run(global: &GlobalArgs, args: &PartyArgs, output: Output) -> CommandResult {
     super::parties(&args.parties)?;
-    let checkpoint = Checkpoint::open(&args.model)?;
-    let facts = ModelFacts::of(&checkpoint)?;
-    let programs: Box<dyn ProgramMaker> = if args.trial_head {
-        Box::new(HeadProgram::load(&checkpoint, facts)?)
-    } else {
-        Box::new(BlockProgram::load(&checkpoint, facts)?)
-    };
     let party = PartyId::new(args.index).ok_or_else(|| Failure::message(Outcome::Usage, "a party is 0, 1 or 2"))?;
+    let data_dir = runtime::data_dir(global)?;
+    let programs = programs(args, party, &data_dir, output)?;
     let options = PartyOptions {
-        data_dir: runtime::data_dir(global)?,
+        data_dir,
         registry: Box::new(PartiesFile::at(&args.parties)),
         party,
         programs,
@@ -72,6 +73,35 @@ pub fn run(global: &GlobalArgs, args: &PartyArgs, output: Output) -> CommandResu
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(args.stop_with_parent)?;
         serve_party(options, report, stop).await.map_err(failure)
+    })
+}
+
+/// The model, public or this party's shares of it.
+fn programs(
+    args: &PartyArgs,
+    party: PartyId,
+    data_dir: &DataDir,
+    output: Output,
+) -> Result<Box<dyn ProgramMaker>, Failure> {
+    if let Some(folder) = &args.secret_weights {
+        let queries = QueryLedger::open(data_dir.folder(QUERIES)?);
+        let refused = |error| Failure::new(Outcome::Refused, error);
+        let program = SecretBlockProgram::load(folder, party, queries).map_err(refused)?;
+        let manifest = program.manifest();
+        if !output.json {
+            output.line(format!("model      {}, of owner {}", manifest.hash(), manifest.owner))?;
+            output.line(format!("opened     {}", opened(manifest)))?;
+            output.line(format!("queries    {} tokens a client key", manifest.limits.queries))?;
+        }
+        return Ok(Box::new(program));
+    }
+    let Some(model) = &args.model else { return Err(Failure::message(Outcome::Usage, "name the model with --model")) };
+    let checkpoint = Checkpoint::open(model)?;
+    let facts = ModelFacts::of(&checkpoint)?;
+    Ok(if args.trial_head {
+        Box::new(HeadProgram::load(&checkpoint, facts)?)
+    } else {
+        Box::new(BlockProgram::load(&checkpoint, facts)?)
     })
 }
 
@@ -98,6 +128,7 @@ fn show(event: &PartyEvent, output: Output) -> CommandResult {
             output.line(format!("session {session} of client {} began", client.short()))
         }
         PartyEvent::Agreed { session } => output.line(format!("session {session}: all three agree")),
+        PartyEvent::Turn { .. } => Ok(()),
         PartyEvent::Ended { session, tokens, rounds, bytes: sent, failure } => {
             let how = failure
                 .as_ref()
@@ -119,6 +150,7 @@ fn as_json(event: &PartyEvent) -> serde_json::Value {
             json!({"event": "began", "session": session.to_string(), "client": client.to_string()})
         }
         PartyEvent::Agreed { session } => json!({"event": "agreed", "session": session.to_string()}),
+        PartyEvent::Turn { session, turn } => json!({"event": "turn", "session": session.to_string(), "turn": turn}),
         PartyEvent::Ended { session, tokens, rounds, bytes, failure } => json!({
             "event": "ended", "session": session.to_string(), "tokens": tokens, "rounds": rounds, "bytes": bytes,
             "failure": failure,

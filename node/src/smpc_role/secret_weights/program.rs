@@ -1,0 +1,120 @@
+//! All blocks of a private model, in a session.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use neuro_primitives::Hash;
+use neuro_smpc::channel::Channel as _;
+use neuro_smpc::computation::Security;
+use neuro_smpc::error::SmpcError;
+use neuro_smpc::nn::{Limited, LimitedDecoder, Limits};
+use neuro_smpc::party::PartyId;
+use neuro_smpc::share::Shares;
+
+use super::{Manifest, PartyFolder, QueryLedger, Reservation, SecretWeightsError};
+use crate::smpc_role::agreement::{Agreement, Lengths, Routes};
+use crate::smpc_role::model::ModelFacts;
+use crate::smpc_role::program::{PartyComputation, Program, ProgramMaker, StartError, Turn};
+
+/// The version is part of the name: whoever changes what is computed changes it.
+const SECRET_PROGRAM: &[u8] = b"neuro smpc program: blocks with secret weights 2";
+
+/// Tokens for which masks are made together after the prompt; as with public weights.
+const TOKENS_AHEAD: usize = 4;
+
+/// A party's side of a private model.
+pub struct SecretBlockProgram {
+    folder: PartyFolder,
+    queries: Arc<QueryLedger>,
+}
+
+struct RunningSecret {
+    decoder: LimitedDecoder,
+    prompts: u64,
+    rows: usize,
+    turn: usize,
+    max_tokens: usize,
+    queries: Reservation,
+}
+
+impl SecretBlockProgram {
+    /// Reads the folder of `party`.
+    ///
+    /// # Errors
+    /// See [`PartyFolder::read`].
+    pub fn load(folder: &Path, party: PartyId, queries: Arc<QueryLedger>) -> Result<Self, SecretWeightsError> {
+        Ok(Self { folder: PartyFolder::read(folder, party)?, queries })
+    }
+
+    /// The owner's word.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.folder.manifest
+    }
+
+    /// The hash that names the program.
+    #[must_use]
+    pub fn hash() -> Hash {
+        Hash::of(SECRET_PROGRAM)
+    }
+}
+
+impl ProgramMaker for SecretBlockProgram {
+    fn model(&self) -> &ModelFacts {
+        &self.folder.facts
+    }
+
+    fn program(&self) -> Hash {
+        Self::hash()
+    }
+
+    fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError> {
+        if agreement.security != Security::Malicious {
+            return Err(StartError::SecretAndUnproved);
+        }
+        if agreement.routes != Routes::Hidden {
+            return Err(StartError::SecretAndRevealed);
+        }
+        let Manifest { input_bound, limits, .. } = self.folder.manifest;
+        let Lengths { prompts, rows, tokens } = agreement.lengths;
+        let asked = u64::from(prompts) * u64::from(tokens);
+        let queries = self.queries.reserve(self.folder.facts.hash, agreement.client, asked, limits.queries)?;
+        let limits = Limits { input_bound, largest: limits.largest as usize };
+        Ok(Box::new(RunningSecret {
+            decoder: LimitedDecoder::new(Arc::clone(&self.folder.weights), prompts as usize, limits),
+            prompts: u64::from(prompts),
+            rows: rows as usize,
+            turn: 0,
+            max_tokens: tokens as usize,
+            queries,
+        }))
+    }
+}
+
+impl Program for RunningSecret {
+    fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
+        self.queries.spend(self.prompts);
+        let passes = if self.turn == 0 {
+            self.decoder.pad(turn.padding.clone());
+            vec![self.rows]
+        } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
+            vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
+        } else {
+            Vec::new()
+        };
+        if !passes.is_empty() {
+            let forecast = self.decoder.rehearse(Security::Malicious, &passes)?;
+            let rounds = forecast.preprocessing.rounds + forecast.online.rounds / passes.len() as u64;
+            turn.watch.foresee(rounds);
+            computation.prepare(&forecast.requests)?;
+            turn.watch.prepared(computation.link().spent());
+        }
+        self.turn += 1;
+        let Limited { opened, beyond } = self.decoder.advance(computation, &turn.embeddings)?;
+        // All that was computed is proved before the bit is opened, and the bit is opened before anything is released.
+        if computation.verify()?.open(&beyond)?.iter().any(|bit| *bit != 0) {
+            return Err(SmpcError::InputRange);
+        }
+        Ok(opened)
+    }
+}
