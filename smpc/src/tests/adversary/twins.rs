@@ -3,7 +3,7 @@
 
 use super::bytes::messages;
 use super::{Ending, Party, attacked, every_gadget, expect_an_end, finish, for_each, gadgets, judge, seeds};
-use crate::channel::{Channel, ChannelError, Message};
+use crate::channel::{Channel, ChannelError, Message, Spent};
 use crate::computation::{Computation, Security};
 use crate::conversion::Conversion;
 use crate::error::SmpcError;
@@ -69,6 +69,10 @@ impl Channel for Twin<'_> {
         let heard_instead = pleasing(&kept.body);
         self.link.send(from, Message { body: pleasing(&heard.body), ..kept })?;
         Ok(Message { body: heard_instead, ..heard })
+    }
+
+    fn spent(&self) -> Spent {
+        self.link.spent()
     }
 }
 
