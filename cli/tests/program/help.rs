@@ -39,6 +39,7 @@ fn every_command_explains_itself() {
         "smpc",
         "smpc invite",
         "smpc party",
+        "smpc estimate",
         "smpc ask",
         "smpc show",
         "smpc split",

@@ -170,7 +170,7 @@ impl ClientSession {
     }
 
     async fn propose(&mut self) -> Result<(), ClientError> {
-        let proposal = [(); 3].map(|()| ClientMessage::Propose(self.agreement.clone()));
+        let proposal = [(); 3].map(|()| ClientMessage::Propose(Box::new(self.agreement.clone())));
         self.send(proposal).await?;
         let terms = self.agreement.hash();
         for (party, answer) in PartyId::ALL.into_iter().zip(self.receive(SETUP_DEADLINE).await?) {

@@ -14,7 +14,7 @@ const MAX_VALUES: usize = 1 << 24;
 /// From a client to a party.
 pub(super) enum ClientMessage {
     /// The terms; always the first.
-    Propose(Agreement),
+    Propose(Box<Agreement>),
     /// The party's components of the next rows' embeddings.
     Inputs(TurnShares),
     /// No further rows.
@@ -119,7 +119,7 @@ impl ClientMessage {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         let mut reader = Reader::new(bytes);
         let message = match reader.u8()? {
-            PROPOSE => Self::Propose(Agreement::decode(reader.raw(reader.left())?)?),
+            PROPOSE => Self::Propose(Box::new(Agreement::decode(reader.raw(reader.left())?)?)),
             INPUTS => Self::Inputs(TurnShares::read(&mut reader)?),
             FINISH => Self::Finish,
             RECEIPT => Self::Receipt(read_signed(&mut reader)?),

@@ -233,7 +233,7 @@ async fn dispatch(context: Arc<PartyContext>, mut incoming: mpsc::Receiver<Incom
 fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, place: OwnedSemaphorePermit) {
     let Incoming { peer, link, first } = incoming;
     let agreement = match ClientMessage::decode(&first.body) {
-        Ok(ClientMessage::Propose(terms)) if terms.client == peer && terms.session == first.session => terms,
+        Ok(ClientMessage::Propose(terms)) if terms.client == peer && terms.session == first.session => *terms,
         _ => return drop(tokio::spawn(link.abort("expected a proposal of this client and session"))),
     };
     let link = link.until(context.stop.clone());

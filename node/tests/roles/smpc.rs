@@ -214,7 +214,7 @@ async fn inputs_that_no_embedding_has_end_a_session_with_secret_weights() {
     let mut trio = Trio::start_secret(&shares, 9).await;
     let mut rows = trio.model.rows(&[5]).unwrap();
     let mut session = trio.session(7, 1, Security::Malicious).await.unwrap();
-    let told = session.begin(&[rows.clone()]).await.unwrap();
+    let told = session.begin(std::slice::from_ref(&rows)).await.unwrap();
     let logits = trio.model.logits(&told.values).unwrap();
     assert_eq!(logits.iter().filter(|logit| logit.is_finite()).count(), 2, "two of the largest, and no others");
     rows[17] = 1000.0;
@@ -238,7 +238,7 @@ async fn a_client_key_is_told_no_more_of_secret_weights_than_its_cap() {
     let mut first = trio.session(7, 1, Security::Malicious).await.unwrap();
     let meanwhile = trio.session(7, 1, Security::Malicious).await.err().unwrap();
     assert!(meanwhile.to_string().contains("have 5 tokens; 4 of them are used or reserved"), "{meanwhile}");
-    first.begin(&[rows.clone()]).await.unwrap();
+    first.begin(std::slice::from_ref(&rows)).await.unwrap();
     first.advance(&rows).await.unwrap();
     first.finish().await.unwrap();
     let reached = trio.session(7, 1, Security::Malicious).await.err().unwrap();

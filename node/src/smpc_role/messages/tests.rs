@@ -16,13 +16,17 @@ fn signed() -> Signed {
 fn corpus() -> Vec<Vec<u8>> {
     let cost = Cost { rounds: 5, bytes: 6 };
     let client = [
-        ClientMessage::Propose(sample()),
+        ClientMessage::Propose(Box::new(sample())),
         ClientMessage::Inputs(shares()),
         ClientMessage::Finish,
         ClientMessage::Receipt(signed()),
     ];
-    let party =
-        [PartyMessage::Ready(Hash([1; 32])), PartyMessage::Logits(shares(), cost), PartyMessage::Statement(signed())];
+    let party = [
+        PartyMessage::Ready(Hash([1; 32])),
+        PartyMessage::Working(Working { expected: 7, cost }),
+        PartyMessage::Logits(shares(), cost),
+        PartyMessage::Statement(signed()),
+    ];
     let client = client.iter().map(ClientMessage::encode);
     client.chain(party.iter().map(PartyMessage::encode)).chain([join(&sample())]).collect()
 }
