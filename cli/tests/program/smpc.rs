@@ -227,15 +227,15 @@ fn questions_share_a_session_that_costs_what_was_estimated() {
     let questions = ["What is 12+35?", "What is 2+3?"];
     let expected = questions.map(|question| stage.run(&["ask", "--json", "--model", &trio.model, question]));
     let expected = expected.map(|answer| serde_json::from_str::<Value>(&answer.stdout).unwrap()["answer"].clone());
-    let tokens = ["--max-tokens", "3"];
+    let tokens = ["--tokens", "3"];
     let fixed = ["smpc", "estimate", "--json", "--model", &trio.model, "--round-trip", "0"];
     let estimated = stage.run(&[&fixed[..], &questions, &tokens].concat());
     assert_eq!(estimated.code, Some(0), "{}", estimated.stderr);
     let estimated: Value = serde_json::from_str(&estimated.stdout).unwrap();
-    let answer = trio.answer(questions[0], &[questions[1], tokens[0], tokens[1]]);
+    let answer = trio.answer(questions[0], &[questions[1]]);
     assert_eq!(answer["answers"], Value::from(expected.to_vec()));
     let turns = answer["turns"].as_u64().unwrap();
-    assert_eq!(turns, 3, "the longer answer takes all tokens");
+    assert_eq!(turns, 3, "two digits and the end");
     for what in ["rounds", "bytes"] {
         let (told, took) = (estimated["total"][what].as_f64().unwrap(), answer[what].as_f64().unwrap());
         assert!((told / took - 1.0).abs() < 0.05, "{what}: {told} told, {took} taken");

@@ -99,13 +99,15 @@ impl TurnEffort {
     }
 }
 
-/// What a session of `lengths` takes over links as `model` says. Takes as long as the computing of the three together.
+/// What a session of `lengths` takes whose answers end after `turns` tokens, their end counted, over links as `model` says. Takes
+/// as long as the computing of the three together.
 ///
 /// # Errors
 /// A model that does not serve such lengths.
 pub fn estimate(
     programs: &dyn ProgramMaker,
     lengths: Lengths,
+    turns: u32,
     security: Security,
     model: NetworkModel,
 ) -> Result<Estimate, SessionError> {
@@ -114,7 +116,8 @@ pub fn estimate(
         return Err(SessionError::Terms(vec![refusal]));
     }
     let agreement = Agreement::rehearsal(facts.hash, programs.program(), lengths, security);
-    let played = (lengths.tokens as usize).min(1 + PLAYED);
+    let turns = turns.min(lengths.tokens) as usize;
+    let played = turns.min(1 + PLAYED);
     let parties = run_over(network(model), |party, link| play(programs, &agreement, played, party, link))
         .map(|(played, _)| played);
     let [first, second, third] = parties;
@@ -123,7 +126,7 @@ pub fn estimate(
         turn.all.time += client_time(&lengths, facts.vocab_size, model);
     }
     // All turns whose masks are made together are continued together.
-    for turn in estimate.turns.len()..lengths.tokens as usize {
+    for turn in estimate.turns.len()..turns {
         let next = estimate.turns[turn - TOKENS_AHEAD].continued(estimate.turns[turn - 2 * TOKENS_AHEAD]);
         estimate.turns.push(next);
     }

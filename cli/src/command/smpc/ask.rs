@@ -25,7 +25,7 @@ use crate::output::{Output, Style, bytes};
 use crate::runtime;
 
 /// Tokens of an answer when nobody says how many: each costs seconds.
-const DEFAULT_MAX_TOKENS: usize = 32;
+pub(super) const DEFAULT_MAX_TOKENS: u32 = 32;
 
 /// What three parties cannot help.
 const COLLUSION: &str = "any two of them together could read the question and the answer; one alone cannot";
@@ -90,7 +90,7 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         introduce(&parties, args, output);
         account.iter().for_each(|account| account.introduce(output));
     }
-    let max_tokens = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).min(room);
+    let max_tokens = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS as usize).min(room);
     let max_tokens = account.as_ref().map_or(max_tokens, |account| account.left_of(max_tokens));
     let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?;
     let asking = Asking {

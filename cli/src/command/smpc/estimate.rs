@@ -13,6 +13,7 @@ use neuro_smpc::computation::Security;
 use neuro_smpc::memory::NetworkModel;
 use serde_json::json;
 
+use super::ask::DEFAULT_MAX_TOKENS;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, bytes};
@@ -27,8 +28,11 @@ pub struct EstimateArgs {
     /// The model
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Tokens of each answer
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Tokens after which the longest answer ends, its end counted; all of --max-tokens if not said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tokens: Option<u32>,
+    /// The most tokens, as in `ask`
+    #[arg(long, default_value_t = DEFAULT_MAX_TOKENS, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: u32,
     /// Round trip between any two of parties and client
     #[arg(long, default_value_t = 50.0, value_name = "MS", value_parser = milliseconds)]
@@ -67,19 +71,19 @@ pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
         ..NetworkModel::NEAR
     };
     let wait = progress::wait("playing the three parties here");
-    let estimate =
-        estimate(&program, lengths, security, network).map_err(|error| Failure::new(Outcome::Refused, error));
+    let estimate = estimate(&program, lengths, args.tokens.unwrap_or(args.max_tokens), security, network)
+        .map_err(|error| Failure::new(Outcome::Refused, error));
     wait.finish_and_clear();
     let estimate = estimate?;
     if output.json {
         return output.object(&as_json(&estimate, &lengths));
     }
-    show(&estimate, &lengths, output)?;
+    show(&estimate, output)?;
     let (round_trip, bandwidth) = (args.round_trip, args.bandwidth);
     output.line(format!("\nAt {round_trip} ms and {bandwidth} Mbit/s, by parties as fast as this machine. {lengths}."))
 }
 
-fn show(estimate: &Estimate, lengths: &Lengths, output: Output) -> CommandResult {
+fn show(estimate: &Estimate, output: Output) -> CommandResult {
     output.line(format!("{:24}{:>10}{:>12}{:>12}", "", "rounds", "bytes", "time"))?;
     let line = |what: &str, effort: &Effort| {
         let time = format!("{:.2} s", effort.time.as_secs_f64());
@@ -89,7 +93,7 @@ fn show(estimate: &Estimate, lengths: &Lengths, output: Output) -> CommandResult
     line("prompt", &estimate.turns[0].all)?;
     line("  of it masks", &estimate.turns[0].masks)?;
     let tokens = estimate.tokens();
-    line(&format!("{} tokens more", lengths.tokens - 1), &tokens.all)?;
+    line(&format!("{} tokens more", estimate.turns.len() - 1), &tokens.all)?;
     line("  of it masks", &tokens.masks)?;
     line("together", &estimate.total())
 }
