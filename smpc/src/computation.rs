@@ -11,9 +11,9 @@ use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
-/// Words that wait for their proof at most, and those of one step more: 128 MiB. With twice as many a proof has hardly
-/// fewer messages a product.
-const TAPE_WORDS: usize = 1 << 24;
+/// Words that wait for their proof at most, and those of one step more: 64 MiB. With twice as many a proof has hardly
+/// fewer messages a product, and more fresh pages take longer to have than that.
+const TAPE_WORDS: usize = 1 << 23;
 
 /// What the parties are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Computation<C> {
     pub(crate) openings: Openings,
     /// Masks made beforehand.
     pub(crate) supply: Supply,
+    /// What proofs are made in.
+    room: proof::Room,
 }
 
 impl Computation<Nobody> {
@@ -142,8 +144,8 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        let (tapes, openings, supply) = (Tapes::default(), Openings::default(), Supply::default());
-        Self { rehearsal: None, party, link, prss, security, step: 0, tapes, pending: 0, openings, supply }
+        let (tapes, openings, supply, room) = Default::default();
+        Self { rehearsal: None, party, link, prss, security, step: 0, tapes, pending: 0, openings, supply, room }
     }
 
     /// What a rehearsal counts, where this is one.
@@ -182,6 +184,14 @@ impl<C: Channel> Computation<C> {
     /// Randomness of `step`: `[n]` at components i and i+1, uniform, and unknown to P_{i+1} and P_{i-1} respectively.
     pub(crate) fn random(&mut self, step: Step, n: usize) -> Result<[Vec<u64>; 2], SmpcError> {
         Ok(self.prss.words(step.number, n)?)
+    }
+
+    /// As [`Self::random`], so many at each of the two: who does not need a component draws nothing of it.
+    pub(crate) fn random_parts(&mut self, step: Step, lengths: [usize; 2]) -> Result<[Vec<u64>; 2], SmpcError> {
+        let mut parts = lengths.map(|n| vec![0; n]);
+        let [own, next] = &mut parts;
+        self.prss.fill(step.number, own, next)?;
+        Ok(parts)
     }
 
     /// Sends `body` as the message of `step`.
@@ -251,7 +261,8 @@ impl<C: Channel> Computation<C> {
     fn prove(&mut self) -> Result<(), SmpcError> {
         let step = self.begin("proof");
         let mut tapes = std::mem::take(&mut self.tapes);
-        proof::verify(self.party, &tapes, &mut self.link, &mut Common(&mut self.prss), step.number)?;
+        let coins = &mut Common(&mut self.prss);
+        proof::verify_in(&mut self.room, self.party, &tapes, &mut self.link, coins, step.number)?;
         // The room stays: touching fresh pages costs as much as the products.
         tapes.clear();
         self.tapes = tapes;

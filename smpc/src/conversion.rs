@@ -39,38 +39,41 @@ impl<C: Channel> Computation<C> {
         let rings = Ring::of(conversions);
         let lanes = [OWN, NEXT].map(|at| lanes(conversions, at));
         let pair = self.exclusive_or_of_two(&rings, &lanes)?;
-        let numbers = self.exclusive_or_with_third(&rings, &lanes, &pair)?;
+        let mut numbers = self.exclusive_or_with_third(&rings, &lanes, &pair)?;
         self.prove_if_many()?;
-        match rings.len() {
-            1 => Ok(vec![numbers]),
-            _ => Ok(rings.iter().map(|ring| numbers.range(ring.range.clone())).collect()),
-        }
+        // From the last one on, so that the first stays where it is.
+        let mut cut = |ring: &Ring| {
+            let parts = numbers.parts.each_mut().map(|part| part.split_off(ring.range.start));
+            Shares { parts }
+        };
+        let mut others: Vec<Shares> = rings[1..].iter().rev().map(&mut cut).collect();
+        others.push(numbers);
+        others.reverse();
+        Ok(others)
     }
 
-    /// v = b_0 ⊕ b_1.
+    /// v = b_0 ⊕ b_1. Component 2, which is 0, is left empty.
     fn exclusive_or_of_two(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2]) -> Result<Shares, SmpcError> {
         let step = self.begin("bits to numbers: first product");
-        let n = lanes[OWN].len();
-        let [own, next] = self.random(step, n)?;
-        let u = match self.party().index() {
+        let (n, index) = (lanes[OWN].len(), self.party().index());
+        // a_1 is component 1, of P_0 and P_1.
+        let [own, next] = self.random_parts(step, [if index == 1 { n } else { 0 }, if index == 0 { n } else { 0 }])?;
+        let u = match index {
             0 => {
                 let products = lanes[OWN].iter().zip(&lanes[NEXT]).map(|(x, y)| x & y);
                 let zeroth: Vec<u64> = products.zip(&next).map(|(bit, a)| bit.wrapping_sub(*a)).collect();
                 self.send(step, self.party().previous(), packed(rings, &zeroth))?;
                 Shares::new(zeroth, next)
             }
-            1 => Shares::new(own, vec![0; n]),
-            _ => Shares::new(vec![0; n], self.receive_packed(step, self.party().next(), rings)?),
+            1 => Shares::new(own, Vec::new()),
+            _ => Shares::new(Vec::new(), self.receive_packed(step, self.party().next(), rings)?),
         };
         if self.records() {
             self.record_first(rings, lanes, &u);
         }
         let mut v = u;
-        for at in [OWN, NEXT] {
-            let has_third = (self.party().index() + at) % 3 == 2;
-            for (u, bit) in v.parts[at].iter_mut().zip(&lanes[at]) {
-                *u = if has_third { 0 } else { bit.wrapping_sub(u.wrapping_mul(2)) };
-            }
+        for (part, lanes) in v.parts.iter_mut().zip(lanes) {
+            part.iter_mut().zip(lanes).for_each(|(u, bit)| *u = bit.wrapping_sub(u.wrapping_mul(2)));
         }
         Ok(v)
     }
@@ -83,57 +86,69 @@ impl<C: Channel> Computation<C> {
         v: &Shares,
     ) -> Result<Shares, SmpcError> {
         let step = self.begin("bits to numbers: second product");
-        let n = v.len();
-        let random = self.random(step, 2 * n)?;
+        let (n, index) = (lanes[OWN].len(), self.party().index());
         let (previous, next) = (self.party().previous(), self.party().next());
+        // s and t are component 2, of P_1 and P_2.
+        let [of_own, of_next] =
+            self.random_parts(step, [if index == 2 { 2 * n } else { 0 }, if index == 1 { 2 * n } else { 0 }])?;
+        let mut random = if index == 1 { of_next } else { of_own };
         let less = |v: &[u64], bits: &[u64], masks: &[u64]| -> Vec<u64> {
             v.iter().zip(bits).zip(masks).map(|((v, bit), mask)| v.wrapping_mul(*bit).wrapping_sub(*mask)).collect()
         };
-        let sum =
-            |masks: &[u64]| masks[..n].iter().zip(&masks[n..]).map(|(s, t)| s.wrapping_add(*t)).collect::<Vec<_>>();
-        let w = match self.party().index() {
+        let [first, second] = match index {
             0 => {
                 let next = self.receive_packed(step, next, rings)?;
-                Shares::new(self.receive_packed(step, previous, rings)?, next)
+                [self.receive_packed(step, previous, rings)?, next]
             }
             1 => {
-                let own = less(&v.parts[OWN], &lanes[NEXT], &random[NEXT][..n]);
+                let own = less(&v.parts[OWN], &lanes[NEXT], &random[..n]);
                 self.send(step, previous, packed(rings, &own))?;
-                Shares::new(own, sum(&random[NEXT]))
+                [own, Vec::new()]
             }
             _ => {
-                let zeroth = less(&v.parts[NEXT], &lanes[OWN], &random[OWN][n..]);
+                let zeroth = less(&v.parts[NEXT], &lanes[OWN], &random[n..]);
                 self.send(step, next, packed(rings, &zeroth))?;
-                Shares::new(sum(&random[OWN]), zeroth)
+                [Vec::new(), zeroth]
             }
         };
+        let mut w = Shares::new(first, second);
         if self.records() {
-            self.record_second(rings, lanes, v, &w, &random);
+            self.record_second(rings, lanes, [v, &w], &random);
         }
-        let mut result = w;
+        if index != 0 {
+            // w_2 = s + t.
+            let (s, t) = random.split_at_mut(n);
+            s.iter_mut().zip(t).for_each(|(s, t)| *s = s.wrapping_add(*t));
+            random.truncate(n);
+            w.parts[2 - index] = random;
+        }
         for at in [OWN, NEXT] {
-            let has_third = (self.party().index() + at) % 3 == 2;
-            let bits = if has_third { &lanes[at] } else { &v.parts[at] };
+            let bits = if index + at == 2 { &lanes[at] } else { &v.parts[at] };
             for ring in rings {
                 let modulus = u64::MAX >> (64 - ring.bits);
-                let w = &mut result.parts[at][ring.range.clone()];
+                let w = &mut w.parts[at][ring.range.clone()];
                 w.iter_mut()
                     .zip(&bits[ring.range.clone()])
                     .for_each(|(w, bit)| *w = bit.wrapping_sub(w.wrapping_mul(2)) & modulus);
             }
         }
-        Ok(result)
+        Ok(w)
     }
 
     /// What [`packed`] packed.
     fn receive_packed(&mut self, step: Step, from: PartyId, rings: &[Ring]) -> Result<Vec<u64>, SmpcError> {
         let length = rings.iter().map(|ring| packed_len(ring.bits, ring.range.len())).sum();
         let body = self.receive(step, from, length)?;
-        let (mut rest, mut values) = (&body[..], Vec::new());
+        let (mut rest, mut values) = (&body[..], Vec::<u64>::new());
         for ring in rings {
             let (these, others) = rest.split_at(packed_len(ring.bits, ring.range.len()));
             let unpacked = unpack(these, ring.bits, ring.range.len());
-            values.extend(unpacked.map_err(|source| SmpcError::Unpack { peer: from, name: step.name(), source })?);
+            let unpacked = unpacked.map_err(|source| SmpcError::Unpack { peer: from, name: step.name(), source })?;
+            if values.is_empty() {
+                values = unpacked;
+            } else {
+                values.extend(unpacked);
+            }
             rest = others;
         }
         Ok(values)
@@ -143,20 +158,22 @@ impl<C: Channel> Computation<C> {
     fn record_first(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2], u: &Shares) {
         let index = self.party().index();
         let tape = &mut self.tapes.ring;
+        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend_from_slice(&lanes[at]);
         match index {
-            0 => tape.proving.single_terms(lifted(rings, &lanes[OWN]), lanes[NEXT].iter().copied()),
+            0 => tape.proving.single_terms(lifted(rings, &lanes[OWN]), bits(NEXT)),
             // P_1 is the right verifier of P_0: it knows b_1 and a_1, which is u_1.
-            1 => tape.right.single_terms(lanes[OWN].iter().copied(), lifted(rings, &u.parts[OWN])),
+            1 => tape.right.single_terms(bits(OWN), lifted(rings, &u.parts[OWN])),
             // P_2 is its left verifier: it knows b_0 and u_0.
             _ => tape.left.single_terms(lifted(rings, &lanes[NEXT]), lifted(rings, &u.parts[NEXT])),
         }
     }
 
-    /// w_1 + s = v_1 · b_2, proved by P_1, and t + w_0 = b_2 · v_0, proved by P_2.
-    fn record_second(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2], v: &Shares, w: &Shares, random: &[Vec<u64>; 2]) {
+    /// w_1 + s = v_1 · b_2, proved by P_1, and t + w_0 = b_2 · v_0, proved by P_2. `random`: s and t.
+    fn record_second(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2], [v, w]: [&Shares; 2], random: &[u64]) {
         let index = self.party().index();
         let tape = &mut self.tapes.ring;
-        let n = v.len();
+        let (s, t) = random.split_at(random.len() / 2);
+        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend_from_slice(&lanes[at]);
         match index {
             0 => {
                 // Left verifier of P_1: v_1 and w_1. Right verifier of P_2: v_0 and w_0.
@@ -165,13 +182,13 @@ impl<C: Channel> Computation<C> {
             }
             1 => {
                 // Prover; and left verifier of P_2: b_2 and t.
-                tape.proving.single_terms(lifted(rings, &v.parts[OWN]), lanes[NEXT].iter().copied());
-                tape.left.single_terms(lifted(rings, &lanes[NEXT]), lifted(rings, &random[NEXT][n..]));
+                tape.proving.single_terms(lifted(rings, &v.parts[OWN]), bits(NEXT));
+                tape.left.single_terms(lifted(rings, &lanes[NEXT]), lifted(rings, t));
             }
             _ => {
                 // Prover; and right verifier of P_1: b_2 and s.
                 tape.proving.single_terms(lifted(rings, &lanes[OWN]), cut(rings, &v.parts[NEXT]));
-                tape.right.single_terms(lanes[OWN].iter().copied(), lifted(rings, &random[OWN][..n]));
+                tape.right.single_terms(bits(OWN), lifted(rings, s));
             }
         }
     }
@@ -212,22 +229,18 @@ fn lanes(conversions: &[Conversion<'_>], at: usize) -> Vec<u64> {
 }
 
 fn packed(rings: &[Ring], values: &[u64]) -> Vec<u8> {
-    match rings {
-        [ring] => pack(values, ring.bits),
-        _ => rings.iter().map(|ring| pack(&values[ring.range.clone()], ring.bits)).collect::<Vec<_>>().concat(),
-    }
+    let mut rings = rings.iter().map(|ring| pack(&values[ring.range.clone()], ring.bits));
+    let mut bytes = rings.next().unwrap_or_default();
+    rings.for_each(|others| bytes.extend(others));
+    bytes
 }
 
-/// `values` as they stand on the left side of relations over Z_2^64.
-fn lifted(rings: &[Ring], values: &[u64]) -> Vec<u64> {
-    let mut lifted = Vec::with_capacity(values.len());
-    rings.iter().for_each(|ring| extend_lifted(&mut lifted, &values[ring.range.clone()], 64 - ring.bits));
-    lifted
+/// Writes `values` as they stand on the left side of relations over Z_2^64.
+fn lifted<'a>(rings: &'a [Ring], values: &'a [u64]) -> impl FnOnce(&mut Vec<u64>) + 'a {
+    |to| rings.iter().for_each(|ring| extend_lifted(to, &values[ring.range.clone()], 64 - ring.bits))
 }
 
-/// `values` as they stand on the right side.
-fn cut(rings: &[Ring], values: &[u64]) -> Vec<u64> {
-    let mut cut = Vec::with_capacity(values.len());
-    rings.iter().for_each(|ring| extend_reduced(&mut cut, &values[ring.range.clone()], ring.bits));
-    cut
+/// Writes `values` as they stand on the right side.
+fn cut<'a>(rings: &'a [Ring], values: &'a [u64]) -> impl FnOnce(&mut Vec<u64>) + 'a {
+    |to| rings.iter().for_each(|ring| extend_reduced(to, &values[ring.range.clone()], ring.bits))
 }

@@ -34,6 +34,8 @@ mod session;
 
 use thiserror::Error;
 
+pub(crate) use instance::Room;
+
 use crate::channel::{Channel, ChannelError};
 use crate::party::PartyId;
 use crate::tape::Tapes;
@@ -156,5 +158,17 @@ pub fn verify<C: Channel>(
     coins: &mut impl Coins,
     step: u64,
 ) -> Result<Cost, ProofError> {
-    session::Setting::new(party, tapes)?.run(channel, coins, step)
+    verify_in(&mut Room::default(), party, tapes, channel, coins, step)
+}
+
+/// As [`verify`], in memory that goes from one proof to the next: fresh pages take as long as the products.
+pub(crate) fn verify_in<C: Channel>(
+    room: &mut Room,
+    party: PartyId,
+    tapes: &Tapes,
+    channel: &mut C,
+    coins: &mut impl Coins,
+    step: u64,
+) -> Result<Cost, ProofError> {
+    session::Setting::new(party, tapes)?.run(channel, coins, step, room)
 }

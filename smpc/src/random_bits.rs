@@ -34,7 +34,7 @@ pub struct TruncationMasks {
     pub mask: Mask,
     /// r >> m over Z_2^64, `[n]`.
     pub high: Shares,
-    /// The highest bit of r, times 2^(k-m), over Z_2^64, `[n]`; none where it counts nothing.
+    /// The highest bit of r, times 2^(k-m), over Z_2^64, `[n]`.
     pub top: Shares,
     /// m.
     pub shift: u32,
@@ -58,8 +58,7 @@ impl TruncationMasks {
     /// Those of `n` values from value `from` on.
     pub(crate) fn cut(&self, from: usize, n: usize) -> Self {
         let range = from..from + n;
-        let top = if self.top.is_empty() { Shares::default() } else { self.top.range(range.clone()) };
-        let high = self.high.range(range);
+        let (high, top) = (self.high.range(range.clone()), self.top.range(range));
         Self { mask: self.mask.cut(from, n), high, top, shift: self.shift }
     }
 }
@@ -141,33 +140,6 @@ impl<C: Channel> Computation<C> {
             mask: saved.mask,
             shift,
         })
-    }
-
-    /// `n` masks of `bits` bits for truncation by `shift` bits to the ring of `bits - shift` bits: there, what wraps above
-    /// counts nothing, and only the carries out of the low m bits are missing.
-    ///
-    /// # Errors
-    /// A peer that is gone or out of step.
-    pub fn narrow_masks(&mut self, n: usize, bits: u32, shift: u32) -> Result<TruncationMasks, SmpcError> {
-        let step = self.begin("random numbers");
-        let [own, next] = self.random(step, n)?;
-        let (words, low) = (n.div_ceil(64), shift as usize);
-        let sum = BitShares { words, parts: [to_planes(&own, low), to_planes(&next, low)] };
-        let carry = self.saved_carries("truncation: carries saved", &sum)?;
-        let mut out = carry.planes(low - 1..low);
-        if low > 1 {
-            // Position 0 has no carry.
-            let (sum, carry) = (sum.planes(1..low), carry.planes(0..low - 1));
-            let generate = self.and("truncation: carries made", &sum, &carry)?;
-            let of = Carry { generate, propagate: sum.xor(&carry) };
-            let run = Positions { range: 0..low - 1, is_inner: false };
-            out.push_plane((&self.carries_over("truncation: carries", &of, &[run])?.generate, 0));
-        }
-        let carries = self.to_numbers(&[Conversion { planes: &out, n, bits: bits - shift }])?;
-        let shares = Shares::new(own, next);
-        let parts = shares.map(|part| part.iter().map(|r| reduced(*r, bits) >> shift).collect());
-        let high = (0..out.width()).fold(parts, |sum, plane| sum.plus(&carries[0].range(plane * n..(plane + 1) * n)));
-        Ok(TruncationMasks { mask: Mask { shares, bits }, high, top: Shares::default(), shift })
     }
 
     /// Uniform numbers of `bits` bits, and their sum as two.

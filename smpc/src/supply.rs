@@ -33,13 +33,6 @@ pub enum Kind {
         /// m.
         shift: u32,
     },
-    /// Masks for truncation to the ring of k - m bits.
-    Narrow {
-        /// k.
-        bits: u32,
-        /// m.
-        shift: u32,
-    },
     /// Masks for lookups.
     Lookup {
         /// k.
@@ -134,7 +127,6 @@ impl<C: Channel> Computation<C> {
             Kind::DaBits => Made::DaBits(self.da_bits(n)?),
             Kind::EdaBits { bits } => Made::EdaBits(self.eda_bits(n, bits)?),
             Kind::Truncation { bits, shift } => Made::Truncation(self.truncation_masks(n, bits, shift)?),
-            Kind::Narrow { bits, shift } => Made::Truncation(self.narrow_masks(n, bits, shift)?),
             Kind::Lookup { domain_bits, cell_bits } => Made::Lookup(self.lookup_masks(n, domain_bits, cell_bits)?),
             Kind::Digits { bits, skipped } => Made::Digits(self.digit_masks(n, bits, skipped)?),
             Kind::Powers(shape) => Made::Powers(self.power_masks(n, shape)?),
@@ -173,14 +165,6 @@ impl<C: Channel> Computation<C> {
         }
     }
 
-    /// Masks for `n` truncations to a smaller ring.
-    pub(crate) fn take_narrow(&mut self, n: usize, bits: u32, shift: u32) -> Result<TruncationMasks, SmpcError> {
-        match self.supplied(Kind::Narrow { bits, shift }, n)? {
-            Made::Truncation(made) => Ok(made),
-            _ => self.narrow_masks(n, bits, shift),
-        }
-    }
-
     /// Masks for `n` lookups.
     pub(crate) fn take_lookup(&mut self, n: usize, domain_bits: u32, cell_bits: u32) -> Result<LookupMasks, SmpcError> {
         match self.supplied(Kind::Lookup { domain_bits, cell_bits }, n)? {
@@ -214,10 +198,6 @@ impl Made {
         match kind {
             Kind::DaBits => Self::DaBits(DaBits { plane: planes(1), numbers: Shares::zeros(n) }),
             Kind::EdaBits { bits } => Self::EdaBits(EdaBits { mask: mask(bits), bits: planes(bits) }),
-            Kind::Narrow { bits, shift } => {
-                let (high, top) = (Shares::zeros(n), Shares::default());
-                Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })
-            }
             Kind::Truncation { bits, shift } => {
                 let (high, top) = (Shares::zeros(n), Shares::zeros(n));
                 Self::Truncation(TruncationMasks { mask: mask(bits), high, top, shift })

@@ -147,21 +147,21 @@ impl Tape {
 }
 
 impl ProverTape {
-    /// Relations of one term each.
-    pub fn single_terms(&mut self, left: impl IntoIterator<Item = u64>, right: impl IntoIterator<Item = u64>) {
+    /// Relations of one term each, whose sides are written behind those that are there.
+    pub fn single_terms(&mut self, left: impl FnOnce(&mut Vec<u64>), right: impl FnOnce(&mut Vec<u64>)) {
         let first = self.left.len();
-        self.left.extend(left);
-        self.right.extend(right);
+        left(&mut self.left);
+        right(&mut self.right);
         self.runs.push(Run { relations: self.left.len() - first, terms: 1, parts: 1 });
     }
 }
 
 impl VerifierTape {
-    /// Relations of one term each.
-    pub fn single_terms(&mut self, known: impl IntoIterator<Item = u64>, targets: impl IntoIterator<Item = u64>) {
+    /// Relations of one term each, whose sides and targets are written behind those that are there.
+    pub fn single_terms(&mut self, known: impl FnOnce(&mut Vec<u64>), targets: impl FnOnce(&mut Vec<u64>)) {
         let first = self.known.len();
-        self.known.extend(known);
-        self.target.extend(targets);
+        known(&mut self.known);
+        targets(&mut self.target);
         self.runs.push(Run { relations: self.known.len() - first, terms: 1, parts: 1 });
     }
 }

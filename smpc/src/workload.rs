@@ -30,6 +30,8 @@ pub struct Workload {
     pub name: &'static str,
     /// Fraction bits of the result.
     pub fraction: u32,
+    /// Fraction bits of the numbers to share.
+    encoding: u32,
     /// k of the ring that the result is in.
     bits: u32,
     /// Numbers to share.
@@ -82,7 +84,7 @@ impl Workload {
         let requests = blocks::requests(self.name, &inputs, security)?;
         let begun = Instant::now();
         let shared: Vec<[Shares; 3]> =
-            inputs.iter().zip(1..).map(|(values, seed)| client::share(values, seed)).collect();
+            inputs.iter().zip(1..).map(|(values, seed)| client::share(values, self.encoding, seed)).collect();
         let ran = run_over(network(model), |party, link| {
             let mut computation = Computation::new(party, link, prss(party), security);
             let inputs: Vec<Shares> = shared.iter().map(|shares| shares[party.index()].clone()).collect();

@@ -4,10 +4,12 @@
 //! T[C - ρ] = Σ_a u_a (Σ_b T[C - (2^s a + b)] v_b)             local inside, one inner product outside
 //! ```
 //!
-//! Because Σ_a u_a = 1, u_0 is left out: the sum is that of group 0 and of what the others differ from it.
+//! Because Σ_a u_a = 1, u_0 is left out: the sum is that of group 0 and of what the others differ from it. Both vectors are
+//! made as bits, whose products cost next to nothing to prove, and then converted: a term an entry, where a product of two
+//! numbers has two.
 
 use crate::arithmetic::{Mask, reduced};
-use crate::boolean::{Carry, Positions};
+use crate::boolean::{Carry, Plane, Positions};
 use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::conversion::Conversion;
@@ -49,9 +51,11 @@ impl LookupMasks {
     }
 }
 
-/// s: the group's number has the fewer bits, since a product is paid for each group and output.
+/// s: an entry of either vector costs a term, and each group but the first two for each output. The least for 2^7 and 2^8
+/// cells.
 const fn low_digit(cell_bits: u32) -> u32 {
-    (cell_bits + 2) / 2
+    let digit = (cell_bits + 4) / 2;
+    if digit < cell_bits { digit } else { cell_bits - 1 }
 }
 
 impl<C: Channel> Computation<C> {
@@ -77,46 +81,43 @@ impl<C: Channel> Computation<C> {
         let carries = self.all_carries("masks: carries", run)?;
         let cell = propagate.planes(width..all).xor(&carries.planes(1..cell_bits as usize + 1));
         let out = BitShares::stack(&[&saved.carry.planes(width..width + 1), &into.generate]);
+        let digit = low_digit(cell_bits);
+        let [low, high] = [0..digit, digit..cell_bits].map(|of| cell.planes(of.start as usize..of.end as usize));
+        let [low, high] = self.one_hot_planes([low, high])?;
         let numbers = self.to_numbers(&[
-            Conversion { planes: &cell, n, bits: 64 },
+            Conversion { planes: &BitShares::stack(&[&low, &high]), n, bits: 64 },
             Conversion { planes: &out, n, bits: 64 - width as u32 },
         ])?;
-        let plane = |at: u32| numbers[0].range(at as usize * n..(at as usize + 1) * n);
-        let digit = low_digit(cell_bits);
-        let [low, high] =
-            self.one_hot([(0..digit).map(plane).collect(), (digit..cell_bits).map(plane).collect()], n)?;
+        let split = n * ((1 << digit) - 1);
+        let one = |at: usize| u64::from((self.party().index() + at).is_multiple_of(3));
+        let hot = &numbers[0].parts;
+        let low = [OWN, NEXT].map(|at| rows(&hot[at][..split], n, Some(one(at))));
+        let high = [OWN, NEXT].map(|at| rows(&hot[at][split..], n, None));
         let out = numbers[1].range(0..n).plus(&numbers[1].range(n..2 * n)).times(1 << width);
         let within = saved.mask.shares.map(|part| part.iter().map(|r| reduced(*r, width as u32)).collect()).minus(&out);
-        Ok(LookupMasks { mask: saved.mask, high: rows(&high[1..]), low: rows(&low), within })
+        Ok(LookupMasks { mask: saved.mask, high: Shares { parts: high }, low: Shares { parts: low }, within })
     }
 
-    /// One-hot vectors of two digits, `[2^bits][n]` each, from their bits, `[n]` each. A round for each doubling.
-    pub(super) fn one_hot(&mut self, digits: [Vec<Shares>; 2], n: usize) -> Result<[Vec<Shares>; 2], SmpcError> {
-        let party = self.party();
-        // entries[d][j]: whether the bits of digit d so far are j. They add up to 1, so entry 0 needs no product.
-        let mut entries = [0, 1].map(|_| vec![Shares::zeros(n).plus_constant(party, 1)]);
-        for at in 0..digits.iter().map(Vec::len).max().unwrap_or(0) {
-            let of = |digit: usize| digits[digit].get(at).map(|bit| (bit, &entries[digit][1..]));
-            let pairs: Vec<(&Shares, &Shares)> = (0..2)
-                .filter_map(of)
-                .flat_map(|(bit, entries)| entries.iter().map(move |entry| (entry, bit)))
-                .collect();
-            let (left, right): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-            let products = if left.is_empty() {
-                Shares::default()
-            } else {
-                let products = self.products("one-hot", &Shares::concat(&left), &Shares::concat(&right), 64)?;
-                self.replicate(products)?
+    /// Entries 1, 2 ... of the one-hot vectors of two numbers, a plane each, from the planes of their bits. A round for
+    /// each doubling but the first.
+    fn one_hot_planes(&mut self, digits: [BitShares; 2]) -> Result<[BitShares; 2], SmpcError> {
+        let words = digits[0].words;
+        let mut entries = [0, 1].map(|_| BitShares::zeros(0, words));
+        for at in 0..digits.iter().map(BitShares::width).max().unwrap_or(0) {
+            let (mut left, mut right) = (Vec::new(), Vec::new());
+            for (bits, entries) in digits.iter().zip(&entries).filter(|(bits, _)| at < bits.width()) {
+                left.extend((0..entries.width()).map(|entry| (entries, entry)));
+                right.extend(std::iter::repeat_n((bits, at), entries.width()));
+            }
+            let products = match left.is_empty() {
+                true => BitShares::zeros(0, words),
+                false => self.and_planes("one-hot", words, &left, &right)?,
             };
             let mut from = 0;
-            for (entries, bit) in entries.iter_mut().zip(&digits).filter_map(|(of, bits)| Some((of, bits.get(at)?))) {
-                let others: Vec<Shares> =
-                    (1..entries.len()).map(|at| products.range(from + (at - 1) * n..from + at * n)).collect();
-                from += others.len() * n;
-                let first = others.iter().fold(bit.clone(), |rest, set| rest.minus(set));
-                let set: Vec<Shares> = std::iter::once(first).chain(others).collect();
-                *entries = entries.iter().zip(&set).map(|(entry, set)| entry.minus(set)).collect();
-                entries.extend(set);
+            for (bits, entries) in digits.iter().zip(&mut entries).filter(|(bits, _)| at < bits.width()) {
+                let set = products.planes(from..from + entries.width());
+                from += set.width();
+                doubled(entries, &set, (bits, at));
             }
         }
         Ok(entries)
@@ -140,16 +141,37 @@ impl<C: Channel> Computation<C> {
     }
 }
 
-/// `[columns][n]` as `[n, columns]`.
-pub(super) fn rows(columns: &[Shares]) -> Shares {
-    let n = columns.first().map_or(0, Shares::len);
-    let part = |at: usize| {
-        let mut rows = vec![0; n * columns.len()];
-        for (place, column) in columns.iter().enumerate() {
-            let targets = rows[place..].iter_mut().step_by(columns.len());
-            targets.zip(&column.parts[at]).for_each(|(row, value)| *row = *value);
-        }
-        rows
-    };
-    Shares { parts: [part(OWN), part(NEXT)] }
+/// Goes on by one bit, from entries 1, 2 ... and those of them that have it: entry j of so many more has the bit and was
+/// j before, and of the first of these it is what the others leave of the bit.
+fn doubled(entries: &mut BitShares, set: &BitShares, bit: Plane<'_>) {
+    let first = entries.width();
+    entries.push_plane(bit);
+    for entry in 0..first {
+        entries.xor_plane(entry, (set, entry));
+        entries.xor_plane(first, (set, entry));
+        entries.push_plane((set, entry));
+    }
 }
+
+/// Entries 1, 2 ... of one-hot vectors, `[width][n]`, as `[n, width]`, or as `[n, width + 1]` with entry 0 before them: what
+/// they leave of `one`.
+fn rows(columns: &[u64], n: usize, one: Option<u64>) -> Vec<u64> {
+    let (width, before) = (columns.len().checked_div(n).unwrap_or(0), usize::from(one.is_some()));
+    let row = width + before;
+    let mut rows = vec![0_u64; n * row];
+    for (block, rows) in rows.chunks_mut((TILE * row).max(1)).enumerate() {
+        for (entry, column) in columns.chunks_exact(n.max(1)).enumerate() {
+            let values = &column[block * TILE..];
+            rows.chunks_exact_mut(row).zip(values).for_each(|(row, value)| row[before + entry] = *value);
+        }
+        if let Some(one) = one {
+            for row in rows.chunks_exact_mut(row) {
+                row[0] = row[1..].iter().fold(one, |rest, entry| rest.wrapping_sub(*entry));
+            }
+        }
+    }
+    rows
+}
+
+/// Values whose vectors are turned at once, so that they stay in the first cache.
+const TILE: usize = 64;

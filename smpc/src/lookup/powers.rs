@@ -14,9 +14,7 @@ use crate::conversion::Conversion;
 use crate::error::SmpcError;
 use crate::random_bits::CarrySave;
 use crate::ring::planes::to_planes;
-use crate::share::{BitShares, Shares};
-
-use super::masks::rows;
+use crate::share::{BitShares, NEXT, OWN, Shares};
 
 /// What is known of a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,8 +184,54 @@ impl<C: Channel> Computation<C> {
         }
         Ok(())
     }
+
+    /// One-hot vectors of two digits, `[2^bits][n]` each, from their bits, `[n]` each. A round for each doubling.
+    fn one_hot(&mut self, digits: [Vec<Shares>; 2], n: usize) -> Result<[Vec<Shares>; 2], SmpcError> {
+        let party = self.party();
+        // entries[d][j]: whether the bits of digit d so far are j. They add up to 1, so entry 0 needs no product.
+        let mut entries = [0, 1].map(|_| vec![Shares::zeros(n).plus_constant(party, 1)]);
+        for at in 0..digits.iter().map(Vec::len).max().unwrap_or(0) {
+            let of = |digit: usize| digits[digit].get(at).map(|bit| (bit, &entries[digit][1..]));
+            let pairs: Vec<(&Shares, &Shares)> = (0..2)
+                .filter_map(of)
+                .flat_map(|(bit, entries)| entries.iter().map(move |entry| (entry, bit)))
+                .collect();
+            let (left, right): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+            let products = if left.is_empty() {
+                Shares::default()
+            } else {
+                let products = self.products("one-hot", &Shares::concat(&left), &Shares::concat(&right), 64)?;
+                self.replicate(products)?
+            };
+            let mut from = 0;
+            for (entries, bit) in entries.iter_mut().zip(&digits).filter_map(|(of, bits)| Some((of, bits.get(at)?))) {
+                let others: Vec<Shares> =
+                    (1..entries.len()).map(|at| products.range(from + (at - 1) * n..from + at * n)).collect();
+                from += others.len() * n;
+                let first = others.iter().fold(bit.clone(), |rest, set| rest.minus(set));
+                let set: Vec<Shares> = std::iter::once(first).chain(others).collect();
+                *entries = entries.iter().zip(&set).map(|(entry, set)| entry.minus(set)).collect();
+                entries.extend(set);
+            }
+        }
+        Ok(entries)
+    }
 }
 
 const fn of_words(saved: &CarrySave) -> usize {
     saved.sum.words
+}
+
+/// `[columns][n]` as `[n, columns]`.
+fn rows(columns: &[Shares]) -> Shares {
+    let n = columns.first().map_or(0, Shares::len);
+    let part = |at: usize| {
+        let mut rows = vec![0; n * columns.len()];
+        for (place, column) in columns.iter().enumerate() {
+            let targets = rows[place..].iter_mut().step_by(columns.len());
+            targets.zip(&column.parts[at]).for_each(|(row, value)| *row = *value);
+        }
+        rows
+    };
+    Shares { parts: [part(OWN), part(NEXT)] }
 }

@@ -24,13 +24,14 @@ pub(super) trait Algebra: Copy + PartialEq {
 
     /// Element `word` of the exceptional set.
     fn exceptional(word: u64) -> Self;
+    fn add(&mut self, other: &Self);
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn reduced(sum: Self::Sum) -> Self;
     /// The sum of products; both `[n]`.
     fn dot(left: &[Self], right: &[Self]) -> Self;
-    /// `sum over j of coefficients[j] · values[j]`; `values`: `[coefficients.len(), n]`, the result `[n]`.
-    fn fold(coefficients: &[Self], values: &[Self]) -> Vec<Self>;
+    /// `values: [coefficients.len(), n]` becomes `sum over j of coefficients[j] · values[j]`, `[n]`.
+    fn fold(coefficients: &[Self], values: &mut Vec<Self>);
 
     /// `sums[k] = sum over c of factors[c, 0] · words[c, k]`, word by word as the tape means it; `sums`: `[n]`, `words`:
     /// `[columns, n]`, `factors`: the same from some row on.
@@ -87,10 +88,26 @@ impl Algebra for Element {
         Self::dot(left, right)
     }
 
-    fn fold(coefficients: &[Self], values: &[Self]) -> Vec<Self> {
-        let width = values.len() / coefficients.len();
-        let column = |l: usize| ring_kernel::dot(Set::current(), coefficients, &values[l..], width);
-        (0..width).map(column).collect()
+    /// In place: fresh pages would take as long as the products. What is multiplied by 1, the first row or the last, is
+    /// added as it is.
+    fn fold(coefficients: &[Self], values: &mut Vec<Self>) {
+        let (rows, width) = (coefficients.len(), values.len() / coefficients.len());
+        let first = usize::from(coefficients[0] == Self::ONE);
+        let last = usize::from(first == 0 && coefficients[rows - 1] == Self::ONE);
+        let one = if first == 1 { 0 } else { (rows - 1) * width };
+        for l in 0..width {
+            let others = &coefficients[first..rows - last];
+            let mut sum = ring_kernel::dot(Set::current(), others, &values[first * width + l..], width);
+            if first + last > 0 {
+                sum.add(&values[one + l]);
+            }
+            values[l] = sum;
+        }
+        values.truncate(width);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
     }
 
     fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
@@ -131,6 +148,10 @@ impl Algebra for u64 {
         word
     }
 
+    fn add(&mut self, other: &Self) {
+        *self = gf64::add(*self, *other);
+    }
+
     fn plus(self, other: Self) -> Self {
         gf64::add(self, other)
     }
@@ -147,10 +168,11 @@ impl Algebra for u64 {
         gf64::dot(left, right)
     }
 
-    fn fold(coefficients: &[Self], values: &[Self]) -> Vec<Self> {
+    fn fold(coefficients: &[Self], values: &mut Vec<Self>) {
         let mut sums = vec![0; values.len() / coefficients.len()];
         Self::accumulate(&mut sums, coefficients, values);
-        sums.into_iter().map(Self::reduced).collect()
+        values.truncate(sums.len());
+        values.iter_mut().zip(sums).for_each(|(value, sum)| *value = Self::reduced(sum));
     }
 
     fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {

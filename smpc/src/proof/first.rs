@@ -4,6 +4,7 @@
 //! `X^(rows-1)` in `sum_l U_l V_l` is what the targets add up to, weighted.
 
 use super::algebra::Algebra;
+use super::fold::{self, Segment};
 use super::layout::{Group, Layout};
 
 /// The weights of the relations of one tape, from the exceptional set.
@@ -85,27 +86,86 @@ fn columns<A: Algebra>(layout: &Layout, block: &[&Group], terms: &[u64]) -> Vec<
     columns
 }
 
-/// What the polynomials of one side are at `zeta`: `[layout.columns · PLACES]`.
-pub(super) fn fold<A: Algebra>(layout: &Layout, terms: &[u64], side: Side, weights: &Weights, zeta: A) -> Vec<A> {
-    let mut powers = A::powers(zeta, A::FIRST);
-    let mut weighted = powers.clone();
-    if side == Side::Left {
-        weighted.iter_mut().zip(&weights.alpha).for_each(|(power, &a)| *power = power.times(A::exceptional(a)));
-    } else {
-        powers.reverse();
-        weighted.reverse();
-    }
-    let mut folded = Vec::with_capacity(layout.columns * A::PLACES);
-    let mut column = vec![0; A::FIRST];
+/// What the polynomials of one side are at `zeta`, and the elements that join them, `more`, after the later folds that
+/// `segments` describes: `folded` is written from its beginning on.
+pub(super) fn fold<A: Algebra>(
+    layout: &Layout,
+    terms: &[u64],
+    Vectors { side, weights, zeta }: Vectors<A>,
+    more: &[A],
+    segments: &[Segment<A>],
+    folded: &mut Vec<A>,
+) {
+    let powers = fold::powers(side, A::FIRST, zeta);
+    folded.clear();
+    let mut places = Places { segments, at: 0, powers, coefficients: Default::default() };
+    let (mut column, mut elements) = (vec![0; A::FIRST], Vec::new());
     for group in &layout.groups {
-        let coefficients = if group.short { &weighted } else { &powers };
         let weight = (side == Side::Left).then(|| weights.beta[group.weight]);
         for slot in 0..group.width {
+            let [short, long] = places.coefficients(side, &weights.alpha);
             layout.gather(group, slot, terms, &mut column);
-            A::combine(coefficients, &column, weight, &mut folded);
+            A::combine(if group.short { short } else { long }, &column, weight, &mut elements);
+            elements.iter().for_each(|element| places.add(element, folded));
+            elements.clear();
         }
     }
-    folded
+    for element in more {
+        let factor = places.factor();
+        places.add(&element.times(factor), folded);
+    }
+}
+
+/// How the words of one side are folded.
+pub(super) struct Vectors<'a, A> {
+    /// Which side.
+    pub side: Side,
+    /// Of the relations.
+    pub weights: &'a Weights,
+    /// Where.
+    pub zeta: A,
+}
+
+/// Where the next element goes, and what it is multiplied by.
+struct Places<'a, A> {
+    /// From the one of the next element on.
+    segments: &'a [Segment<A>],
+    /// Of the segment.
+    at: usize,
+    powers: Vec<A>,
+    /// Of short groups and of long ones, times the factor of the segment; none before its first element.
+    coefficients: [Vec<A>; 2],
+}
+
+impl<A: Algebra> Places<'_, A> {
+    fn factor(&self) -> A {
+        self.segments.first().map_or(A::ONE, |segment| segment.factor)
+    }
+
+    /// What words of short groups and of long ones are multiplied by.
+    fn coefficients(&mut self, side: Side, alpha: &[u64]) -> [&[A]; 2] {
+        if self.coefficients[0].is_empty() {
+            let factor = self.factor();
+            let long: Vec<A> = self.powers.iter().map(|power| power.times(factor)).collect();
+            let weighted = |(power, alpha): (&A, &u64)| power.times(A::exceptional(*alpha));
+            let short = if side == Side::Left { long.iter().zip(alpha).map(weighted).collect() } else { long.clone() };
+            self.coefficients = [short, long];
+        }
+        self.coefficients.each_ref().map(Vec::as_slice)
+    }
+
+    fn add(&mut self, element: &A, folded: &mut Vec<A>) {
+        match folded.get_mut(self.at) {
+            Some(sum) => sum.add(element),
+            None => folded.push(*element),
+        }
+        self.at += 1;
+        if self.segments.first().is_some_and(|segment| self.at == segment.length) {
+            self.segments = &self.segments[1..];
+            self.at = 0;
+            self.coefficients = Default::default();
+        }
+    }
 }
 
 /// The weighted sum of the `targets`, one for each relation.

@@ -24,6 +24,10 @@ pub(super) struct Checking<'a> {
     bits: Verifier<'a, u64>,
 }
 
+/// Memory that goes from one proof to the next: the prover's two vectors.
+#[derive(Default)]
+pub(crate) struct Room([Vec<Element>; 2]);
+
 /// What is folded now.
 #[derive(Clone, Copy)]
 pub(super) struct Turns {
@@ -70,7 +74,7 @@ impl Shares {
 
 impl<'a> Proving<'a> {
     /// Before the first fold.
-    pub fn new(plan: &'a Plan<'a>, weights: &'a PlanWeights, tapes: &'a Tapes) -> Self {
+    pub fn new(plan: &'a Plan<'a>, weights: &'a PlanWeights, tapes: &'a Tapes, room: &mut Room) -> Self {
         let side = |component, side| {
             let products = weights.projections.iter().zip(&tapes.matrices);
             products.flat_map(|(projection, product)| projection.vector(product, component, side)).collect()
@@ -81,10 +85,16 @@ impl<'a> Proving<'a> {
             weights: &weights.ring,
             left: side(0, Side::Left),
             right: side(1, Side::Right),
+            room: std::mem::take(&mut room.0),
         };
-        let (left, right) = (Vec::new(), Vec::new());
-        let bits = Prover { part: &plan.bits, tape: &tapes.bits.proving, weights: &weights.bits, left, right };
+        let (left, right, room) = (Vec::new(), Vec::new(), Default::default());
+        let bits = Prover { part: &plan.bits, tape: &tapes.bits.proving, weights: &weights.bits, left, right, room };
         Self { ring, bits }
+    }
+
+    /// What it held its vectors in.
+    pub fn into_room(self) -> Room {
+        Room([self.ring.left, self.ring.right])
     }
 
     /// The message to the right verifier.
@@ -123,9 +133,9 @@ impl<'a> Checking<'a> {
             Side::Left => (&tapes.ring.left, &tapes.bits.left),
             Side::Right => (&tapes.ring.right, &tapes.bits.right),
         };
-        let ring = Verifier { part: &plan.ring, tape, weights: &weights.ring, side, values, target };
+        let ring = Verifier { part: &plan.ring, tape, weights: &weights.ring, side, values, target, ahead: 0 };
         let values = Vec::new();
-        let bits = Verifier { part: &plan.bits, tape: bits, weights: &weights.bits, side, values, target: 0 };
+        let bits = Verifier { part: &plan.bits, tape: bits, weights: &weights.bits, side, values, target: 0, ahead: 0 };
         Self { plan, ring, bits }
     }
 
@@ -135,11 +145,13 @@ impl<'a> Checking<'a> {
         turns.bits.iter().for_each(|&turn| self.bits.mask(turn, masks));
     }
 
-    /// Goes on where `challenge` says, with its `shares` of what the prover told.
-    pub fn fold(&mut self, turns: &Turns, shares: &Shares, challenge: Challenge) {
-        let [ring, bits] = challenge.points();
-        turns.ring.iter().for_each(|&turn| self.ring.fold(turn, &shares.ring, Element::exceptional(ring)));
-        turns.bits.iter().for_each(|&turn| self.bits.fold(turn, &shares.bits, u64::exceptional(bits)));
+    /// Goes on where the first of `challenges` says, with its `shares` of what the prover told.
+    pub fn fold(&mut self, turns: &Turns, shares: &Shares, challenges: &[Challenge]) {
+        let points = challenges.iter().map(Challenge::points);
+        let (ring, bits): (Vec<_>, Vec<_>) =
+            points.map(|[ring, bits]| (Element::exceptional(ring), u64::exceptional(bits))).unzip();
+        turns.ring.iter().for_each(|&turn| self.ring.fold(turn, &shares.ring, &ring));
+        turns.bits.iter().for_each(|&turn| self.bits.fold(turn, &shares.bits, &bits));
     }
 
     /// The message to the other verifier: of each algebra that has relations, the element and the part of the target.

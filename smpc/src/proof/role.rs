@@ -2,7 +2,7 @@
 
 use super::algebra::Algebra;
 use super::challenge::Stream;
-use super::first::{self, Side, Weights};
+use super::first::{self, Side, Vectors, Weights};
 use super::fold::{self, Turn};
 use super::plan::Part;
 use crate::tape::{ProverTape, VerifierTape};
@@ -16,6 +16,8 @@ pub(super) struct Prover<'a, A> {
     pub left: Vec<A>,
     /// The same of the right side.
     pub right: Vec<A>,
+    /// Room for both after the first fold.
+    pub room: [Vec<A>; 2],
 }
 
 /// Knows one vector and its part of the target.
@@ -28,6 +30,8 @@ pub(super) struct Verifier<'a, A> {
     pub values: Vec<A>,
     /// Its part of what joins; later of the whole target.
     pub target: A,
+    /// Folds that were done before their turn.
+    pub ahead: usize,
 }
 
 /// What the prover masks with.
@@ -63,12 +67,25 @@ impl<A: Algebra> Prover<'_, A> {
     /// Goes on at `zeta`.
     pub fn fold(&mut self, turn: Turn, zeta: A) {
         if turn.first {
-            join(&mut self.left, first::fold(&self.part.layout, &self.tape.left, Side::Left, self.weights, zeta));
-            join(&mut self.right, first::fold(&self.part.layout, &self.tape.right, Side::Right, self.weights, zeta));
+            let [left, right] = std::mem::take(&mut self.room);
+            self.left = self.first(Side::Left, &self.left, zeta, left);
+            self.right = self.first(Side::Right, &self.right, zeta, right);
         } else {
             fold::fold(&mut self.left, Side::Left, turn.rows, zeta);
             fold::fold(&mut self.right, Side::Right, turn.rows, zeta);
         }
+    }
+
+    /// The first fold of one side, into `folded`.
+    fn first(&self, side: Side, more: &[A], zeta: A, mut folded: Vec<A>) -> Vec<A> {
+        let layout = &self.part.layout;
+        let terms = if side == Side::Left { &self.tape.left } else { &self.tape.right };
+        let (segments, n) = fold::segments(layout.columns * A::PLACES + more.len(), side, &[], &[]);
+        folded.clear();
+        // The next fold fills up its last row.
+        folded.reserve(n + A::FIRST);
+        first::fold(layout, terms, Vectors { side, weights: self.weights, zeta }, more, &segments, &mut folded);
+        folded
     }
 }
 
@@ -80,27 +97,38 @@ impl<A: Algebra> Verifier<'_, A> {
         }
     }
 
-    /// Goes on at `zeta` with its `shares` of the coefficients.
-    pub fn fold(&mut self, turn: Turn, shares: &[A], zeta: A) {
+    /// Goes on at the first of `zetas` with its `shares` of the coefficients; the others are those of the folds to come,
+    /// of which it does some at once.
+    pub fn fold(&mut self, turn: Turn, shares: &[A], zetas: &[A]) {
+        let Some((&zeta, later)) = zetas.split_first() else { return };
         if turn.first {
             let target = first::target(&self.part.layout, &self.tape.target, self.weights);
-            let folded = first::fold(&self.part.layout, &self.tape.known, self.side, self.weights, zeta);
-            join(&mut self.values, folded);
             self.target = self.target.plus(fold::evaluate(target, shares, zeta));
-        } else {
-            self.target = fold::evaluate(self.target, shares, zeta);
-            fold::fold(&mut self.values, self.side, turn.rows, zeta);
+            self.first(zeta, later);
+            return;
         }
+        self.target = fold::evaluate(self.target, shares, zeta);
+        match self.ahead.checked_sub(1) {
+            Some(ahead) => self.ahead = ahead,
+            None => fold::fold(&mut self.values, self.side, turn.rows, zeta),
+        }
+    }
+
+    /// The first fold, and some of the later ones.
+    fn first(&mut self, zeta: A, later: &[A]) {
+        let (side, Part { layout, schedule }) = (self.side, self.part);
+        self.ahead = schedule.ahead::<A>(layout.columns).min(later.len());
+        let n = layout.columns * A::PLACES + self.values.len();
+        let rows = schedule.rows.get(1..=self.ahead).unwrap_or_default();
+        let (segments, left) = fold::segments(n, side, rows, later);
+        let mut folded = Vec::with_capacity(left + A::FIRST);
+        let vectors = Vectors { side, weights: self.weights, zeta };
+        first::fold(layout, &self.tape.known, vectors, &self.values, &segments, &mut folded);
+        self.values = folded;
     }
 
     /// After the last fold: the one element that is left, and the part of the target.
     pub fn opened(&self) -> [A; 2] {
         [self.values.first().copied().unwrap_or(A::ZERO), self.target]
     }
-}
-
-/// The folded terms stand before what joins them.
-fn join<A: Algebra>(more: &mut Vec<A>, mut folded: Vec<A>) {
-    folded.append(more);
-    *more = folded;
 }

@@ -4,7 +4,7 @@ use zeroize::Zeroize;
 
 use super::challenge::{self, BYTES, Challenge, Keys, WORDS};
 use super::first::Side;
-use super::instance::{Checking, Proving, Shares, Turns};
+use super::instance::{Checking, Proving, Room, Shares, Turns};
 use super::link::Link;
 use super::plan::{Plan, PlanWeights};
 use super::role::Masks;
@@ -56,7 +56,13 @@ impl<'a> Setting<'a> {
     }
 
     /// Proves and verifies. The keys are those of component i, `own`, and i+1, `next`.
-    pub fn run<C: Channel>(&self, channel: &mut C, coins: &mut impl Coins, step: u64) -> Result<Cost, ProofError> {
+    pub fn run<C: Channel>(
+        &self,
+        channel: &mut C,
+        coins: &mut impl Coins,
+        step: u64,
+        room: &mut Room,
+    ) -> Result<Cost, ProofError> {
         let mut link = Link::new(channel, step);
         if self.folds == 0 {
             return Ok(link.cost);
@@ -69,24 +75,26 @@ impl<'a> Setting<'a> {
         let seeds = self.seeds(&mut link, &own, &next)?;
         let weights: [PlanWeights; 3] =
             std::array::from_fn(|i| self.plans[i].weights(&mut challenge::weights(seeds.parts[i])));
-        let mut proving = Proving::new(&self.plans[0], &weights[0], self.tapes);
+        let mut proving = Proving::new(&self.plans[0], &weights[0], self.tapes, room);
         let mut left = Checking::new(&self.plans[1], &weights[1], self.tapes, Side::Left);
         let mut right = Checking::new(&self.plans[2], &weights[2], self.tapes, Side::Right);
+        let challenges =
+            [&own, &next].map(|keys| (0..self.folds).map(|k| keys.challenge(FOLDS + k)).collect::<Vec<_>>());
         for k in 0..self.folds {
             let turns = [0, 1, 2].map(|i| Turns::new(&self.plans[i], k, self.folds));
             let mut masks = Masks { left: &mut own.left, right: &mut next.right };
             link.send(self.party.next(), FOLD, proving.shares(&turns[0], &mut masks))?;
             let received = link.receive(self.party.previous(), FOLD, turns[2].bytes())?;
-            let told = next.challenge(FOLDS + k);
-            self.tell(&mut link, k, told)?;
+            self.tell(&mut link, k, challenges[1][k])?;
             right.mask(&turns[2], &mut own.right);
-            right.fold(&turns[2], &Shares::read(&turns[2], &received), told);
+            right.fold(&turns[2], &Shares::read(&turns[2], &received), &challenges[1][k..]);
             left.mask(&turns[1], &mut next.left);
-            left.fold(&turns[1], &Shares::draw(&turns[1], &mut next.left), own.challenge(FOLDS + k));
+            left.fold(&turns[1], &Shares::draw(&turns[1], &mut next.left), &challenges[0][k..]);
             if let Some(hash) = seeds.hashes.get(k) {
                 proving.fold(&turns[0], self.challenge(&mut link, hash)?);
             }
         }
+        *room = proving.into_room();
         self.end(&mut link, &left, &right)?;
         link.cost.rounds = 2 * self.folds as u64 + 1;
         Ok(link.cost)

@@ -73,7 +73,7 @@ const fn case(
     program: super::Program,
     plain: fn(&[Vec<f64>]) -> Vec<f64>,
 ) -> Workload {
-    Workload { name, fraction: FRACTION, bits: 64, inputs, program, plain }
+    Workload { name, fraction: FRACTION, encoding: FRACTION, bits: 64, inputs, program, plain }
 }
 
 /// `[inputs, outputs]` as a public matrix.

@@ -16,8 +16,12 @@ const SQUARE: usize = 128;
 /// Rows and columns of the normalisation.
 const NORM: [usize; 2] = [32, 512];
 
-/// What is left of 64 bits when a product's last [`FRACTION`] are cut off.
-const PRODUCT_BITS: u32 = 64 - FRACTION;
+/// Fraction bits of numbers that are multiplied once: those of the peer. Products below 2^8 then stay so far below 2^63
+/// that local truncation, when all are honest, fails once in 2^19 numbers at most; with more bits it would fail more often.
+const MULTIPLIED: u32 = 18;
+
+/// What is left of 64 bits when a product's last [`MULTIPLIED`] are cut off.
+const PRODUCT_BITS: u32 = 64 - MULTIPLIED;
 
 /// Bits that two numbers and their difference take.
 const COMPARED_BITS: u32 = 64;
@@ -25,7 +29,8 @@ const COMPARED_BITS: u32 = 64;
 pub(super) static ALL: [Workload; 6] = [
     Workload {
         name: "matmul512",
-        fraction: FRACTION,
+        fraction: MULTIPLIED,
+        encoding: MULTIPLIED,
         bits: PRODUCT_BITS,
         inputs: matrices,
         program: matmul,
@@ -33,23 +38,49 @@ pub(super) static ALL: [Workload; 6] = [
     },
     Workload {
         name: "mul1m",
-        fraction: FRACTION,
+        fraction: MULTIPLIED,
+        encoding: MULTIPLIED,
         bits: PRODUCT_BITS,
         inputs: pairs,
         program: products,
         plain: plain_products,
     },
-    Workload { name: "compare1m", fraction: 0, bits: 64, inputs: pairs, program: compare, plain: plain_compare },
+    Workload {
+        name: "compare1m",
+        fraction: 0,
+        encoding: FRACTION,
+        bits: 64,
+        inputs: pairs,
+        program: compare,
+        plain: plain_compare,
+    },
     Workload {
         name: "softmax128",
         fraction: FRACTION,
+        encoding: FRACTION,
         bits: 64,
         inputs: scores,
         program: softmax,
         plain: plain_softmax,
     },
-    Workload { name: "silu64k", fraction: FRACTION, bits: 64, inputs: activations, program: silu, plain: plain_silu },
-    Workload { name: "rmsnorm", fraction: FRACTION, bits: 64, inputs: hidden, program: rmsnorm, plain: plain_rmsnorm },
+    Workload {
+        name: "silu64k",
+        fraction: FRACTION,
+        encoding: FRACTION,
+        bits: 64,
+        inputs: activations,
+        program: silu,
+        plain: plain_silu,
+    },
+    Workload {
+        name: "rmsnorm",
+        fraction: FRACTION,
+        encoding: FRACTION,
+        bits: 64,
+        inputs: hidden,
+        program: rmsnorm,
+        plain: plain_rmsnorm,
+    },
 ];
 
 fn matrices() -> Vec<Vec<f64>> {
@@ -60,7 +91,7 @@ fn matrices() -> Vec<Vec<f64>> {
 fn matmul(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
     let shape = Shape { rows: 512, inner: 512, columns: 512 };
     let products = party.matrix_products("matmul", &inputs[0], &inputs[1], &[shape])?;
-    party.truncate_narrow(products, FRACTION)
+    party.truncate_narrow(products, MULTIPLIED)
 }
 
 fn plain_matmul(inputs: &[Vec<f64>]) -> Vec<f64> {
@@ -85,7 +116,7 @@ fn pairs() -> Vec<Vec<f64>> {
 
 fn products(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
     let products = party.products("products", &inputs[0], &inputs[1], 64)?;
-    party.truncate_narrow(products, FRACTION)
+    party.truncate_narrow(products, MULTIPLIED)
 }
 
 fn plain_products(inputs: &[Vec<f64>]) -> Vec<f64> {

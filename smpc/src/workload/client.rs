@@ -1,15 +1,14 @@
 //! The client's side: numbers in fixed point, shares, normal inputs.
 
-use crate::functions::FRACTION;
 use crate::prss::Prss;
 use crate::share::Shares;
 
-/// Shares of `values` at [`FRACTION`] bits for the three parties.
-pub(super) fn share(values: &[f64], seed: u8) -> [Shares; 3] {
+/// Shares of `values` at `fraction` bits for the three parties.
+pub(super) fn share(values: &[f64], fraction: u32, seed: u8) -> [Shares; 3] {
     // The first step of a generator is always there.
     let random = Prss::new(&[seed; 32], &[seed + 100; 32]).words(1, values.len());
     let [first, second] = random.unwrap_or_default();
-    let scale = f64::from(1 << FRACTION);
+    let scale = f64::from(fraction).exp2();
     let fixed = values.iter().map(|value| (value * scale).round() as i64 as u64);
     let third: Vec<u64> =
         fixed.zip(first.iter().zip(&second)).map(|(x, (a, b))| x.wrapping_sub(*a).wrapping_sub(*b)).collect();

@@ -48,17 +48,20 @@ pub(super) fn accumulate(sums: &mut [Element], columns: usize, weights: &[u64], 
     }
 }
 
-/// Bit t of byte b is bit b of weight t.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+/// Bit t of byte b is bit b of weight t: byte by byte, since this is done for every row of sums.
 fn choose(weights: &[u64]) -> Choice {
-    let mut choice = [0; DEGREE];
-    for (t, &weight) in weights.iter().enumerate() {
-        for (bit, choice) in choice.iter_mut().enumerate() {
-            *choice |= (((weight >> bit) & 1) << t) as u8;
-        }
-    }
-    let bytes = choice.as_chunks().0;
-    std::array::from_fn(|octet| u64::from_le_bytes(bytes[octet]))
+    std::array::from_fn(|octet| {
+        let bits = |(t, weight): (usize, &u64)| spread(weight >> (8 * octet)) << t;
+        weights.iter().enumerate().map(bits).fold(0, |choice, bits| choice | bits)
+    })
+}
+
+/// Byte i is bit i of `bits`.
+const fn spread(bits: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Byte i keeps bit i alone, which 127 more carry to its highest bit.
+    let kept = ((bits & 0xff) * EACH) & 0x8040_2010_0804_0201;
+    ((kept + 0x7f * EACH) >> 7) & EACH
 }
 
 /// `rows`: at most [`ROWS`]; those that are missing are 0.
