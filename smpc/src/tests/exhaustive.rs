@@ -84,7 +84,7 @@ fn every_number_of_sixteen_bits_is_truncated_to_a_smaller_ring() {
             // On the circle: what is rounded up from the highest number is the lowest.
             let difference = off(*x, ((y as i64) >> (48 + shift)) as u64, shift).abs();
             let around = difference.min(f64::from(16 - shift).exp2() - difference);
-            assert!(around < 1.0, "{} without {shift} bits is off by {around}", *x as i64);
+            assert!(around < 2.0, "{} without {shift} bits is off by {around}", *x as i64);
         }
     });
 }
@@ -252,9 +252,10 @@ fn edges_are_truncated() {
         Ok(party.truncate_narrow(products, 16)?.times(1 << 16))
     });
     for (x, y) in EDGES.iter().zip(narrow) {
-        // Exactly: the floor or one more, on the circle of 2^48.
-        let more = y.wrapping_sub(x & !0xFFFF) >> 16;
-        assert!(more == 0 || more == 1 && x & 0xFFFF != 0, "{x:#x}: {more} more than its floor");
+        // Less than two units away, on the circle of 2^48.
+        let more = y.wrapping_sub(x & !0xFFFF) as i64 >> 16;
+        let highest = if x & 0xFFFF == 0 { 1 } else { 2 };
+        assert!((-1..=highest).contains(&more), "{x:#x}: {more} more than its floor");
     }
 }
 
