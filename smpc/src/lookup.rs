@@ -21,6 +21,7 @@ use crate::channel::Channel;
 use crate::computation::Computation;
 use crate::error::SmpcError;
 use crate::share::Shares;
+use crate::truncation::GUARD;
 
 pub use curve::Curve;
 pub use masks::LookupMasks;
@@ -42,8 +43,13 @@ pub struct Table {
     /// Of δ^0 to δ^3, fixed point: `[2 · 2^t]` each, the coefficient of cell -i at place i. So the cells from any C down
     /// stand side by side.
     downwards: [Vec<u64>; OUTPUTS],
-    /// Products of a lookup lie below 2^(bits-2).
-    product_bits: u32,
+    /// δ² and T_3 δ lie below 2^(bits-2), at twice the fraction bits.
+    power_bits: u32,
+    /// So does what is summed.
+    sum_bits: u32,
+    /// More fraction bits that δ² and T_3 δ keep under masks: they are off by two units there, and T_3 δ counts as often as
+    /// δ² is large.
+    guard: u32,
 }
 
 impl Table {
@@ -61,8 +67,9 @@ impl Table {
         let cubics: Vec<[u64; OUTPUTS]> = (0..1 << cell_bits).map(cubic).collect();
         let n = cubics.len();
         let downwards = std::array::from_fn(|power| (0..2 * n).map(|at| cubics[(2 * n - at) % n][power]).collect());
-        let product_bits = product_bits(&cubics, width * scale, scale);
-        Self { domain_bits, low, cell_bits, fraction, downwards, product_bits }
+        let [power_bits, sum_bits] = product_bits(&cubics, width * scale, scale);
+        let guard = fraction.min(GUARD + 2 * width.log2().ceil().max(0.0) as u32);
+        Self { domain_bits, low, cell_bits, fraction, downwards, power_bits, sum_bits, guard }
     }
 
     /// w: bits of a place in a cell.
@@ -78,16 +85,17 @@ impl Table {
     }
 }
 
-/// Bits of the largest product of a lookup, and three more: δ below `width`, all at `scale`.
-fn product_bits(cubics: &[[u64; OUTPUTS]], width: f64, scale: f64) -> u32 {
+/// Bits of the largest power of a lookup and of its largest sum, and three more: δ below `width`, all at `scale`.
+fn product_bits(cubics: &[[u64; OUTPUTS]], width: f64, scale: f64) -> [u32; 2] {
     let size = |coefficient: u64| (coefficient as i64).unsigned_abs() as f64;
-    let largest = |[_, one, two, three]: &[u64; OUTPUTS]| {
+    let bounds = |[_, one, two, three]: &[u64; OUTPUTS]| {
         let cube = size(*three) * width;
         let square = (size(*two) + cube / scale + 1.0) * (width * width / scale + 1.0);
-        (size(*one) * width + square).max(cube)
+        [cube, size(*one) * width + square]
     };
-    let bound = cubics.iter().map(largest).fold(width * width, f64::max);
-    (bound.log2().ceil() as u32 + 3).min(64)
+    let largest = |[power, sum]: [f64; 2], [cube, all]: [f64; 2]| [power.max(cube), sum.max(all)];
+    let bounds = cubics.iter().map(bounds).fold([width * width, 1.0], largest);
+    bounds.map(|bound| (bound.log2().ceil() as u32 + 3).min(64))
 }
 
 /// Coefficients in δ of the cubic through `function` at four Chebyshev points of (-width, width).
@@ -125,21 +133,26 @@ impl<C: Channel> Computation<C> {
         let of = |power: usize| coefficients.range(power * n..(power + 1) * n);
         let left = Shares::concat(&[&delta, &of(3)]);
         let right = Shares::concat(&[&delta, &delta]);
-        // Powers are needed over the ring of the last sum alone.
-        let bits = table.product_bits + table.fraction;
-        let powers = if bits <= 64 {
-            let products = self.products("look up: powers", &left, &right, bits)?;
-            self.truncate_narrow(products, table.fraction)?
-        } else {
-            let products = self.products("look up: powers", &left, &right, table.product_bits)?;
-            self.truncate_products(products, table.fraction)?
-        };
+        let (powers, guard) = self.powers(&left, &right, table)?;
         // T_1 δ + (T_2 + T_3 δ) δ², and T_0 at its scale.
         let (square, cube) = (powers.range(0..n), powers.range(n..2 * n));
-        let left = alternating(&of(1), &of(2).plus(&cube));
+        let left = alternating(&of(1).times(1 << (2 * guard)), &of(2).times(1 << guard).plus(&cube));
         let right = alternating(&delta, &square);
-        let sums = self.inner_products("look up: result", &left, &right, 2, table.product_bits)?;
-        Ok(self.truncate_products(sums, table.fraction)?.plus(&of(0)))
+        let sums = self.inner_products("look up: result", &left, &right, 2, table.sum_bits + 2 * guard)?;
+        Ok(self.truncate_products(sums, table.fraction + 2 * guard)?.plus(&of(0)))
+    }
+
+    /// δ² and T_3 δ, and how many fraction bits they have more than x. They are needed over the ring of the last sum alone.
+    fn powers(&mut self, left: &Shares, right: &Shares, table: &Table) -> Result<(Shares, u32), SmpcError> {
+        let guard = if self.is_malicious() { table.guard } else { 0 };
+        let shift = table.fraction - guard;
+        let bits = table.sum_bits + 2 * guard + shift;
+        if bits <= 64 {
+            let products = self.products("look up: powers", left, right, bits)?;
+            return Ok((self.truncate_narrow(products, shift)?, guard));
+        }
+        let products = self.products("look up: powers", left, right, table.power_bits)?;
+        Ok((self.truncate_products(products, table.fraction)?, 0))
     }
 }
 

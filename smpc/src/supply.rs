@@ -95,7 +95,7 @@ impl Kind {
     const fn places(self, n: usize) -> usize {
         match self {
             Self::DaBits | Self::EdaBits { .. } | Self::Digits { .. } => n.div_ceil(64) * 64,
-            Self::Truncation { .. } | Self::Narrow { .. } | Self::Lookup { .. } | Self::Powers(_) => n,
+            Self::Truncation { .. } | Self::Lookup { .. } | Self::Powers(_) => n,
         }
     }
 }

@@ -27,6 +27,10 @@ use crate::party::PartyId;
 use crate::random_bits::TruncationMasks;
 use crate::share::{NEXT, OWN, Shares};
 
+/// More fraction bits to keep with [`Computation::truncate_narrow`] where one unit counts: it is then off by less than half
+/// of one.
+pub const GUARD: u32 = 2;
+
 impl<C: Channel> Computation<C> {
     /// Products without their last m bits: one round for both.
     ///
@@ -44,8 +48,8 @@ impl<C: Channel> Computation<C> {
     }
 
     /// Products over Z_2^k without their last m bits, over Z_2^(k-m): for what goes on there, or is opened. One round, and
-    /// nothing is made beforehand. Off by less than two units. A party that is shown the result learns the product to one
-    /// unit.
+    /// nothing is made beforehand. Off by less than two units, and right in the mean: keep [`GUARD`] more bits where one
+    /// unit counts. A party that is shown the result learns the product to one unit.
     ///
     /// # Errors
     /// A peer that is gone or out of step.

@@ -142,7 +142,9 @@ fn every_place_of_a_table_of_sixteen_bits_is_read() {
         for (x, y) in x.iter().zip(found) {
             let x = (*x as i64) as f64 / 256.0;
             let difference = ((y as i64) as f64 / 256.0 - plain(x)).abs();
-            assert!(difference < 4.0 / 256.0, "{cell_bits}, {security:?}: {x} is off by {difference}");
+            // Under masks: by the last truncation, less than one, and by what the powers' guard bits leave.
+            let most = if security == Malicious { 2.0 / 256.0 } else { 4.0 / 256.0 };
+            assert!(difference < most, "{cell_bits}, {security:?}: {x} is off by {difference}");
         }
     });
 }

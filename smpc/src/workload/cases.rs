@@ -6,6 +6,7 @@ use crate::error::SmpcError;
 use crate::functions::FRACTION;
 use crate::ring::Shape;
 use crate::share::Shares;
+use crate::truncation::GUARD;
 
 /// Values of the elementwise cases.
 const MANY: usize = 1 << 20;
@@ -20,8 +21,11 @@ const NORM: [usize; 2] = [32, 512];
 /// that local truncation, when all are honest, fails once in 2^19 numbers at most; with more bits it would fail more often.
 const MULTIPLIED: u32 = 18;
 
-/// What is left of 64 bits when a product's last [`MULTIPLIED`] are cut off.
-const PRODUCT_BITS: u32 = 64 - MULTIPLIED;
+/// Last bits of a product that are cut off.
+const CUT: u32 = MULTIPLIED - GUARD;
+
+/// What is left of 64 bits then.
+const PRODUCT_BITS: u32 = 64 - CUT;
 
 /// Bits that two numbers and their difference take.
 const COMPARED_BITS: u32 = 64;
@@ -29,7 +33,7 @@ const COMPARED_BITS: u32 = 64;
 pub(super) static ALL: [Workload; 6] = [
     Workload {
         name: "matmul512",
-        fraction: MULTIPLIED,
+        fraction: MULTIPLIED + GUARD,
         encoding: MULTIPLIED,
         bits: PRODUCT_BITS,
         inputs: matrices,
@@ -38,7 +42,7 @@ pub(super) static ALL: [Workload; 6] = [
     },
     Workload {
         name: "mul1m",
-        fraction: MULTIPLIED,
+        fraction: MULTIPLIED + GUARD,
         encoding: MULTIPLIED,
         bits: PRODUCT_BITS,
         inputs: pairs,
@@ -91,7 +95,7 @@ fn matrices() -> Vec<Vec<f64>> {
 fn matmul(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
     let shape = Shape { rows: 512, inner: 512, columns: 512 };
     let products = party.matrix_products("matmul", &inputs[0], &inputs[1], &[shape])?;
-    party.truncate_narrow(products, MULTIPLIED)
+    party.truncate_narrow(products, CUT)
 }
 
 fn plain_matmul(inputs: &[Vec<f64>]) -> Vec<f64> {
@@ -116,7 +120,7 @@ fn pairs() -> Vec<Vec<f64>> {
 
 fn products(party: &mut Party<'_>, inputs: &[Shares]) -> Result<Shares, SmpcError> {
     let products = party.products("products", &inputs[0], &inputs[1], 64)?;
-    party.truncate_narrow(products, MULTIPLIED)
+    party.truncate_narrow(products, CUT)
 }
 
 fn plain_products(inputs: &[Vec<f64>]) -> Vec<f64> {
