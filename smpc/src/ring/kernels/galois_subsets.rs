@@ -27,7 +27,7 @@ type Choice = [u64; DEGREE / 8];
 /// The first `columns` sums, a multiple of eight; `rows`: `[weights.len(), width]`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn accumulate(sums: &mut [Element], columns: usize, weights: &[u64], rows: &[u64], width: usize) {
-    let choices: Vec<_> = weights.chunks(ROWS).map(|weights| choose(weights)).collect();
+    let choices: Vec<_> = weights.chunks(ROWS).map(choose).collect();
     let mut tables = [const { MaybeUninit::<Table>::uninit() }; TABLES];
     for (octet, sums) in sums[..columns].chunks_mut(LANES).enumerate() {
         let mut chosen = [_mm512_setzero_si512(); DEGREE];
