@@ -164,6 +164,15 @@ fn a_party_that_is_killed_ends_the_session_and_a_new_one_works() {
         let failure = trio.failure_of(index);
         assert!(failure.contains("party 2") || failure.contains("client"), "party {index}: {failure}");
     }
+    let accounts = [0, 1].map(|index| {
+        let folder = stage.path(&format!("party-{index}/smpc"));
+        folder.join(&names_in(&folder)[0]).display().to_string()
+    });
+    let shown = stage.run(&["smpc", "show", "--json", &accounts[0], &accounts[1]]);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect(&shown.stderr);
+    assert_eq!(shown["statements"].as_array().unwrap().len(), 2);
+    assert!(shown["statements"][1]["failure"].is_string());
+    assert_eq!(shown["contradicted"], Value::Array(Vec::new()), "the two that are left tell the same");
     trio.parties[2] = trio.party(2, &trio.model);
     assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);
 }

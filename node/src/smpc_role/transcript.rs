@@ -174,6 +174,21 @@ impl Statement {
     }
 }
 
+/// Links of which two signed statements of one session tell different things: as many bytes, and another hash. Whoever of
+/// the two is wrong has signed it. Where a session broke off, what was still under way proves nothing.
+#[must_use]
+pub fn contradicted(statements: &[Statement]) -> Vec<[PartyId; 2]> {
+    let contradicts = |one: &Statement, other: &Statement| {
+        let (ours, theirs) = (&one.links[other.party.index()], &other.links[one.party.index()]);
+        (ours.sent_bytes == theirs.received_bytes && ours.sent_hash != theirs.received_hash)
+            || (ours.received_bytes == theirs.sent_bytes && ours.received_hash != theirs.sent_hash)
+    };
+    let pairs = statements.iter().enumerate().flat_map(|(at, one)| {
+        statements[at + 1..].iter().filter(move |other| contradicts(one, other)).map(|other| [one.party, other.party])
+    });
+    pairs.collect()
+}
+
 impl Receipt {
     /// Signs it.
     #[must_use]

@@ -1,10 +1,11 @@
 //! `neuro smpc show`: a session's signed transcript, checked and explained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use neuro_node::smpc_role::transcript::{Receipt, Statement, Transcript};
+use neuro_node::smpc_role::transcript::{Receipt, Statement, Transcript, contradicted};
 use neuro_smpc::computation::Security;
+use neuro_smpc::party::PartyId;
 use serde_json::json;
 
 use crate::exit_code::Outcome;
@@ -14,9 +15,9 @@ use crate::output::{Output, bytes};
 /// Options of `neuro smpc show`.
 #[derive(Debug, ClapArgs)]
 pub struct ShowArgs {
-    /// The transcript
-    #[arg(value_name = "TRANSCRIPT")]
-    pub transcript: PathBuf,
+    /// The transcript; of a session that failed, those of several parties, which are held against each other
+    #[arg(value_name = "TRANSCRIPT", required = true, num_args = 1..=4)]
+    pub transcripts: Vec<PathBuf>,
 }
 
 /// Explains the transcript.
@@ -24,17 +25,25 @@ pub struct ShowArgs {
 /// # Errors
 /// A file that cannot be read, or whose signatures and hashes do not hold.
 pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
-    let unread =
-        |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", args.transcript.display()));
-    let file = std::fs::read(&args.transcript).map_err(unread)?;
     let refused = |error| Failure::new(Outcome::Refused, error);
-    let transcript = Transcript::decode(&file).map_err(refused)?;
-    let statements = transcript.verified().map_err(refused)?;
-    let receipt = transcript.receipt.as_ref().map(Receipt::verified).transpose().map_err(refused)?;
+    let (mut statements, mut receipt) = (Vec::new(), None);
+    for path in &args.transcripts {
+        let transcript = read(path)?;
+        let verified = if args.transcripts.len() == 1 {
+            transcript.verified()
+        } else {
+            transcript.statements.iter().map(Statement::verified).collect()
+        };
+        statements.extend(verified.map_err(refused)?);
+        receipt = transcript.receipt.as_ref().map(Receipt::verified).transpose().map_err(refused)?.or(receipt);
+    }
+    one_each_of_one_session(&mut statements)?;
+    let contradicted = contradicted(&statements);
     if output.json {
         let statements: Vec<_> = statements.iter().map(as_json).collect();
         let receipt = receipt.map(|receipt| json!({"client": receipt.client.to_string(), "tokens": receipt.tokens}));
-        return output.object(&json!({"statements": statements, "receipt": receipt}));
+        let contradicted: Vec<_> = contradicted.iter().map(|link| link.map(PartyId::index)).collect();
+        return output.object(&json!({"statements": statements, "receipt": receipt, "contradicted": contradicted}));
     }
     let Some(first) = statements.first() else {
         return Err(Failure::message(Outcome::Refused, "the transcript holds no statement"));
@@ -48,10 +57,31 @@ pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
         output
             .line(format!("party {party}    {tokens} tokens, {rounds} rounds, {sent} sent, {seconds:.1} s: {how}"))?;
     }
+    for [one, other] in contradicted {
+        output.line(format!("guilty     party {one} or {other}: they have signed different things of their link"))?;
+    }
     match receipt {
         Some(receipt) => output.line(format!("receipt    {} tokens, signed by the client", receipt.tokens)),
         None => output.line("receipt    none"),
     }
+}
+
+fn read(path: &Path) -> Result<Transcript, Failure> {
+    let unread = |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display()));
+    let file = std::fs::read(path).map_err(unread)?;
+    Transcript::decode(&file).map_err(|error| Failure::new(Outcome::Refused, error))
+}
+
+/// Several files may hold one statement more than once, but not two of one party.
+fn one_each_of_one_session(statements: &mut Vec<Statement>) -> CommandResult {
+    statements.sort_by_key(|statement| statement.party.index());
+    statements.dedup();
+    let fits =
+        |pair: &[Statement]| pair[0].agreement.session == pair[1].agreement.session && pair[0].party != pair[1].party;
+    if statements.windows(2).all(fits) {
+        return Ok(());
+    }
+    Err(Failure::message(Outcome::Refused, "the statements are not those of different parties of one session"))
 }
 
 fn explain(statement: &Statement, output: Output) -> CommandResult {

@@ -81,5 +81,16 @@ fn accounts_that_do_not_fit_together_are_found() {
     assert_eq!(twice.verified().unwrap_err(), TranscriptError::NotOneSession);
 }
 
+#[test]
+fn a_link_of_which_two_have_signed_different_things_is_named() {
+    let statements = [0, 1, 2].map(statement);
+    assert!(contradicted(&statements).is_empty());
+    let mut lying = statements.clone();
+    lying[2].links[0].sent_hash[0] ^= 1;
+    assert_eq!(contradicted(&lying), [[PartyId::ALL[0], PartyId::ALL[2]]]);
+    lying[2].links[0].sent_bytes += 1;
+    assert!(contradicted(&lying).is_empty(), "something was still under way");
+}
+
 /// The first digits of the hash of a statement of party 1.
 const CONFORMANCE: &str = "539d0f83313a238f";
