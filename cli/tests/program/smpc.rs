@@ -117,6 +117,7 @@ fn the_skills_model_answers_a_question_that_nobody_sees() {
     let trio = Trio::start(&stage, &models::skills(), &[]);
     let answer = trio.answer("What is 12+35?", &[]);
     assert_eq!(answer["answer"], "47");
+    took_what_was_told(&estimated(&trio, &["What is 12+35?"], &["--tokens", "3"]), &answer);
     assert_eq!((&answer["security"], &answer["sessions"]), (&Value::from("malicious"), &Value::from(1)));
     let file = answer["transcript"].as_str().unwrap();
     let shown = stage.run(&["smpc", "show", file, "--json"]);
@@ -230,21 +231,28 @@ fn without_room(stage: &Stage, command: &Command) -> Command {
 }
 
 #[test]
-fn questions_share_a_session_that_costs_what_was_estimated() {
+fn questions_share_a_session_and_its_rounds() {
     let stage = Stage::new();
     let trio = Trio::start(&stage, &models::skills(), &[]);
     let questions = ["What is 12+35?", "What is 2+3?"];
     let expected = questions.map(|question| stage.run(&["ask", "--json", "--model", &trio.model, question]));
     let expected = expected.map(|answer| serde_json::from_str::<Value>(&answer.stdout).unwrap()["answer"].clone());
-    let tokens = ["--tokens", "3"];
-    let fixed = ["smpc", "estimate", "--json", "--model", &trio.model, "--round-trip", "0"];
-    let estimated = stage.run(&[&fixed[..], &questions, &tokens].concat());
-    assert_eq!(estimated.code, Some(0), "{}", estimated.stderr);
-    let estimated: Value = serde_json::from_str(&estimated.stdout).unwrap();
     let answer = trio.answer(questions[0], &[questions[1]]);
     assert_eq!(answer["answers"], Value::from(expected.to_vec()));
-    let turns = answer["turns"].as_u64().unwrap();
-    assert_eq!(turns, 3, "two digits and the end");
+    assert_eq!((&answer["turns"], &answer["sessions"]), (&Value::from(3), &Value::from(1)));
+}
+
+/// What `neuro smpc estimate` says.
+fn estimated(trio: &Trio<'_>, questions: &[&str], options: &[&str]) -> Value {
+    let fixed = ["smpc", "estimate", "--json", "--model", &trio.model, "--round-trip", "0"];
+    let estimated = trio.stage.run(&[&fixed[..], questions, options].concat());
+    assert_eq!(estimated.code, Some(0), "{}", estimated.stderr);
+    serde_json::from_str(&estimated.stdout).unwrap()
+}
+
+/// An answer of two digits took, within a twentieth, what was estimated.
+fn took_what_was_told(estimated: &Value, answer: &Value) {
+    assert_eq!(answer["turns"], 3, "two digits and the end");
     for what in ["rounds", "bytes"] {
         let (told, took) = (estimated["total"][what].as_f64().unwrap(), answer[what].as_f64().unwrap());
         assert!((told / took - 1.0).abs() < 0.05, "{what}: {told} told, {took} taken");
