@@ -30,6 +30,7 @@ pub mod parties;
 pub mod party;
 mod party_session;
 pub mod program;
+pub mod ranges;
 mod rendezvous;
 pub mod secret_weights;
 mod seeds;

@@ -23,10 +23,12 @@ mod experts;
 mod linear;
 mod norm;
 mod opening;
+mod plain;
 mod revealed;
 mod weights;
 
 pub use decoder::Decoder;
 pub use opening::{LOGIT_BITS, Limited, LimitedDecoder, Limits};
+pub use plain::{Noted, Operation, PlainDecoder, embedding};
 pub(crate) use weights::WEIGHT_FRACTION;
 pub use weights::{ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};

@@ -4,6 +4,7 @@ mod eval;
 mod inspect;
 mod logits;
 mod quantize;
+pub mod questions;
 mod split;
 
 use clap::Subcommand;

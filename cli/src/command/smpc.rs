@@ -1,12 +1,15 @@
 //! `neuro smpc`: ask a model without any party reading the question.
 
 mod ask;
+mod calibrate;
 mod estimate;
+mod eval;
 mod extraction;
 mod generation;
 mod invite;
 mod pace;
 mod party;
+mod ranges;
 mod show;
 mod split;
 
@@ -40,6 +43,10 @@ pub enum SmpcCommand {
     Ask(ask::AskArgs),
     /// Split a private model's weights for three parties, of whom none sees them
     Split(split::SplitArgs),
+    /// Find how large a model's values become, and whether computing on shares holds for them
+    Calibrate(calibrate::CalibrateArgs),
+    /// Ask questions on shares and in the open, and record whether the answers are the same
+    Eval(eval::EvalArgs),
     /// Check and explain a session's signed transcript
     Show(show::ShowArgs),
 }
@@ -56,6 +63,8 @@ pub fn run(global: &GlobalArgs, command: &SmpcCommand, output: Output) -> Comman
         SmpcCommand::Estimate(args) => estimate::run(args, output),
         SmpcCommand::Ask(args) => ask::run(global, args, output),
         SmpcCommand::Split(args) => split::run(global, args, output),
+        SmpcCommand::Calibrate(args) => calibrate::run(args, output),
+        SmpcCommand::Eval(args) => eval::run(global, args, output),
         SmpcCommand::Show(args) => show::run(args, output),
     }
 }

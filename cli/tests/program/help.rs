@@ -41,6 +41,8 @@ fn every_command_explains_itself() {
         "smpc party",
         "smpc estimate",
         "smpc ask",
+        "smpc calibrate",
+        "smpc eval",
         "smpc show",
         "smpc split",
         "completions",

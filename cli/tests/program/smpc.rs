@@ -140,6 +140,48 @@ fn the_skills_model_answers_a_question_that_nobody_sees() {
 }
 
 #[test]
+fn ten_questions_have_the_answers_of_plaintext() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let (questions, record) = (models::skills().join("test.jsonl"), stage.path("record.json"));
+    let (questions, record) = (questions.display().to_string(), record.display().to_string());
+    let fixed = ["smpc", "eval", "--json-lines", "--parties", &trio.file, "--model", &trio.model, "--batch", "10"];
+    let eval = stage.start(&[&fixed[..], &["--limit", "10", "--questions", &questions, "--out", &record]].concat());
+    for _ in 0..10 {
+        eval.event("answered");
+    }
+    assert_eq!(eval.event("done")["asked"], 10);
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    assert_eq!((&kept["asked"], &kept["equal"]), (&Value::from(10), &Value::from(10)), "{kept:#}");
+    assert_eq!(kept["right"], kept["plaintext_right"]);
+}
+
+#[test]
+fn a_model_that_may_leave_its_ranges_is_refused() {
+    let stage = Stage::new();
+    let trio = Trio::invited(&stage, &models::skills(), &[]);
+    let profile = stage.path("ranges.json").display().to_string();
+    let made = stage.run(&["smpc", "calibrate", "--json", "--model", &trio.model, "--out", &profile]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let made: Value = serde_json::from_str(&made.stdout).unwrap();
+    assert!(made["expected_failures"].as_f64().unwrap() < 1e-3, "{made:#}");
+    let mut document: Value = serde_json::from_str(&fs::read_to_string(&profile).unwrap()).unwrap();
+    let operations = document["operations"].as_array_mut().unwrap();
+    let silu = |range: &&mut Value| range["operation"] == "experts: input of SiLU" && range["layer"] == 2;
+    operations.iter_mut().find(silu).unwrap()["excess"] = Value::from(9.5);
+    fs::write(&profile, document.to_string()).unwrap();
+    for command in [&["ask", "12+35="][..], &["party", "--index", "0"]] {
+        let with = ["--parties", &trio.file, "--model", &trio.model, "--ranges", &profile];
+        let folder = stage.path("party-0").display().to_string();
+        let refused = stage.run(&[&["smpc"], command, &with, &["--data-dir", &folder]].concat());
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        for said in ["values beyond their bounds", "experts: input of SiLU in layer 2", "values of 31 or more"] {
+            assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        }
+    }
+}
+
+#[test]
 fn honest_and_proved_sessions_say_the_same_and_name_the_parties() {
     let stage = Stage::new();
     let trio = Trio::start(&stage, &models::skills(), TRIAL);

@@ -22,6 +22,8 @@ pub struct Agreement {
     pub program: Hash,
     /// How numbers are integers.
     pub profile: Profile,
+    /// The range profile of the model: how large its values become. Zeros where there is none.
+    pub ranges: Hash,
     /// How much is computed: what all parties learn of the text.
     pub lengths: Lengths,
     /// Whether the parties learn which experts each token meets.
@@ -97,6 +99,12 @@ impl Lengths {
         if turn == 0 { prompts * self.rows as usize * (d_model + 1) } else { prompts * d_model }
     }
 
+    /// Rows of all prompts, padding and answers included.
+    #[must_use]
+    pub fn positions(&self) -> u64 {
+        u64::from(self.prompts) * (u64::from(self.rows) + u64::from(self.tokens))
+    }
+
     /// Why a model with room for `context` tokens cannot serve this; nothing where it can.
     #[must_use]
     pub fn refusal(&self, context: usize) -> Option<String> {
@@ -141,6 +149,7 @@ impl Agreement {
             model,
             program,
             profile: Profile::DEFAULT,
+            ranges: super::ranges::NO_RANGES,
             lengths,
             routes: Routes::Hidden,
             security,
@@ -161,6 +170,7 @@ impl Agreement {
         writer.u8(self.profile.ring_bits);
         writer.u8(self.profile.fraction_bits);
         writer.u8(self.profile.logit_fraction_bits);
+        writer.raw(&self.ranges.0);
         writer.u32(self.lengths.prompts);
         writer.u32(self.lengths.rows);
         writer.u32(self.lengths.tokens);
@@ -191,6 +201,7 @@ impl Agreement {
                 fraction_bits: reader.u8()?,
                 logit_fraction_bits: reader.u8()?,
             },
+            ranges: Hash(reader.array()?),
             lengths: Lengths { prompts: reader.u32()?, rows: reader.u32()?, tokens: reader.u32()? },
             routes: if reader.flag()? { Routes::Revealed(Signature(reader.array()?)) } else { Routes::Hidden },
             security: if reader.flag()? { Security::Malicious } else { Security::SemiHonest },
@@ -217,6 +228,7 @@ impl Agreement {
             ("model", self.model.short(), other.model.short()),
             ("program", self.program.short(), other.program.short()),
             ("fixed-point profile", format!("{:?}", self.profile), format!("{:?}", other.profile)),
+            ("range profile", self.ranges.short(), other.ranges.short()),
             ("lengths", self.lengths.to_string(), other.lengths.to_string()),
             ("routes", self.routes.to_string(), other.routes.to_string()),
             ("security", format!("{:?}", self.security), format!("{:?}", other.security)),
@@ -270,6 +282,7 @@ pub(super) mod tests {
             model: Hash([3; 32]),
             program: Hash([4; 32]),
             profile: Profile::DEFAULT,
+            ranges: Hash([9; 32]),
             lengths: Lengths { prompts: 1, rows: 16, tokens: 8 },
             routes: Routes::Hidden,
             security: Security::Malicious,

@@ -70,6 +70,12 @@ impl BlockProgram {
         Ok(Self { model, weights: Arc::new(weights(checkpoint)?) })
     }
 
+    /// The weights, in fixed point.
+    #[must_use]
+    pub const fn weights(&self) -> &Arc<ModelWeights> {
+        &self.weights
+    }
+
     /// The hash that names the program.
     #[must_use]
     pub fn hash() -> Hash {

@@ -28,6 +28,8 @@ pub struct Terms<'a> {
     pub model: &'a ModelFacts,
     /// The program.
     pub program: Hash,
+    /// The range profile.
+    pub ranges: Hash,
     /// How much is computed; rows of a prompt are padded to their bucket.
     pub lengths: Lengths,
     /// Whether the parties may see which experts each token meets: it tells them the text.
@@ -141,6 +143,7 @@ impl ClientSession {
             model: terms.model.hash,
             program: terms.program,
             profile: Profile::DEFAULT,
+            ranges: terms.ranges,
             lengths: Lengths { rows: Lengths::bucket(terms.lengths.rows), ..terms.lengths },
             routes: if terms.reveals_routes { Routes::revealed(key, id) } else { Routes::Hidden },
             security: terms.security,

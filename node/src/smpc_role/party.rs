@@ -20,6 +20,7 @@ use super::messages::ClientMessage;
 use super::parties::{Parties, PartiesError, PartyRegistry};
 use super::party_session;
 use super::program::ProgramMaker;
+use super::ranges::{NO_RANGES, RangeProfile};
 use super::rendezvous::Rendezvous;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::os::private_file;
@@ -50,6 +51,8 @@ pub struct PartyOptions {
     pub party: PartyId,
     /// The model and what is run.
     pub programs: Box<dyn ProgramMaker>,
+    /// How large the model's values become, where the program needs to know.
+    pub ranges: Option<RangeProfile>,
     /// Where to listen, if not at the address in the registry.
     pub listen: Option<String>,
     /// See [`DEADLINE`].
@@ -143,6 +146,7 @@ pub(super) struct PartyContext {
     pub party: PartyId,
     pub parties: Parties,
     pub programs: Box<dyn ProgramMaker>,
+    pub ranges: Option<RangeProfile>,
     pub runtime: Handle,
     pub deadline: Duration,
     pub setup_patience: Duration,
@@ -160,6 +164,7 @@ impl PartyContext {
             model: model.hash,
             program: self.programs.program(),
             profile: Profile::DEFAULT,
+            ranges: self.ranges.as_ref().map_or(NO_RANGES, RangeProfile::hash),
             parties: self.parties.nodes(),
             registry: self.parties.hash(),
             ..terms.clone()
@@ -169,6 +174,8 @@ impl PartyContext {
         if !terms.is_consented() {
             differences.push("routes: the client has not signed that it discloses its text".to_owned());
         }
+        let positions = terms.lengths.positions();
+        differences.extend(self.ranges.as_ref().and_then(|ranges| ranges.too_long(positions)));
         differences
     }
 }
@@ -182,7 +189,7 @@ pub async fn serve_party(
     report: PartyReport,
     stop: CancellationToken,
 ) -> Result<(), PartyError> {
-    let PartyOptions { data_dir, registry, party, programs, listen, deadline } = options;
+    let PartyOptions { data_dir, registry, party, programs, ranges, listen, deadline } = options;
     let (key, parties) = (data_dir.node_key()?, registry.parties()?);
     let (expected, got) = (parties.entry(party).node, key.node_id());
     if expected != got {
@@ -199,6 +206,7 @@ pub async fn serve_party(
         party,
         parties,
         programs,
+        ranges,
         runtime: Handle::current(),
         deadline,
         setup_patience: SETUP_PATIENCE.min(deadline),

@@ -14,6 +14,7 @@ mod fetching;
 mod network;
 mod secret_weights;
 mod smpc;
+mod smpc_ranges;
 mod stopping;
 mod transports;
 mod twin_orchestrator;

@@ -14,6 +14,7 @@ use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
 use neuro_node::smpc_role::parties::{Draft, Parties, PartiesError, PartyEntry, PartyRegistry};
 use neuro_node::smpc_role::party::{PartyEvent, PartyOptions, serve_party};
 use neuro_node::smpc_role::program::{HeadProgram, ProgramMaker};
+use neuro_node::smpc_role::ranges::NO_RANGES;
 use neuro_node::smpc_role::secret_weights::{OwnerLimits, QUERIES, QueryLedger, SecretBlockProgram, split};
 use neuro_primitives::NodeKey;
 use neuro_smpc::computation::Security;
@@ -95,6 +96,7 @@ impl Trio {
             parties: &self.parties,
             model: self.model.facts(),
             program: if self.model.secret().is_some() { SecretBlockProgram::hash() } else { HeadProgram::hash() },
+            ranges: NO_RANGES,
             lengths: Lengths { prompts: 1, rows, tokens: 4 },
             reveals_routes: false,
             security,
@@ -132,6 +134,7 @@ fn run(
         registry: Box::new(Known(parties.clone())),
         party: PartyId::ALL[at],
         programs,
+        ranges: None,
         listen: None,
         deadline: PATIENCE,
     };

@@ -123,6 +123,15 @@ impl Matrix {
         Self { outputs: outputs.len(), inputs: self.inputs, values: Values::Public(values) }
     }
 
+    /// Some rows of a public matrix, `[inputs]` each, times 2^[`WEIGHT_FRACTION`].
+    pub(super) fn public_rows(&self, outputs: Range<usize>) -> impl Iterator<Item = &[i32]> {
+        let values = match &self.values {
+            Values::Public(values) => &values[outputs.start * self.inputs..outputs.end * self.inputs],
+            Values::Shared(_) => unreachable!("public models alone run in the open"),
+        };
+        values.chunks_exact(self.inputs)
+    }
+
     /// Columns of the matrix.
     #[must_use]
     pub const fn inputs(&self) -> usize {

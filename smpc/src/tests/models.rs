@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{Party, Random, prove, share};
 use crate::computation::Security;
 use crate::error::SmpcError;
-use crate::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation};
+use crate::nn::{
+    Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Noted, PlainDecoder, Rotation,
+};
 use crate::share::Shares;
 use crate::workload;
 
@@ -198,6 +200,28 @@ fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], reveals_routes: bool
         }
         Ok(Shares::concat(&logits.iter().collect::<Vec<_>>()))
     })
+}
+
+#[test]
+fn the_twin_has_the_logits_of_the_plain_model_and_notes_each_row() {
+    for (seed, shape) in [(1, SHAPE), (2, ModelShape { normalised: false, ..SHAPE })] {
+        let model = PlainModel::random(seed, shape);
+        let mut random = Random(seed + 90);
+        let mut value = || (random.word() >> 40) as f64 / f64::from(1 << 23) - 1.0;
+        let prompt: Vec<Vec<f64>> = (0..7).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect();
+        let (mut noted, mut twin) = (Noted::default(), PlainDecoder::new(Arc::new(model.fixed())));
+        for length in 1..=prompt.len() {
+            let row: Vec<f32> = prompt[length - 1].iter().map(|value| *value as f32).collect();
+            let got = twin.advance(&row, &mut noted);
+            for (got, expected) in got.iter().zip(model.logits(&prompt[..length])) {
+                assert!((got - expected).abs() < 0.005, "model {seed}, {length} rows: {got}, {expected}");
+            }
+        }
+        assert_eq!(noted.rows(), 7);
+        for (operation, layer, values) in noted.values() {
+            assert_eq!(values.len(), 7, "{}, layer {layer}", operation.name());
+        }
+    }
 }
 
 #[test]

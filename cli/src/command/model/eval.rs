@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use futures::StreamExt;
 use neuro_model::Tokenizer;
-use serde::Deserialize;
 use serde_json::json;
 
+use super::questions::{Question, SLACK_TOKENS, read_questions};
 use crate::answerer::Answerer;
 use crate::api_client::{ApiClient, ChatRequest, Message};
 use crate::exit_code::Outcome;
@@ -18,9 +18,6 @@ use crate::failure::{CommandResult, Failure};
 use crate::network_process::{NetworkPlan, NetworkProcess};
 use crate::output::Output;
 use crate::{progress, runtime};
-
-/// Tokens that an answer may be longer than the right one.
-const SLACK_TOKENS: usize = 4;
 
 /// Questions asked at once: enough to keep the slots of a default node busy.
 const ASKED_AT_ONCE: usize = 4;
@@ -38,13 +35,6 @@ pub struct EvalArgs {
     pub url: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Question {
-    skill: String,
-    question: String,
-    answer: String,
-}
-
 /// Right answers of one skill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Score {
@@ -58,7 +48,7 @@ struct Score {
 /// # Errors
 /// When the questions cannot be read or one is not answered at all.
 pub fn run(args: &EvalArgs, output: Output) -> CommandResult {
-    let questions = read_questions(args)?;
+    let questions = read_questions(&args.dir.join("test.jsonl"))?;
     let tokenizer = Tokenizer::from_bytes(&std::fs::read(args.dir.join("tokenizer.json"))?)?;
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
@@ -72,19 +62,6 @@ pub fn run(args: &EvalArgs, output: Output) -> CommandResult {
         }
         show(&marked?, output)
     })
-}
-
-fn read_questions(args: &EvalArgs) -> Result<Vec<Question>, Failure> {
-    let path = args.dir.join("test.jsonl");
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display()))
-            .hint("write one {\"skill\", \"question\", \"answer\"} object a line")
-    })?;
-    let parse = |(number, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|error| Failure::message(Outcome::Failed, format!("{}:{}: {error}", path.display(), number + 1)))
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
 /// Who answers: this process, a network started for the purpose, or a running node.

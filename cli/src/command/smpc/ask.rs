@@ -62,6 +62,9 @@ pub struct AskArgs {
     /// How to sample.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// The model's range profile, the one that the parties have; without it, it is made and kept in the data folder
+    #[arg(long, value_name = "PROFILE")]
+    pub ranges: Option<PathBuf>,
     /// Run the output matrix alone, which is no language model: to try links and sessions
     #[arg(long, hide = true)]
     pub trial_head: bool,
@@ -90,10 +93,12 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         introduce(&parties, args, output);
         account.iter().for_each(|account| account.introduce(output));
     }
+    let ranges = super::ranges::hash(&data_dir, &args.model, &model, args.ranges.as_deref(), !args.trial_head)?;
     let max_tokens = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS as usize).min(room);
     let max_tokens = account.as_ref().map_or(max_tokens, |account| account.left_of(max_tokens));
     let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?;
     let asking = Asking {
+        ranges,
         key,
         parties: &parties,
         model: &model,

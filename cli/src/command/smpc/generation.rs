@@ -22,6 +22,7 @@ use crate::failure::Failure;
 const RESTART_PAUSE: Duration = Duration::from_secs(2);
 
 /// What is asked, of whom.
+#[derive(Clone)]
 pub struct Asking<'a> {
     /// The client's key.
     pub key: NodeKey,
@@ -31,6 +32,8 @@ pub struct Asking<'a> {
     pub model: &'a ClientModel,
     /// The program.
     pub program: Hash,
+    /// The range profile.
+    pub ranges: Hash,
     /// What the parties are held to.
     pub security: Security,
     /// The most tokens; at least one.
@@ -51,6 +54,7 @@ impl Asking<'_> {
             parties: self.parties,
             model: self.model.facts(),
             program: self.program,
+            ranges: self.ranges,
             lengths,
             reveals_routes: self.reveals_routes,
             security: self.security,

@@ -44,6 +44,9 @@ pub struct PartyArgs {
     /// The longest wait for another party or a client
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub deadline: u64,
+    /// The model's range profile, from neuro smpc calibrate; without one, it is made and kept in the data folder
+    #[arg(long, value_name = "PROFILE")]
+    pub ranges: Option<PathBuf>,
     /// Run the output matrix alone, which is no language model: to try links and sessions
     #[arg(long, hide = true)]
     pub trial_head: bool,
@@ -61,11 +64,18 @@ pub fn run(global: &GlobalArgs, args: &PartyArgs, output: Output) -> CommandResu
     let party = PartyId::new(args.index).ok_or_else(|| Failure::message(Outcome::Usage, "a party is 0, 1 or 2"))?;
     let data_dir = runtime::data_dir(global)?;
     let programs = programs(args, party, &data_dir, output)?;
+    let ranges = match &args.model {
+        Some(model) if !args.trial_head => {
+            Some(super::ranges::profile(&data_dir, model, programs.model(), args.ranges.as_deref())?)
+        }
+        _ => None,
+    };
     let options = PartyOptions {
         data_dir,
         registry: Box::new(PartiesFile::at(&args.parties)),
         party,
         programs,
+        ranges,
         listen: args.listen.clone(),
         deadline: Duration::from_secs(args.deadline),
     };
