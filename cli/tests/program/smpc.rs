@@ -145,7 +145,7 @@ fn ten_questions_have_the_answers_of_plaintext() {
     let trio = Trio::start(&stage, &models::skills(), &[]);
     let (questions, record) = (models::skills().join("test.jsonl"), stage.path("record.json"));
     let (questions, record) = (questions.display().to_string(), record.display().to_string());
-    let fixed = ["smpc", "eval", "--json-lines", "--parties", &trio.file, "--model", &trio.model, "--batch", "10"];
+    let fixed = ["smpc", "eval", "--json-lines", "--parties", &trio.file, "--model", &trio.model, "--batch", "2"];
     let eval = stage.start(&[&fixed[..], &["--limit", "10", "--questions", &questions, "--out", &record]].concat());
     for _ in 0..10 {
         eval.event("answered");
