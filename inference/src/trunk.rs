@@ -112,11 +112,26 @@ impl Trunk {
         ids: &[u32],
         experts: &dyn ExpertLayers,
     ) -> Result<Vec<f32>, ForwardError> {
+        self.forward_watched(cache, ids, experts, &mut |_, _| ())
+    }
+
+    /// As [`Self::forward`]; `after_layer` is called with each layer's number from 0 and what it hands the next,
+    /// `[rows, d_model]`, f32. The last of these rows is the last of its chunk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_watched(
+        &self,
+        cache: &mut KvCache,
+        ids: &[u32],
+        experts: &dyn ExpertLayers,
+        after_layer: &mut dyn FnMut(usize, &Rows),
+    ) -> Result<Vec<f32>, ForwardError> {
         self.check(cache, ids)?;
         let (mut last, chunks) = (Vec::new(), ids.len().div_ceil(MAX_CHUNK_ROWS));
         for (index, chunk) in ids.chunks(MAX_CHUNK_ROWS).enumerate() {
             let wanted = usize::from(index + 1 == chunks);
-            last = self.forward_chunk(cache, chunk, wanted, experts)?.into_values();
+            last = self.forward_chunk(cache, (chunk, wanted), experts, after_layer)?.into_values();
         }
         let logits = self.lm_head.logits(&last)?;
         if logits.iter().all(|logit| logit.is_finite()) {
@@ -145,9 +160,9 @@ impl Trunk {
     fn forward_chunk(
         &self,
         cache: &mut KvCache,
-        ids: &[u32],
-        wanted: usize,
+        (ids, wanted): (&[u32], usize),
         experts: &dyn ExpertLayers,
+        after_layer: &mut dyn FnMut(usize, &Rows),
     ) -> Result<Rows, ForwardError> {
         let first = cache.len();
         let rotation = self.rope.rotation(first..first + ids.len());
@@ -156,6 +171,7 @@ impl Trunk {
             let asking = if index + 1 == self.layers.len() { wanted } else { ids.len() };
             let span = Span { first, asking, rotation: &rotation };
             hidden = layer.apply(hidden, &span, cache.layer_mut(index), experts)?;
+            after_layer(index, &hidden);
         }
         cache.advance(ids.len());
         Ok(hidden)

@@ -19,5 +19,5 @@ mod link;
 
 pub use self::channel::{LinkTraffic, PartyLinks};
 pub use self::connection::{ConnectError, Incoming, connect, serve};
-pub use self::frame::{Frame, FrameFault, FrameKind, HEADER_BYTES, Order, SESSION_BYTES, SessionId};
+pub use self::frame::{Ending, Frame, FrameFault, FrameKind, HEADER_BYTES, Order, SESSION_BYTES, SessionId};
 pub use self::link::{Link, LinkError};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use neuro_network::frames::FrameWriter;
 use neuro_network::smpc::{
-    ConnectError, Frame, FrameFault, FrameKind, Incoming, Link, LinkError, PartyLinks, SessionId, connect, serve,
+    ConnectError, Ending, Frame, FrameFault, FrameKind, Incoming, Link, LinkError, PartyLinks, SessionId, connect,
+    serve,
 };
 use neuro_network::tls::TlsError;
 use neuro_primitives::{NodeId, NodeKey};
@@ -47,9 +48,9 @@ async fn two_nodes_talk_and_count_alike() {
     assert!(ours.receive(PATIENCE).await.unwrap().body == large && link.receive(PATIENCE).await.unwrap().body == large);
     assert_eq!(ours.sent().hash(), link.received().hash());
     assert_eq!(ours.received().hash(), link.sent().hash());
-    link.abort("enough\u{1b}[2J").await;
-    let LinkError::Aborted { reason } = ours.receive(PATIENCE).await.err().unwrap() else { panic!() };
-    assert_eq!(reason, "enough[2J", "no control characters");
+    link.abort(Ending::Loss, "enough\u{1b}[2J").await;
+    let LinkError::Aborted { reason, ending } = ours.receive(PATIENCE).await.err().unwrap() else { panic!() };
+    assert_eq!((reason.as_str(), ending), ("enough[2J", Ending::Loss), "no control characters");
 }
 
 #[tokio::test]
@@ -114,7 +115,7 @@ fn a_peer_that_is_silent_gone_or_done_ends_the_wait() {
         ChannelError::Lost { peer }
     );
     let aborting = |link: Link| {
-        tokio::spawn(link.abort("no"));
+        tokio::spawn(link.abort(Ending::Fault, "no"));
         None
     };
     assert_eq!(heard(aborting), ChannelError::Aborted { peer });

@@ -22,6 +22,7 @@
 pub mod agreement;
 pub mod blocks;
 pub mod client;
+pub mod comparison;
 pub mod estimate;
 pub mod fixed_point;
 mod messages;
@@ -29,6 +30,7 @@ pub mod model;
 pub mod parties;
 pub mod party;
 mod party_session;
+mod preparation;
 pub mod program;
 pub mod ranges;
 mod rendezvous;

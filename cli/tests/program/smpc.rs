@@ -372,6 +372,19 @@ fn routes_are_shown_to_parties_with_a_signed_consent_alone() {
     assert_eq!((&answer["answer"], &answer["routes"]), (&Value::from("47"), &Value::from("revealed")));
 }
 
+#[test]
+fn every_layer_is_near_the_model_in_the_open() {
+    let stage = Stage::new();
+    let trio = Trio::start(&stage, &models::skills(), &[]);
+    let answer = trio.answer("What is 12+35?", &["--compare"]);
+    let compared = &answer["comparison"];
+    assert_eq!((&compared["tokens"], &compared["same_next_token"]), (&Value::from(3), &Value::from(3)));
+    let errors = compared["layers"].as_array().unwrap().iter().chain([&compared["logits"]]);
+    let relative: Vec<f64> = errors.map(|error| error["relative_error"].as_f64().unwrap()).collect();
+    assert!(relative.iter().all(|error| (1e-8..1e-2).contains(error)), "rounding, and no more: {relative:?}");
+    assert_eq!(relative.len(), 1 + 4, "four layers and the logits");
+}
+
 /// Splits the skills model; the folder of shares.
 fn split(stage: &Stage, name: &str, options: &[&str]) -> PathBuf {
     let (model, out) = (models::skills().display().to_string(), stage.path(name));
@@ -400,18 +413,20 @@ fn start_secret<'a>(stage: &'a Stage, shares: &Path) -> Trio<'a> {
 #[test]
 fn a_private_model_answers_up_to_its_owner_s_cap_and_no_party_has_it() {
     let stage = Stage::new();
-    // Two digits and the end.
-    let shares = split(&stage, "shares", &["--queries", "3"]);
+    // Two digits and the end, of each of two questions.
+    let shares = split(&stage, "shares", &["--queries", "6"]);
     assert!(!shares.join("party-0/model.safetensors").exists() && !shares.join("public/model.safetensors").exists());
     let trio = start_secret(&stage, &shares);
-    let answer = trio.answer("What is 12+35?", &[]);
-    assert_eq!(answer["answer"], "47");
+    let answer = trio.answer("What is 12+35?", &["What is 20+30?"]);
+    assert_eq!(answer["answers"], serde_json::json!(["47", "50"]));
     let told = &answer["secret_weights"];
-    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(3)));
+    assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(6)));
     assert!(told["told"].as_str().unwrap().contains("the index of the largest logit"), "{told}");
     let reached = trio.ask("What is 12+35?", &[]);
     assert_eq!(reached.code, Some(1), "{}", reached.stdout);
-    assert!(reached.stderr.contains("lets a client key have 3 tokens; 3 of them are used"), "{}", reached.stderr);
+    let compared = trio.ask("What is 12+35?", &["--compare"]);
+    assert!(compared.code == Some(3) && compared.stderr.contains("a private model cannot be compared"));
+    assert!(reached.stderr.contains("lets a client key have 6 tokens; 6 of them are used"), "{}", reached.stderr);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use neuro_smpc::channel::{Channel, ChannelError, Message, Spent};
 use neuro_smpc::party::PartyId;
 use tokio::runtime::Handle;
 
+use super::frame::Ending;
 use super::link::{Link, LinkError};
 
 /// Links of one party to the other two, for one session. Used outside the runtime's own threads alone: it blocks.
@@ -22,7 +23,7 @@ pub struct PartyLinks {
     /// What the last message was called, for errors.
     name: &'static str,
     /// Why a peer ended the session, in its words.
-    reason: Option<(PartyId, String)>,
+    reason: Option<(PartyId, Ending, String)>,
 }
 
 /// What went over one link.
@@ -68,9 +69,9 @@ impl PartyLinks {
         self.links[peer.index()].as_ref().map(LinkTraffic::of)
     }
 
-    /// Why a peer ended the session, in its words.
+    /// Which peer ended the session, how, and why in its words.
     #[must_use]
-    pub const fn reason(&self) -> Option<&(PartyId, String)> {
+    pub const fn reason(&self) -> Option<&(PartyId, Ending, String)> {
         self.reason.as_ref()
     }
 
@@ -85,10 +86,10 @@ impl PartyLinks {
     }
 
     /// Tells both peers why the session is over, and ends the links.
-    pub fn abort(self, reason: &str) {
+    pub fn abort(self, ending: Ending, reason: &str) {
         let Self { runtime, links, .. } = self;
         runtime.block_on(async {
-            let ends = links.into_iter().flatten().map(|link| link.abort(reason));
+            let ends = links.into_iter().flatten().map(|link| link.abort(ending, reason));
             futures::future::join_all(ends).await;
         });
     }
@@ -100,8 +101,8 @@ impl PartyLinks {
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 ChannelError::Late { peer, name: self.name, deadline_ms }
             }
-            LinkError::Aborted { reason } => {
-                self.reason = Some((peer, reason));
+            LinkError::Aborted { reason, ending } => {
+                self.reason = Some((peer, ending, reason));
                 ChannelError::Aborted { peer }
             }
             LinkError::Fault(fault) => ChannelError::Refused { peer, reason: fault.reason() },

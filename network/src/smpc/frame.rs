@@ -26,7 +26,16 @@ pub enum FrameKind {
     /// A message of the session.
     Message,
     /// The session is over; the body is the reason as text.
-    Abort,
+    Abort(Ending),
+}
+
+/// How a session ends before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody does what is not agreed: another session would end as this one.
+    Fault,
+    /// Somebody is gone or late: another session may go well.
+    Loss,
 }
 
 /// One frame. Its body may be shares, so it cannot be printed.
@@ -53,7 +62,7 @@ pub enum FrameFault {
     #[error("not a frame: {0}")]
     Malformed(#[from] CodecError),
     /// A kind that nobody knows.
-    #[error("not a frame: expected kind 0 or 1, got {got}")]
+    #[error("not a frame: expected kind 0, 1 or 2, got {got}")]
     Kind {
         /// What came.
         got: u8,
@@ -95,7 +104,11 @@ impl Frame {
         let mut writer = Writer::with_capacity(HEADER_BYTES + self.body.len());
         writer.raw(&self.session.0);
         writer.u64(self.sequence);
-        writer.u8(u8::from(self.kind == FrameKind::Abort));
+        writer.u8(match self.kind {
+            FrameKind::Message => 0,
+            FrameKind::Abort(Ending::Fault) => 1,
+            FrameKind::Abort(Ending::Loss) => 2,
+        });
         writer.u64(self.step);
         writer.u32(self.part);
         writer.raw(&self.body);
@@ -112,7 +125,8 @@ impl Frame {
         let sequence = reader.u64()?;
         let kind = match reader.u8()? {
             0 => FrameKind::Message,
-            1 => FrameKind::Abort,
+            1 => FrameKind::Abort(Ending::Fault),
+            2 => FrameKind::Abort(Ending::Loss),
             got => return Err(FrameFault::Kind { got }),
         };
         let (step, part) = (reader.u64()?, reader.u32()?);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{Frame, FrameFault, FrameKind, Order, SessionId};
+use super::frame::{Ending, Frame, FrameFault, FrameKind, Order, SessionId};
 use super::limits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 
@@ -37,6 +37,8 @@ pub enum LinkError {
     Aborted {
         /// What it said, without control characters.
         reason: String,
+        /// Whether another session may go well, as it says.
+        ending: Ending,
     },
     /// Not the frame that is due.
     #[error(transparent)]
@@ -168,7 +170,7 @@ impl Link {
         let frame = self.received.admit(&bytes)?;
         match frame.kind {
             FrameKind::Message => Ok(frame),
-            FrameKind::Abort => Err(LinkError::Aborted { reason: readable(&frame.body) }),
+            FrameKind::Abort(ending) => Err(LinkError::Aborted { reason: readable(&frame.body), ending }),
         }
     }
 
@@ -182,9 +184,9 @@ impl Link {
     }
 
     /// Says why the session is over, and ends the connection.
-    pub async fn abort(mut self, reason: &str) {
+    pub async fn abort(mut self, ending: Ending, reason: &str) {
         let end = reason.floor_char_boundary(limits::MAX_REASON_BYTES);
-        let bytes = self.sent.next_frame(FrameKind::Abort, 0, 0, reason.as_bytes()[..end].to_vec());
+        let bytes = self.sent.next_frame(FrameKind::Abort(ending), 0, 0, reason.as_bytes()[..end].to_vec());
         // Who is gone needs no reason.
         let _ = self.queue(bytes, limits::CLOSE_TIME_LIMIT).await;
         self.close().await;

@@ -28,6 +28,8 @@ pub struct Agreement {
     pub lengths: Lengths,
     /// Whether the parties learn which experts each token meets.
     pub routes: Routes,
+    /// Whether the client is told what each layer hands the next, to compare it with plaintext.
+    pub tells_layers: bool,
     /// What the parties are held to.
     pub security: Security,
     /// The parties' keys, in order.
@@ -152,6 +154,7 @@ impl Agreement {
             ranges: super::ranges::NO_RANGES,
             lengths,
             routes: Routes::Hidden,
+            tells_layers: false,
             security,
             parties: [nobody; 3],
             registry: Hash([0; 32]),
@@ -178,6 +181,7 @@ impl Agreement {
         if let Routes::Revealed(consent) = &self.routes {
             writer.raw(&consent.0);
         }
+        writer.flag(self.tells_layers);
         writer.flag(self.security == Security::Malicious);
         self.parties.iter().for_each(|node| writer.raw(&node.0));
         writer.raw(&self.registry.0);
@@ -204,6 +208,7 @@ impl Agreement {
             ranges: Hash(reader.array()?),
             lengths: Lengths { prompts: reader.u32()?, rows: reader.u32()?, tokens: reader.u32()? },
             routes: if reader.flag()? { Routes::Revealed(Signature(reader.array()?)) } else { Routes::Hidden },
+            tells_layers: reader.flag()?,
             security: if reader.flag()? { Security::Malicious } else { Security::SemiHonest },
             parties: [NodeId(reader.array()?), NodeId(reader.array()?), NodeId(reader.array()?)],
             registry: Hash(reader.array()?),
@@ -231,6 +236,7 @@ impl Agreement {
             ("range profile", self.ranges.short(), other.ranges.short()),
             ("lengths", self.lengths.to_string(), other.lengths.to_string()),
             ("routes", self.routes.to_string(), other.routes.to_string()),
+            ("layers told", self.tells_layers.to_string(), other.tells_layers.to_string()),
             ("security", format!("{:?}", self.security), format!("{:?}", other.security)),
             ("parties", shorts(&self.parties), shorts(&other.parties)),
             ("parties file", self.registry.short(), other.registry.short()),
@@ -285,6 +291,7 @@ pub(super) mod tests {
             ranges: Hash([9; 32]),
             lengths: Lengths { prompts: 1, rows: 16, tokens: 8 },
             routes: Routes::Hidden,
+            tells_layers: false,
             security: Security::Malicious,
             parties: [NodeId([5; 32]), NodeId([6; 32]), NodeId([7; 32])],
             registry: Hash([8; 32]),
@@ -316,5 +323,5 @@ pub(super) mod tests {
     }
 
     /// The first digits of the hash of [`sample`].
-    const CONFORMANCE: &str = "2d44a2414b59aea6";
+    const CONFORMANCE: &str = "b5622a677e6d4dbb";
 }

@@ -6,7 +6,6 @@ use neuro_inference::rope::Rope;
 use neuro_model::names::{self, AttentionNames, FeedForwardNames, LayerTensorNames, ProjectionNames};
 use neuro_model::{Checkpoint, HiddenActivation, ModelConfig, QueryKeyNorm, RopePairing, RopeScaling, ScoreFunction};
 use neuro_primitives::{ExpertId, Hash};
-use neuro_smpc::channel::Channel as _;
 use neuro_smpc::computation::Security;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::nn::{Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Rotation, WeightError};
@@ -14,14 +13,11 @@ use neuro_smpc::share::Shares;
 
 use super::agreement::{Agreement, Routes};
 use super::model::{ModelError, ModelFacts, floats};
-use super::program::{PartyComputation, Program, ProgramMaker, StartError, Turn};
+use super::preparation::Preparation;
+use super::program::{PartyComputation, Program, ProgramMaker, StartError, Turn, last_rows};
 
 /// The version is part of the name: whoever changes what is computed changes it.
 const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 2";
-
-/// Tokens for which masks are made together after the prompt. Making them for more costs fewer rounds a token, and more
-/// for nothing when the answer ends early.
-pub(super) const TOKENS_AHEAD: usize = 4;
 
 /// All blocks of a mixture-of-experts model.
 pub struct BlockProgram {
@@ -32,11 +28,10 @@ pub struct BlockProgram {
 struct RunningBlocks {
     decoder: Decoder,
     security: Security,
-    turn: usize,
-    rows: usize,
-    max_tokens: usize,
-    /// Rounds of one token with its masks made.
-    rounds: u64,
+    preparation: Preparation,
+    prompts: usize,
+    d_model: usize,
+    tells_layers: bool,
 }
 
 /// Why a model cannot be run on shares.
@@ -100,35 +95,29 @@ impl ProgramMaker for BlockProgram {
         Ok(Box::new(RunningBlocks {
             decoder,
             security: agreement.security,
-            turn: 0,
-            rows: agreement.lengths.rows as usize,
-            max_tokens: agreement.lengths.tokens as usize,
-            rounds: 0,
+            preparation: Preparation::new(&agreement.lengths),
+            prompts: agreement.lengths.prompts as usize,
+            d_model: self.model.d_model,
+            tells_layers: agreement.tells_layers,
         }))
     }
 }
 
 impl Program for RunningBlocks {
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
-        let passes = if self.turn == 0 {
+        if !turn.padding.is_empty() {
             self.decoder.pad(turn.padding.clone());
-            vec![self.rows]
-        } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
-            vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
-        } else {
-            Vec::new()
-        };
-        if !passes.is_empty() {
-            let forecast = self.decoder.rehearse(self.security, &passes)?;
-            self.rounds = forecast.online.rounds / passes.len() as u64;
-            turn.watch.foresee(self.rounds + forecast.preprocessing.rounds);
-            computation.prepare(&forecast.requests)?;
-            turn.watch.prepared(computation.link().spent());
-        } else {
-            turn.watch.foresee(self.rounds);
         }
-        self.turn += 1;
-        self.decoder.advance(computation, &turn.embeddings)
+        let rehearse = |passes: &[usize]| self.decoder.rehearse(self.security, passes);
+        self.preparation.before_turn(computation, turn.watch, rehearse)?;
+        let mut told = Vec::new();
+        let logits = self.decoder.advance_watched(computation, &turn.embeddings, |_, hidden| {
+            if self.tells_layers {
+                told.push(last_rows(hidden, self.prompts, self.d_model));
+            }
+            Ok(())
+        })?;
+        Ok(Shares::concat(&[&logits].into_iter().chain(&told).collect::<Vec<_>>()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use neuro_network::smpc::{ConnectError, Link, LinkError, LinkTraffic, SessionId, connect};
+use neuro_network::smpc::{ConnectError, Ending, Link, LinkError, LinkTraffic, SessionId, connect};
 use neuro_primitives::{Hash, NodeKey};
 use neuro_smpc::computation::Security;
 use neuro_smpc::party::PartyId;
@@ -10,6 +10,7 @@ use neuro_smpc::share::Shares;
 
 use super::PROTOCOL_VERSION;
 use super::agreement::{Agreement, Lengths, Profile, Routes};
+use super::comparison::ComparisonError;
 use super::fixed_point::{self, NoRandomness, random_bytes};
 use super::messages::{ClientMessage, MessageError, PartyMessage, TurnShares};
 pub use super::messages::{Cost, Working};
@@ -34,6 +35,8 @@ pub struct Terms<'a> {
     pub lengths: Lengths,
     /// Whether the parties may see which experts each token meets: it tells them the text.
     pub reveals_routes: bool,
+    /// Whether to be told what each layer hands the next; programs with secret weights do not.
+    pub tells_layers: bool,
     /// What the parties are held to.
     pub security: Security,
 }
@@ -84,6 +87,9 @@ pub enum ClientError {
     /// A token that the model does not have.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The model in the open, or layers that do not fit it.
+    #[error("comparison: {0}")]
+    Comparison(#[from] ComparisonError),
     /// See [`NoRandomness`].
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -93,10 +99,16 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether a new session with the same parties may succeed.
+    /// Whether a new session with the same parties may succeed: somebody was lost, and nobody was wrong.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Link { .. })
+        match self {
+            Self::Connect { .. } => true,
+            Self::Link { source, .. } => {
+                !matches!(source, LinkError::Fault(_) | LinkError::Aborted { ending: Ending::Fault, .. })
+            }
+            _ => false,
+        }
     }
 
     /// Whether a party could not be reached at all.
@@ -111,6 +123,7 @@ pub struct ClientSession {
     key: NodeKey,
     agreement: Agreement,
     d_model: usize,
+    vocab_size: usize,
     links: [Link; 3],
     deadline: Duration,
     turn: u32,
@@ -125,6 +138,8 @@ type Heard = Box<dyn FnMut(Working) + Send>;
 pub struct Logits {
     /// `[prompts, vocab]`, f32.
     pub values: Vec<f32>,
+    /// Where the terms tell layers: what each hands the next of the same rows, `[layers, prompts, d_model]`, f32.
+    pub layers: Vec<f32>,
     /// Most rounds of any party, and all bytes between them.
     pub cost: Cost,
 }
@@ -146,6 +161,7 @@ impl ClientSession {
             ranges: terms.ranges,
             lengths: Lengths { rows: Lengths::bucket(terms.lengths.rows), ..terms.lengths },
             routes: if terms.reveals_routes { Routes::revealed(key, id) } else { Routes::Hidden },
+            tells_layers: terms.tells_layers,
             security: terms.security,
             parties: terms.parties.nodes(),
             registry: terms.parties.hash(),
@@ -161,6 +177,7 @@ impl ClientSession {
             key: key.clone(),
             agreement,
             d_model: terms.model.d_model,
+            vocab_size: terms.model.vocab_size,
             links: [first, second, third],
             deadline,
             turn: 0,
@@ -247,7 +264,14 @@ impl ClientSession {
             first: PartyId::ALL[component],
             second: PartyId::ALL[component].previous(),
         })?;
-        Ok(Logits { values: fixed_point::decode(&joined, self.agreement.profile.logit_fraction_bits), cost })
+        let logits = match self.agreement.tells_layers {
+            true => joined.len().min(self.agreement.lengths.prompts as usize * self.vocab_size),
+            false => joined.len(),
+        };
+        let (logits, layers) = joined.split_at(logits);
+        let Profile { fraction_bits, logit_fraction_bits, .. } = self.agreement.profile;
+        let values = fixed_point::decode(logits, logit_fraction_bits);
+        Ok(Logits { values, layers: fixed_point::decode(layers, fraction_bits), cost })
     }
 
     /// Ends the session: takes the parties' signed accounts, checks them against each other and against what this client
@@ -295,8 +319,9 @@ impl ClientSession {
 
     /// Tells the parties that the session is over because of `error`, which is given back.
     pub async fn give_up(self, error: ClientError) -> ClientError {
-        futures::future::join_all(self.links.into_iter().map(|link| link.abort("the client has ended the session")))
-            .await;
+        let ending = if error.is_retryable() { Ending::Loss } else { Ending::Fault };
+        let ends = self.links.into_iter().map(|link| link.abort(ending, "the client has ended the session"));
+        futures::future::join_all(ends).await;
         error
     }
 

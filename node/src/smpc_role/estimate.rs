@@ -18,8 +18,8 @@ use neuro_smpc::share::Shares;
 
 use super::SessionError;
 use super::agreement::{Agreement, Lengths};
-use super::blocks::TOKENS_AHEAD;
 use super::messages;
+use super::preparation::TOKENS_AHEAD;
 use super::program::{ProgramMaker, Turn, Watch};
 use super::seeds::Seeds;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neuro_network::smpc::{Incoming, SessionId, serve};
+use neuro_network::smpc::{Ending, Incoming, SessionId, serve};
 use neuro_network::tls::TlsError;
 use neuro_primitives::{NodeId, NodeKey};
 use neuro_smpc::party::PartyId;
@@ -229,7 +229,9 @@ async fn dispatch(context: Arc<PartyContext>, mut incoming: mpsc::Receiver<Incom
         }
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => begin(Arc::clone(&context), incoming, Arc::clone(&report), place),
-            Err(_) => drop(tokio::spawn(incoming.link.abort("all places of this party are taken; try again later"))),
+            Err(_) => drop(tokio::spawn(
+                incoming.link.abort(Ending::Loss, "all places of this party are taken; try again later"),
+            )),
         }
     }
     // Sessions see the stop by themselves; their last words take a moment.
@@ -242,7 +244,7 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
     let Incoming { peer, link, first } = incoming;
     let agreement = match ClientMessage::decode(&first.body) {
         Ok(ClientMessage::Propose(terms)) if terms.client == peer && terms.session == first.session => *terms,
-        _ => return drop(tokio::spawn(link.abort("expected a proposal of this client and session"))),
+        _ => return drop(tokio::spawn(link.abort(Ending::Fault, "expected a proposal of this client and session"))),
     };
     let link = link.until(context.stop.clone());
     let session = agreement.session;

@@ -7,12 +7,13 @@ mod watched;
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-use neuro_network::smpc::{Link, LinkError, LinkTraffic, PartyLinks};
+use neuro_network::smpc::{Ending, Link, LinkError, LinkTraffic, PartyLinks};
 use neuro_primitives::Hash;
 use neuro_smpc::channel::{Channel, ChannelError};
 use neuro_smpc::computation::Computation;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::party::PartyId;
+use neuro_smpc::proof::ProofError;
 
 use self::client_link::ClientLink;
 pub use self::peers::PeersError;
@@ -66,9 +67,30 @@ pub enum SessionError {
     Told {
         /// Who.
         peer: PartyId,
+        /// How, as it says.
+        ending: Ending,
         /// In its words.
         reason: String,
     },
+}
+
+impl SessionError {
+    /// Whether somebody was lost or somebody was wrong.
+    const fn ending(&self) -> Ending {
+        match self {
+            Self::Told { ending, .. } => *ending,
+            Self::Stopped | Self::Client(_) => Ending::Loss,
+            Self::Peers(PeersError::Connect { .. } | PeersError::Absent { .. } | PeersError::Link { .. }) => {
+                Ending::Loss
+            }
+            Self::Computation(SmpcError::Channel(error) | SmpcError::Proof(ProofError::Channel(error)))
+            | Self::Seeds(SeedError::Channel(error)) => match error {
+                ChannelError::Lost { .. } | ChannelError::Late { .. } | ChannelError::Aborted { .. } => Ending::Loss,
+                ChannelError::Refused { .. } | ChannelError::Unwanted { .. } => Ending::Fault,
+            },
+            _ => Ending::Fault,
+        }
+    }
 }
 
 /// How a session ended.
@@ -112,7 +134,7 @@ pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, t
     let receipt = match outcome {
         Ok(()) => part(client, &signed, agreement),
         Err(error) => {
-            client.abort(&error.to_string());
+            client.abort(error.ending(), &error.to_string());
             None
         }
     };
@@ -146,7 +168,7 @@ fn with_peers(
         Ok(()) => links.close(),
         Err(error) => {
             let error = if context.stop.is_cancelled() { SessionError::Stopped } else { told(error, &links) };
-            links.abort(&error.to_string());
+            links.abort(error.ending(), &error.to_string());
             return Err(error);
         }
     }
@@ -157,10 +179,13 @@ fn with_peers(
 fn told(error: SessionError, links: &PartyLinks) -> SessionError {
     match (&error, links.reason()) {
         (
-            SessionError::Computation(SmpcError::Channel(ChannelError::Aborted { .. }))
+            SessionError::Computation(
+                SmpcError::Channel(ChannelError::Aborted { .. })
+                | SmpcError::Proof(ProofError::Channel(ChannelError::Aborted { .. })),
+            )
             | SessionError::Seeds(SeedError::Channel(ChannelError::Aborted { .. })),
-            Some((peer, reason)),
-        ) => SessionError::Told { peer: *peer, reason: reason.clone() },
+            Some((peer, ending, reason)),
+        ) => SessionError::Told { peer: *peer, ending: *ending, reason: reason.clone() },
         _ => error,
     }
 }

@@ -47,11 +47,19 @@ impl<'a> Turn<'a> {
 /// A program in one session; it keeps what earlier turns left.
 pub trait Program {
     /// Takes the next rows' embeddings and gives the logits of each prompt's last (`[prompts, vocab]`), in the fraction
-    /// bits of the profile.
+    /// bits of the profile. Where the terms tell layers, what each of them hands the next follows, of the same rows:
+    /// `[layers, prompts, d_model]`, in the fraction bits of embeddings.
     ///
     /// # Errors
     /// Whatever ends the session.
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError>;
+}
+
+/// `[prompts, rows, d_model]` → the last row of each prompt, `[prompts, d_model]`.
+pub(super) fn last_rows(rows: &Shares, prompts: usize, d_model: usize) -> Shares {
+    let values = rows.len() / prompts;
+    let places = (1..=prompts).flat_map(|prompt| prompt * values - d_model..prompt * values);
+    rows.gather(&places.collect::<Vec<_>>())
 }
 
 /// Begins programs for one model.
@@ -78,6 +86,9 @@ pub enum StartError {
     /// Routes of a private model tell of its router.
     #[error("this model's weights are secret, so its routes are never revealed")]
     SecretAndRevealed,
+    /// What a private model's layers hand each other tells of its weights; a program without layers has none.
+    #[error("this program tells nobody what its layers hand each other")]
+    TellsNoLayers,
     /// The owner's cap.
     #[error(transparent)]
     Queries(#[from] QueryError),
@@ -134,6 +145,9 @@ impl ProgramMaker for HeadProgram {
     }
 
     fn start(&self, agreement: &Agreement) -> Result<Box<dyn Program>, StartError> {
+        if agreement.tells_layers {
+            return Err(StartError::TellsNoLayers);
+        }
         let head = std::sync::Arc::clone(&self.head);
         let prompts = agreement.lengths.prompts as usize;
         Ok(Box::new(RunningHead { d_model: self.model.d_model, prompts, head }))
@@ -143,9 +157,7 @@ impl ProgramMaker for HeadProgram {
 impl Program for RunningHead {
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
         let bits = u32::from(Profile::DEFAULT.fraction_bits);
-        let values = turn.embeddings.len() / self.prompts;
-        let last = (1..=self.prompts).flat_map(|prompt| prompt * values - self.d_model..prompt * values);
-        let last = turn.embeddings.gather(&last.collect::<Vec<_>>());
+        let last = last_rows(&turn.embeddings, self.prompts, self.d_model);
         let hidden = computation.truncate(&last.times(1 << bits), HEAD_BITS, bits)?;
         Ok(hidden.map(|part| {
             let dot = |row: &[u64], part: &[u64]| {

@@ -99,6 +99,7 @@ impl Trio {
             ranges: NO_RANGES,
             lengths: Lengths { prompts: 1, rows, tokens: 4 },
             reveals_routes: false,
+            tells_layers: false,
             security,
         };
         ClientSession::open(&NodeKey::from_secret(&[key; 32]), &terms, PATIENCE).await
@@ -186,6 +187,7 @@ async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
     shares[1].parts[0][3] ^= 1;
     let error = lying.advance_shares(shares).await.err().unwrap();
     assert!(error.to_string().contains("the client's shares of component 1 differ"), "{error}");
+    assert!(!error.is_retryable(), "another session would end the same way");
     drop(lying.give_up(error).await);
     for at in 0..3 {
         let failure = trio.failure(at).await.unwrap();
@@ -223,6 +225,7 @@ async fn inputs_that_no_embedding_has_end_a_session_with_secret_weights() {
     rows[17] = 1000.0;
     let error = session.advance(&rows).await.err().unwrap();
     assert!(error.to_string().contains("an input is beyond the largest entry of the embedding table"), "{error}");
+    assert!(!error.is_retryable(), "another session would end the same way");
     drop(session.give_up(error).await);
     for at in 0..3 {
         // A party that is still computing may hear of the client's going first.

@@ -1,6 +1,7 @@
 //! Range profiles: what they are made of, when they are refused, and that the model that comes with the program has one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use neuro_model::Checkpoint;
 use neuro_node::smpc_role::agreement::Profile;
@@ -9,7 +10,7 @@ use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
 use neuro_node::smpc_role::ranges::calibration::{Calibration, own_texts};
 use neuro_node::smpc_role::ranges::{OperationRange, ProfileOf, RangeError, RangeProfile, Tail, operations, shape};
 use neuro_primitives::Hash;
-use neuro_smpc::nn::{ModelShape, Operation};
+use neuro_smpc::nn::{ModelShape, ModelWeights, Operation};
 
 const WHOSE: ProfileOf = ProfileOf { model: Hash([1; 32]), program: Hash([2; 32]) };
 
@@ -88,6 +89,13 @@ fn the_skills_model_keeps_to_its_ranges() {
     let (shape, layers) = (shape(checkpoint.config()), checkpoint.config().layers);
     assert_eq!(profile.check(whose, &shape, layers), Ok(()));
     assert!(profile.longest_rows >= 512);
+    // Rows of zeros, which padding is, would leave the norm's range.
+    let weights = Arc::new(ModelWeights { rms_eps: 1e-7, ..program.weights().as_ref().clone() });
+    let calibration = Calibration { client: &client, weights: &weights, whose, longest_rows: None };
+    let refused = calibration.run(&["2+3="], &|| ()).unwrap().check(whose, &shape, layers);
+    assert!(
+        matches!(refused, Err(RangeError::Refused { operation, .. }) if operation.contains("embedding: smallness"))
+    );
 }
 
 /// Quantiles of an exponential distribution.

@@ -127,6 +127,7 @@ pub fn run(global: &GlobalArgs, args: &EvalArgs, output: Output) -> CommandResul
         deadline: Duration::from_secs(args.deadline),
         restarts: 0,
         reveals_routes: false,
+        comparison: None,
     };
     let answerer = Answerer::local(&args.model)?;
     let mut told = |answer: &AnswerRecord| {

@@ -21,34 +21,40 @@ pub struct Account<'a> {
     manifest: &'a Manifest,
     ledger: Arc<QueryLedger>,
     client: NodeId,
+    /// Prompts of the session: every turn tells a token of each.
+    prompts: u64,
     /// Tokens of earlier sessions.
     used: u64,
 }
 
 impl<'a> Account<'a> {
-    /// That of `client`, where the model's weights are secret.
+    /// That of `client` with so many prompts, where the model's weights are secret.
     ///
     /// # Errors
     /// A count that cannot be read.
-    pub fn of(model: &'a ClientModel, data_dir: &DataDir, client: NodeId) -> Result<Option<Self>, Failure> {
+    pub fn of(
+        model: &'a ClientModel,
+        data_dir: &DataDir,
+        (client, prompts): (NodeId, usize),
+    ) -> Result<Option<Self>, Failure> {
         let Some(manifest) = model.secret() else { return Ok(None) };
         let ledger = QueryLedger::open(data_dir.folder(QUERIES)?);
         let used = ledger.used(manifest.hash(), client)?;
-        Ok(Some(Self { manifest, ledger, client, used }))
+        Ok(Some(Self { manifest, ledger, client, prompts: prompts.max(1) as u64, used }))
     }
 
-    /// As many of `tokens` as are left; one where none is, for the parties to say so.
+    /// As many of `tokens` as are left for each prompt; one where none is, for the parties to say so.
     pub fn left_of(&self, tokens: usize) -> usize {
-        let left = self.manifest.limits.queries.saturating_sub(self.used).max(1);
-        usize::try_from(left).map_or(tokens, |left| left.min(tokens))
+        let left = self.manifest.limits.queries.saturating_sub(self.used) / self.prompts;
+        usize::try_from(left.max(1)).map_or(tokens, |left| left.min(tokens))
     }
 
-    /// Counts a session's tokens; what is not spent is taken back at its end. The parties' counts are what binds.
+    /// Counts a session's tokens, so many of each prompt; what is not spent is taken back at its end. The parties' counts are what binds.
     ///
     /// # Errors
     /// A count that cannot be kept.
     pub fn reserve(&self, tokens: usize) -> Result<Reservation, QueryError> {
-        self.ledger.reserve(self.manifest.hash(), self.client, tokens as u64, u64::MAX)
+        self.ledger.reserve(self.manifest.hash(), self.client, self.prompts * tokens as u64, u64::MAX)
     }
 
     /// Says who owns the model, what is opened and how much of it was asked.

@@ -1,11 +1,13 @@
 //! Token by token: share rows, join logits, choose. A session that is lost is followed by a new one.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use neuro_inference::SamplingParams;
 use neuro_network::smpc::SessionId;
 use neuro_node::smpc_role::agreement::Lengths;
 use neuro_node::smpc_role::client::{ClientError, ClientSession, Cost, Terms};
+use neuro_node::smpc_role::comparison::Comparison;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
 use neuro_node::smpc_role::transcript::Transcript;
@@ -46,6 +48,8 @@ pub struct Asking<'a> {
     pub restarts: u32,
     /// Whether the parties may see which experts each token meets.
     pub reveals_routes: bool,
+    /// The same model in the open, where layers are compared with it.
+    pub comparison: Option<&'a RefCell<Comparison>>,
 }
 
 impl Asking<'_> {
@@ -57,6 +61,7 @@ impl Asking<'_> {
             ranges: self.ranges,
             lengths,
             reveals_routes: self.reveals_routes,
+            tells_layers: self.comparison.is_some(),
             security: self.security,
         }
     }
@@ -86,6 +91,11 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// Prompt and answer so far; nothing once the answer has ended.
+    fn tokens(&self) -> Option<Vec<u32>> {
+        (!self.ended).then(|| [self.prompt, &self.answer].concat())
+    }
+
     fn add(&mut self, token: u32, model: &ClientModel) {
         if self.ended || model.ends(token) {
             self.ended = true;
@@ -193,6 +203,10 @@ async fn converse(
     let prompts = texts.iter().map(|text| rows(&[text.prompt, &text.answer].concat()));
     let mut logits = session.begin(&prompts.collect::<Result<Vec<_>, _>>()?).await?;
     for turn in 1..=left {
+        if let Some(comparison) = asking.comparison {
+            let tokens = texts.iter().map(|text| text.tokens()).collect::<Vec<_>>();
+            comparison.borrow_mut().compare(&tokens, &logits)?;
+        }
         let vocabulary = logits.values.len() / texts.len();
         let mut last = Vec::new();
         for (text, logits) in texts.iter_mut().zip(logits.values.chunks_exact(vocabulary)) {

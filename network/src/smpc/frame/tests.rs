@@ -67,7 +67,7 @@ fn committed_frames_are_read_as_they_were_written() {
     let order = after(&corpus, corpus.len());
     assert_eq!(order.frames(), corpus.len() as u64);
     assert!(corpus.iter().all(|bytes| Frame::decode(bytes).unwrap().encode() == *bytes));
-    assert_eq!(Frame::decode(corpus.last().unwrap()).unwrap().kind, FrameKind::Abort);
+    assert_eq!(Frame::decode(corpus.last().unwrap()).unwrap().kind, FrameKind::Abort(Ending::Fault));
 }
 
 /// At every place of a link: frames left out, doubled, swapped, played again and of another session.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neuro_network::smpc::{Link, LinkTraffic};
+use neuro_network::smpc::{Ending, Link, LinkTraffic};
 use tokio::runtime::Handle;
 
 use super::SessionError;
@@ -47,7 +47,7 @@ impl ClientLink {
     }
 
     /// Ends it and says why.
-    pub(super) fn abort(self, reason: &str) {
-        self.runtime.block_on(self.link.abort(reason));
+    pub(super) fn abort(self, ending: Ending, reason: &str) {
+        self.runtime.block_on(self.link.abort(ending, reason));
     }
 }

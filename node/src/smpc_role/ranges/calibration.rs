@@ -73,13 +73,18 @@ impl Calibration<'_> {
         Ok(profile)
     }
 
-    /// What the first norm makes of every token.
+    /// What the first norm makes of every token, and of padding, which is a row of zeros in front of every norm.
     fn embeddings(&self) -> Result<Known, ModelError> {
         let (mut sums, mut smallness) = (Vec::new(), Vec::new());
-        for id in 0..u32::try_from(self.client.facts().vocab_size).unwrap_or(u32::MAX) {
-            let [(_, sum), (_, small)] = embedding(&self.client.rows(&[id])?, self.weights.rms_eps);
+        let facts = self.client.facts();
+        let mut note = |row: &[f32]| {
+            let [(_, sum), (_, small)] = embedding(row, self.weights.rms_eps);
             sums.push(sum);
             smallness.push(small);
+        };
+        note(&vec![0.0; facts.d_model]);
+        for id in 0..u32::try_from(facts.vocab_size).unwrap_or(u32::MAX) {
+            note(&self.client.rows(&[id])?);
         }
         Ok(vec![(Operation::EmbeddingSum, sums), (Operation::EmbeddingSmallness, smallness)])
     }

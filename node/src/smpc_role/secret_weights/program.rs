@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use neuro_primitives::Hash;
-use neuro_smpc::channel::Channel as _;
 use neuro_smpc::computation::Security;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::nn::{Limited, LimitedDecoder, Limits};
@@ -14,13 +13,11 @@ use neuro_smpc::share::Shares;
 use super::{Manifest, PartyFolder, QueryLedger, Reservation, SecretWeightsError};
 use crate::smpc_role::agreement::{Agreement, Lengths, Routes};
 use crate::smpc_role::model::ModelFacts;
+use crate::smpc_role::preparation::Preparation;
 use crate::smpc_role::program::{PartyComputation, Program, ProgramMaker, StartError, Turn};
 
 /// The version is part of the name: whoever changes what is computed changes it.
 const SECRET_PROGRAM: &[u8] = b"neuro smpc program: blocks with secret weights 2";
-
-/// Tokens for which masks are made together after the prompt; as with public weights.
-const TOKENS_AHEAD: usize = 4;
 
 /// A party's side of a private model.
 pub struct SecretBlockProgram {
@@ -31,9 +28,7 @@ pub struct SecretBlockProgram {
 struct RunningSecret {
     decoder: LimitedDecoder,
     prompts: u64,
-    rows: usize,
-    turn: usize,
-    max_tokens: usize,
+    preparation: Preparation,
     queries: Reservation,
 }
 
@@ -75,17 +70,18 @@ impl ProgramMaker for SecretBlockProgram {
         if agreement.routes != Routes::Hidden {
             return Err(StartError::SecretAndRevealed);
         }
+        if agreement.tells_layers {
+            return Err(StartError::TellsNoLayers);
+        }
         let Manifest { input_bound, limits, .. } = self.folder.manifest;
-        let Lengths { prompts, rows, tokens } = agreement.lengths;
+        let Lengths { prompts, tokens, .. } = agreement.lengths;
         let asked = u64::from(prompts) * u64::from(tokens);
         let queries = self.queries.reserve(self.folder.facts.hash, agreement.client, asked, limits.queries)?;
         let limits = Limits { input_bound, largest: limits.largest as usize };
         Ok(Box::new(RunningSecret {
             decoder: LimitedDecoder::new(Arc::clone(&self.folder.weights), prompts as usize, limits),
             prompts: u64::from(prompts),
-            rows: rows as usize,
-            turn: 0,
-            max_tokens: tokens as usize,
+            preparation: Preparation::new(&agreement.lengths),
             queries,
         }))
     }
@@ -94,22 +90,11 @@ impl ProgramMaker for SecretBlockProgram {
 impl Program for RunningSecret {
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
         self.queries.spend(self.prompts);
-        let passes = if self.turn == 0 {
+        if !turn.padding.is_empty() {
             self.decoder.pad(turn.padding.clone());
-            vec![self.rows]
-        } else if (self.turn - 1).is_multiple_of(TOKENS_AHEAD) {
-            vec![1; TOKENS_AHEAD.min(self.max_tokens - self.turn)]
-        } else {
-            Vec::new()
-        };
-        if !passes.is_empty() {
-            let forecast = self.decoder.rehearse(Security::Malicious, &passes)?;
-            let rounds = forecast.preprocessing.rounds + forecast.online.rounds / passes.len() as u64;
-            turn.watch.foresee(rounds);
-            computation.prepare(&forecast.requests)?;
-            turn.watch.prepared(computation.link().spent());
         }
-        self.turn += 1;
+        let rehearse = |passes: &[usize]| self.decoder.rehearse(Security::Malicious, passes);
+        self.preparation.before_turn(computation, turn.watch, rehearse)?;
         let Limited { opened, beyond } = self.decoder.advance(computation, &turn.embeddings)?;
         // All that was computed is proved before the bit is opened, and the bit is opened before anything is released.
         if computation.verify()?.open(&beyond)?.iter().any(|bit| *bit != 0) {
