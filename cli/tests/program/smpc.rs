@@ -417,7 +417,9 @@ fn a_private_model_answers_up_to_its_owner_s_cap_and_no_party_has_it() {
     let shares = split(&stage, "shares", &["--queries", "6"]);
     assert!(!shares.join("party-0/model.safetensors").exists() && !shares.join("public/model.safetensors").exists());
     let trio = start_secret(&stage, &shares);
-    let answer = trio.answer("What is 12+35?", &["What is 20+30?"]);
+    let questions = ["What is 12+35?", "What is 20+30?"];
+    let answer = trio.answer(questions[0], &[questions[1]]);
+    took_what_was_told(&estimated(&trio, &questions, &["--max-tokens", "3"]), &answer);
     assert_eq!(answer["answers"], serde_json::json!(["47", "50"]));
     let told = &answer["secret_weights"];
     assert_eq!((&told["tokens_before"], &told["token_cap"]), (&Value::from(0), &Value::from(6)));

@@ -1,6 +1,6 @@
 //! `neuro smpc estimate`: what a question will take, before anybody is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -9,6 +9,8 @@ use neuro_node::smpc_role::agreement::Lengths;
 use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::estimate::{Effort, Estimate, TurnEffort, estimate};
 use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
+use neuro_node::smpc_role::program::ProgramMaker;
+use neuro_node::smpc_role::secret_weights::{SecretBlockProgram, is_secret};
 use neuro_smpc::computation::Security;
 use neuro_smpc::memory::NetworkModel;
 use serde_json::json;
@@ -25,7 +27,7 @@ pub struct EstimateArgs {
     /// The question; several are answered together, in the rounds of one
     #[arg(value_name = "TEXT", required = true, num_args = 1..=64)]
     pub texts: Vec<String>,
-    /// The model
+    /// The model, or the public folder of a private one
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Tokens after which the longest answer ends, its end counted; all of --max-tokens if not said
@@ -62,8 +64,7 @@ pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let rows = Lengths::bucket(count(longest));
     let lengths = Lengths { prompts: count(prompts.len()), rows, tokens: args.max_tokens };
-    let checkpoint = Checkpoint::open(&args.model)?;
-    let program = BlockProgram::load(&checkpoint, ModelFacts::of(&checkpoint)?)?;
+    let program = program(&args.model)?;
     let security = if args.semi_honest { Security::SemiHonest } else { Security::Malicious };
     let network = NetworkModel {
         delay: Duration::from_secs_f64(args.round_trip / 2_000.0),
@@ -71,7 +72,7 @@ pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
         ..NetworkModel::NEAR
     };
     let wait = progress::wait("playing the three parties here");
-    let estimate = estimate(&program, lengths, args.tokens.unwrap_or(args.max_tokens), security, network)
+    let estimate = estimate(program.as_ref(), lengths, args.tokens.unwrap_or(args.max_tokens), security, network)
         .map_err(|error| Failure::new(Outcome::Refused, error));
     wait.finish_and_clear();
     let estimate = estimate?;
@@ -81,6 +82,16 @@ pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
     show(&estimate, output)?;
     let (round_trip, bandwidth) = (args.round_trip, args.bandwidth);
     output.line(format!("\nAt {round_trip} ms and {bandwidth} Mbit/s, by parties as fast as this machine. {lengths}."))
+}
+
+/// What parties of the model at `path` run; of a private one, the public part says enough.
+fn program(path: &Path) -> Result<Box<dyn ProgramMaker>, Failure> {
+    if is_secret(path) {
+        let program = SecretBlockProgram::rehearsal(path).map_err(|error| Failure::new(Outcome::Refused, error))?;
+        return Ok(Box::new(program));
+    }
+    let checkpoint = Checkpoint::open(path)?;
+    Ok(Box::new(BlockProgram::load(&checkpoint, ModelFacts::of(&checkpoint)?)?))
 }
 
 fn show(estimate: &Estimate, output: Output) -> CommandResult {

@@ -29,12 +29,29 @@ impl PartyFolder {
     /// # Errors
     /// Files that are missing, or are not those that the manifest names.
     pub fn read(folder: &Path, party: PartyId) -> Result<Self, SecretWeightsError> {
+        Self::with(folder, |component_of, manifest, count| component(folder, component_of, manifest, count), party)
+    }
+
+    /// A folder of no weights, as long as those are: for rehearsals, from the public part in `folder`.
+    ///
+    /// # Errors
+    /// Files that are missing, or are not those that the manifest names.
+    pub fn without_weights(folder: &Path) -> Result<Self, SecretWeightsError> {
+        Self::with(folder, |_, _, count| Ok(vec![0; count]), PartyId::ALL[0])
+    }
+
+    /// With the components that `component` gives: so many words of one of them.
+    fn with(
+        folder: &Path,
+        component: impl Fn(PartyId, &Manifest, usize) -> Result<Vec<u64>, SecretWeightsError>,
+        party: PartyId,
+    ) -> Result<Self, SecretWeightsError> {
         let manifest = Manifest::read(folder)?;
         let public = PublicPart::read(folder, &manifest)?;
         let skeleton = blocks::skeleton(public.config())?;
         let sizes = |[outputs, inputs]: &[usize; 2]| outputs * inputs;
         let count = skeleton.layers * skeleton.matrices.iter().map(sizes).sum::<usize>() + sizes(&skeleton.output);
-        let parts = [component(folder, party, &manifest, count)?, component(folder, party.next(), &manifest, count)?];
+        let parts = [component(party, &manifest, count)?, component(party.next(), &manifest, count)?];
         let mut rest = Components { parts, from: 0 };
         let mut matrix = |size: [usize; 2]| rest.matrix(size).map_err(unfit);
         let mut layer = || -> Result<LayerWeights, SecretWeightsError> {

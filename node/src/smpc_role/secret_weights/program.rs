@@ -22,14 +22,15 @@ const SECRET_PROGRAM: &[u8] = b"neuro smpc program: blocks with secret weights 2
 /// A party's side of a private model.
 pub struct SecretBlockProgram {
     folder: PartyFolder,
-    queries: Arc<QueryLedger>,
+    /// None in a rehearsal, which tells nothing.
+    queries: Option<Arc<QueryLedger>>,
 }
 
 struct RunningSecret {
     decoder: LimitedDecoder,
     prompts: u64,
     preparation: Preparation,
-    queries: Reservation,
+    queries: Option<Reservation>,
 }
 
 impl SecretBlockProgram {
@@ -38,7 +39,15 @@ impl SecretBlockProgram {
     /// # Errors
     /// See [`PartyFolder::read`].
     pub fn load(folder: &Path, party: PartyId, queries: Arc<QueryLedger>) -> Result<Self, SecretWeightsError> {
-        Ok(Self { folder: PartyFolder::read(folder, party)?, queries })
+        Ok(Self { folder: PartyFolder::read(folder, party)?, queries: Some(queries) })
+    }
+
+    /// For a rehearsal: no weights, and the public part of the model in `folder`.
+    ///
+    /// # Errors
+    /// See [`PartyFolder::without_weights`].
+    pub fn rehearsal(folder: &Path) -> Result<Self, SecretWeightsError> {
+        Ok(Self { folder: PartyFolder::without_weights(folder)?, queries: None })
     }
 
     /// The owner's word.
@@ -76,7 +85,9 @@ impl ProgramMaker for SecretBlockProgram {
         let Manifest { input_bound, limits, .. } = self.folder.manifest;
         let Lengths { prompts, tokens, .. } = agreement.lengths;
         let asked = u64::from(prompts) * u64::from(tokens);
-        let queries = self.queries.reserve(self.folder.facts.hash, agreement.client, asked, limits.queries)?;
+        let reserve =
+            |ledger: &Arc<QueryLedger>| ledger.reserve(self.folder.facts.hash, agreement.client, asked, limits.queries);
+        let queries = self.queries.as_ref().map(reserve).transpose()?;
         let limits = Limits { input_bound, largest: limits.largest as usize };
         Ok(Box::new(RunningSecret {
             decoder: LimitedDecoder::new(Arc::clone(&self.folder.weights), prompts as usize, limits),
@@ -89,7 +100,9 @@ impl ProgramMaker for SecretBlockProgram {
 
 impl Program for RunningSecret {
     fn advance(&mut self, computation: &mut PartyComputation<'_>, turn: &Turn<'_>) -> Result<Shares, SmpcError> {
-        self.queries.spend(self.prompts);
+        if let Some(queries) = &mut self.queries {
+            queries.spend(self.prompts);
+        }
         if !turn.padding.is_empty() {
             self.decoder.pad(turn.padding.clone());
         }
