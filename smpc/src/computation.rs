@@ -18,7 +18,7 @@ const TAPE_WORDS: usize = 1 << 23;
 /// What the parties are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// Nobody deviates. Products are not proved, and truncation is local: for comparison only.
+    /// Nobody deviates. Products are not proved, and masks are known to one party: for comparison only.
     SemiHonest,
     /// One party may do anything and is found out before a result is revealed.
     Malicious,

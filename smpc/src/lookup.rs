@@ -47,7 +47,7 @@ pub struct Table {
     power_bits: u32,
     /// So does what is summed.
     sum_bits: u32,
-    /// More fraction bits that δ² and T_3 δ keep under masks: they are off by two units there, and T_3 δ counts as often as
+    /// More fraction bits that δ² and T_3 δ keep: they are off by two units there, and T_3 δ counts as often as
     /// δ² is large.
     guard: u32,
 }
@@ -144,7 +144,7 @@ impl<C: Channel> Computation<C> {
 
     /// δ² and T_3 δ, and how many fraction bits they have more than x. They are needed over the ring of the last sum alone.
     fn powers(&mut self, left: &Shares, right: &Shares, table: &Table) -> Result<(Shares, u32), SmpcError> {
-        let guard = if self.is_malicious() { table.guard } else { 0 };
+        let guard = table.guard;
         let shift = table.fraction - guard;
         let bits = table.sum_bits + 2 * guard + shift;
         if bits <= 64 {

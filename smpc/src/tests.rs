@@ -82,8 +82,16 @@ pub fn run<T: Send>(security: Security, program: impl Fn(&mut Party) -> Result<T
 
 /// Runs `program` at all three with its proof, and opens what it gives.
 pub fn prove(program: impl Fn(&mut Party) -> Result<Shares, SmpcError> + Sync) -> [Result<Vec<u64>, SmpcError>; 3] {
+    reveal(Security::Malicious, program)
+}
+
+/// Runs `program` at all three, with its proof unless all are honest, and opens what it gives.
+pub fn reveal(
+    security: Security,
+    program: impl Fn(&mut Party) -> Result<Shares, SmpcError> + Sync,
+) -> [Result<Vec<u64>, SmpcError>; 3] {
     run_over(network(NetworkModel::INSTANT), |party, link| {
-        let mut computation = Computation::new(party, link, prss(party), Security::Malicious);
+        let mut computation = Computation::new(party, link, prss(party), security);
         let result = program(&mut computation)?;
         computation.verify()?.open(&result)
     })

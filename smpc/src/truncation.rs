@@ -18,6 +18,10 @@
 //!
 //! is off by four roundings of half a unit at most, each uniform: less than two units, 0.58 in the mean square, and 0 in
 //! the mean, since r_2 is rounded down where it is in the middle, and the others up. This holds for every x of Z_2^k.
+//!
+//! Where all are honest nobody makes masks: see the module `honest`.
+
+mod honest;
 
 use crate::arithmetic::{Mask, Products, reduced};
 use crate::channel::Channel;
@@ -37,10 +41,12 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn truncate_products(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
-        if !self.is_malicious() {
-            return self.truncate_products_locally(products, shift);
-        }
         let party = self.party();
+        if !self.is_malicious() {
+            let bits = products.bits();
+            let (step, own) = products.plus_constant(party, 1 << (bits - 2)).into_own();
+            return self.truncate_summands(step, own, [bits, shift]);
+        }
         let masks = self.take_truncation(products.len(), products.bits(), shift)?;
         let products = products.plus_constant(party, 1 << (masks.mask.bits - 2));
         let (opened, _) = self.open_products(products, &masks.mask)?;
@@ -55,7 +61,7 @@ impl<C: Channel> Computation<C> {
     /// A peer that is gone or out of step.
     pub fn truncate_narrow(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
         if !self.is_malicious() {
-            return self.truncate_products_locally(products, shift);
+            return self.truncate_locally(products, shift);
         }
         let (party, bits) = (self.party(), products.bits());
         let step = self.begin("truncate: mask");
@@ -78,61 +84,14 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn truncate(&mut self, x: &Shares, bits: u32, shift: u32) -> Result<Shares, SmpcError> {
-        if !self.is_malicious() {
-            let opposite =
-                || x.parts[OWN].iter().zip(&x.parts[NEXT]).map(|(own, next)| own.wrapping_add(*next)).collect();
-            return self.truncate_locally(&x.parts, opposite, shift);
-        }
         let party = self.party();
-        let TruncationMasks { mask, high, top, .. } = self.take_truncation(x.len(), bits, shift)?;
-        let opened = self.open_masked("truncate", &x.clone().plus_constant(party, 1 << (bits - 2)), mask)?;
-        Ok(truncated(party, &opened, &high, &top, shift, bits))
-    }
-
-    /// Products without their last m bits, semi-honest: P_0 and P_2 share z_0, P_1 gets z_2 beside its z_1. Two rounds.
-    fn truncate_products_locally(&mut self, products: Products, shift: u32) -> Result<Shares, SmpcError> {
-        let (step, own) = products.into_own();
-        let (previous, next) = (self.party().previous(), self.party().next());
-        if self.party().index() != 1 {
-            self.send_values(step, previous, &own, 64)?;
+        let x = x.clone().plus_constant(party, 1 << (bits - 2));
+        if !self.is_malicious() {
+            return self.truncate_dealt(&x, [bits, shift]);
         }
-        let from_next = match self.party().index() {
-            0 => vec![0; own.len()],
-            _ => self.receive_values(step, next, own.len(), 64)?.0,
-        };
-        let opposite = || own.iter().zip(&from_next).map(|(own, next)| own.wrapping_add(*next)).collect();
-        self.truncate_locally(&[own.clone(), from_next.clone()], opposite, shift)
-    }
-
-    /// y = (x_0 >> m) + ((x_1 + x_2) >> m), semi-honest (Mohassel and Rindal 2018): off by one at most, but with a
-    /// chance of |x| / 2^63 by 2^(64-m). `parts`: those of component 0 count; `opposite`: x_1 + x_2, at P_1.
-    fn truncate_locally(
-        &mut self,
-        parts: &[Vec<u64>; 2],
-        opposite: impl Fn() -> Vec<u64>,
-        shift: u32,
-    ) -> Result<Shares, SmpcError> {
-        let step = self.begin("truncate locally");
-        let n = parts[OWN].len();
-        let random = self.random(step, n)?;
-        // Rounded, not cut: both cut would be one too low on average.
-        let half = (1_u64 << shift) >> 1;
-        let rounded = |value: &u64| ((value.wrapping_add(half) as i64) >> shift) as u64;
-        let shifted = |part: &[u64]| part.iter().map(rounded).collect::<Vec<u64>>();
-        Ok(match self.party().index() {
-            0 => Shares::new(shifted(&parts[OWN]), self.receive_values(step, self.party().next(), n, 64)?.0),
-            1 => {
-                let own: Vec<u64> =
-                    shifted(&opposite()).iter().zip(&random[NEXT]).map(|(y, r)| y.wrapping_sub(*r)).collect();
-                self.send_values(step, self.party().previous(), &own, 64)?;
-                let [_, next] = random;
-                Shares::new(own, next)
-            }
-            _ => {
-                let [own, _] = random;
-                Shares::new(own, shifted(&parts[NEXT]))
-            }
-        })
+        let TruncationMasks { mask, high, top, .. } = self.take_truncation(x.len(), bits, shift)?;
+        let opened = self.open_masked("truncate", &x, mask)?;
+        Ok(truncated(party, &opened, &high, &top, shift, bits))
     }
 }
 

@@ -110,14 +110,40 @@ fn truncation_is_off_by_less_than_one_at_the_edges_and_everywhere_in_eight_bits(
     let edges: Vec<u64> =
         [-edge, 1 - edge, -(1 << 16) - 1, -(1 << 16), -1, 0, 1, 65535, 65536, edge - 1].map(|x| x as u64).to_vec();
     for (bits, shift, values) in [(8, 3, &all_of_eight), (64, 16, &edges)] {
-        for _ in 0..4 {
-            let trial = run(Malicious, |party| {
+        for security in BOTH {
+            let trial = run(security, |party| {
                 let x = share(party.party(), values);
                 party.truncate(&x, bits, shift)
             });
             for (x, y) in values.iter().zip(join(&trial.results)) {
                 let difference = (y as i64) as f64 - (*x as i64) as f64 / f64::from(1 << shift);
-                assert!(difference.abs() < 1.0, "{bits} bits: {} became {}", *x as i64, y as i64);
+                assert!(difference.abs() < 1.0, "{security:?}, {bits} bits: {} became {}", *x as i64, y as i64);
+            }
+        }
+    }
+}
+
+/// As large as numbers become between norms, and as large as they may become: among so many, what fails where components
+/// wrap would show.
+#[test]
+fn truncation_of_many_large_numbers_never_fails() {
+    let x: Vec<u64> = words(1 << 14, 15).iter().map(|word| ((*word as i64) >> 1) as u64).collect();
+    for (bits, shift) in [(64, 36), (64, 16), (58, 30), (40, 16)] {
+        let x: Vec<u64> = x.iter().map(|x| (*x as i64 >> (65 - bits)) as u64).collect();
+        for security in BOTH {
+            let trial = run(security, |party| {
+                let x = share(party.party(), &x);
+                let ones = Shares::public(party.party(), &vec![1; x.len()]);
+                let products = party.products("test", &x, &ones, bits)?;
+                Ok([party.truncate_products(products, shift)?, party.truncate(&x, bits, shift)?])
+            });
+            for at in 0..2 {
+                let truncated = join(&trial.results.each_ref().map(|both| both[at].clone()));
+                for (x, y) in x.iter().zip(truncated) {
+                    let floor = (*x as i64) >> shift;
+                    let more = (y as i64).wrapping_sub(floor);
+                    assert!((0..=1).contains(&more), "{security:?}, {bits} bits: {} became {y}", *x as i64);
+                }
             }
         }
     }

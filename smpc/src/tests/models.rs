@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Party, Random, prove, share};
-use crate::computation::Security;
+use super::{Party, Random, prove, reveal, share};
+use crate::computation::Security::{self, Malicious, SemiHonest};
 use crate::error::SmpcError;
 use crate::nn::{
     Decoder, ExpertWeights, LayerWeights, Matrix, ModelShape, ModelWeights, Noted, PlainDecoder, Rotation,
@@ -194,7 +194,7 @@ fn passes(model: &PlainModel, prompts: &[Vec<Vec<f64>>; 2], reveals_routes: bool
             let rows = prompts.iter().flat_map(|prompt| &prompt[range.clone()]).flatten();
             let fixed: Vec<u64> = rows.map(|value| (value * 65536.0).round() as i64 as u64).collect();
             let embeddings = share(party.party(), &fixed);
-            let forecast = decoder.rehearse(Security::Malicious, &[range.len()])?;
+            let forecast = decoder.rehearse(Malicious, &[range.len()])?;
             party.prepare(&forecast.requests)?;
             logits.push(decoder.advance(party, &embeddings)?);
         }
@@ -251,6 +251,52 @@ fn a_model_on_shares_has_the_logits_of_the_plain_one() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Prompts that are continued side by side, and rows of each.
+const MANY: [usize; 2] = [16, 24];
+
+/// Logits after each row of `prompts: [MANY]`, `[rows, prompts, VOCABULARY]`.
+fn row_by_row(security: Security, weights: &Arc<ModelWeights>, prompts: &[Vec<Vec<f64>>]) -> Vec<u64> {
+    let [first, ..] = reveal(security, |party: &mut Party| {
+        let mut decoder = Decoder::new(Arc::clone(weights), MANY[0]);
+        let mut logits = Vec::new();
+        for at in 0..MANY[1] {
+            let rows = prompts.iter().flat_map(|prompt| &prompt[at]);
+            let fixed: Vec<u64> = rows.map(|value| (value * 65536.0).round() as i64 as u64).collect();
+            logits.push(decoder.advance(party, &share(party.party(), &fixed))?);
+        }
+        Ok(Shares::concat(&logits.iter().collect::<Vec<_>>()))
+    });
+    first.unwrap()
+}
+
+/// So many norms and turned vectors that a truncation which fails once in 2^8 of the one or once in 2^15 of the other would
+/// show.
+#[test]
+fn logits_of_many_rows_are_those_of_the_twin_whoever_may_lie() {
+    let weights = Arc::new(PlainModel::random(5, SHAPE).fixed());
+    let mut random = Random(60);
+    let mut value = || (random.word() >> 40) as f64 / f64::from(1 << 23) - 1.0;
+    let mut prompt = || (0..MANY[1]).map(|_| (0..SHAPE.d_model).map(|_| value()).collect()).collect();
+    let prompts: Vec<Vec<Vec<f64>>> = (0..MANY[0]).map(|_| prompt()).collect();
+    let mut twins: Vec<PlainDecoder> = prompts.iter().map(|_| PlainDecoder::new(Arc::clone(&weights))).collect();
+    let mut expected = Vec::new();
+    for at in 0..MANY[1] {
+        for (prompt, twin) in prompts.iter().zip(&mut twins) {
+            let row: Vec<f32> = prompt[at].iter().map(|value| *value as f32).collect();
+            expected.extend(twin.advance(&row, &mut Noted::default()));
+        }
+    }
+    for security in [SemiHonest, Malicious] {
+        let got = row_by_row(security, &weights, &prompts);
+        assert_eq!(got.len(), expected.len());
+        for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let got = *got as i64 as f64 / 32.0_f64.exp2();
+            let (row, prompt) = (at / (MANY[0] * VOCABULARY), at / VOCABULARY % MANY[0]);
+            assert!((got - expected).abs() < 0.02, "{security:?}, prompt {prompt}, row {row}: {got}, {expected}");
         }
     }
 }

@@ -17,8 +17,7 @@ const SQUARE: usize = 128;
 /// Rows and columns of the normalisation.
 const NORM: [usize; 2] = [32, 512];
 
-/// Fraction bits of numbers that are multiplied once: those of the peer. Products below 2^8 then stay so far below 2^63
-/// that local truncation, when all are honest, fails once in 2^19 numbers at most; with more bits it would fail more often.
+/// Fraction bits of numbers that are multiplied once: those of the peer.
 const MULTIPLIED: u32 = 18;
 
 /// Last bits of a product that are cut off.

@@ -27,8 +27,8 @@ const GADGETS: [&str; 15] = [
     include_str!("../../truncation.rs"),
 ];
 
-/// Steps without a message of their own: they draw randomness, or are for honest parties alone.
-const SILENT: [&str; 5] = ["daBits", "random numbers", "truncate locally", "proof", "truncate: mask"];
+/// Steps without a message of their own: they draw randomness.
+const SILENT: [&str; 4] = ["daBits", "random numbers", "proof", "truncate: mask"];
 
 /// Sender, name and length of every message of an honest run.
 pub fn messages() -> Vec<(PartyId, &'static str, usize)> {

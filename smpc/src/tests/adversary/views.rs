@@ -55,6 +55,23 @@ const GADGETS: [Gadget; 11] = [
     }),
 ];
 
+/// Gadgets that are done otherwise where all are honest.
+const OF_HONEST: [Gadget; 4] = [
+    ("truncated products", |party, x| {
+        let products = party.products("test", x, x, 64)?;
+        party.truncate_products(products, 16).map(drop)
+    }),
+    ("truncation", |party, x| party.truncate(x, 24, 8).map(drop)),
+    ("truncation to a smaller ring", |party, x| {
+        let products = party.products("test", x, x, 64)?;
+        party.truncate_narrow(products, 16).map(drop)
+    }),
+    ("lookup", |party, x| {
+        let table = Table::of(|x| x * x / 4.0 - x, -(1 << 15), 16, 6, 8);
+        party.look_up(x, &table).map(drop)
+    }),
+];
+
 /// Gadgets as they must not be: what they send shows x.
 const LEAKING: [Gadget; 3] = [
     ("no mask", |party, x| {
@@ -100,11 +117,14 @@ const LIMIT: f64 = 8.0;
 const INPUTS: [[i64; VALUES]; 2] =
     [[0; VALUES], [-8000, 8000, -1, 1, 4095, -4096, 7777, -7777, 2, -2, 31, 32, 33, -127, -128, -129]];
 
+/// What the parties are held to, and what they do.
+type Case<'a> = (Security, &'a Gadget);
+
 /// Messages that a party received in a run.
 type View = Vec<(PartyId, Message)>;
 
 /// What `viewer` receives in run `number` on `inputs`.
-fn view(gadget: &Gadget, viewer: PartyId, inputs: &[i64; VALUES], number: u64) -> View {
+fn view((security, gadget): Case<'_>, viewer: PartyId, inputs: &[i64; VALUES], number: u64) -> View {
     let seen = Arc::new(Mutex::new(View::new()));
     let log = Arc::clone(&seen);
     let listen = move |from: PartyId, to: PartyId, message: &mut Message| {
@@ -125,7 +145,7 @@ fn view(gadget: &Gadget, viewer: PartyId, inputs: &[i64; VALUES], number: u64) -
     run_over(tampered_network(NetworkModel::INSTANT, listen), |party, link| {
         let prss = Prss::new(&seed(party), &seed(party.next()));
         let x = dealt(party, unknown, inputs);
-        gadget.1(&mut Computation::new(party, link, prss, Security::Malicious), &x).unwrap();
+        gadget.1(&mut Computation::new(party, link, prss, security), &x).unwrap();
     });
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     // Those of two senders come in any order.
@@ -171,7 +191,7 @@ fn difference(one: &[u8], other: &[u8]) -> Vec<u8> {
 /// How often each half of each byte of a message had each value.
 type Counts = Vec<Vec<[f64; CELLS]>>;
 
-fn count(gadget: &Gadget, viewer: PartyId, inputs: &[i64; VALUES]) -> Counts {
+fn count(gadget: Case<'_>, viewer: PartyId, inputs: &[i64; VALUES]) -> Counts {
     let mut counts = Counts::new();
     for number in 0..RUNS {
         let messages = looked_at(&view(gadget, viewer, inputs, number));
@@ -209,7 +229,7 @@ fn deviate(statistics: &[f64]) -> f64 {
 }
 
 /// The largest deviate of all that `viewer` sees, and how many statistics there are.
-fn largest_deviate(gadget: &Gadget, viewer: PartyId) -> (f64, usize) {
+fn largest_deviate(gadget: Case<'_>, viewer: PartyId) -> (f64, usize) {
     let [one, other] = INPUTS.map(|inputs| count(gadget, viewer, &inputs));
     let (mut largest, mut looks) = (0.0_f64, 0);
     for (one, other) in one.iter().zip(&other) {
@@ -227,10 +247,12 @@ fn largest_deviate(gadget: &Gadget, viewer: PartyId) -> (f64, usize) {
 #[test]
 fn what_a_party_receives_of_a_gadget_is_uniform_whatever_the_inputs_are() {
     let looks = Mutex::new(0);
-    for_each(GADGETS.len() * 3, |case| {
-        let (gadget, viewer) = (&GADGETS[case / 3], PartyId::ALL[case % 3]);
-        let (deviate, looked) = largest_deviate(gadget, viewer);
-        assert!(deviate < LIMIT, "{}, party {viewer}: {deviate}", gadget.0);
+    let proved = GADGETS.iter().map(|gadget| (Security::Malicious, gadget));
+    let cases: Vec<Case<'_>> = proved.chain(OF_HONEST.iter().map(|gadget| (Security::SemiHonest, gadget))).collect();
+    for_each(cases.len() * 3, |case| {
+        let ((security, gadget), viewer) = (cases[case / 3], PartyId::ALL[case % 3]);
+        let (deviate, looked) = largest_deviate((security, gadget), viewer);
+        assert!(deviate < LIMIT, "{security:?}, {}, party {viewer}: {deviate}", gadget.0);
         *looks.lock().unwrap() += looked;
     });
     let looks = looks.into_inner().unwrap();
@@ -241,7 +263,7 @@ fn what_a_party_receives_of_a_gadget_is_uniform_whatever_the_inputs_are() {
 fn a_gadget_that_masks_nothing_is_seen() {
     for_each(LEAKING.len() * 3, |case| {
         let (gadget, viewer) = (&LEAKING[case / 3], PartyId::ALL[case % 3]);
-        let (deviate, _) = largest_deviate(gadget, viewer);
+        let (deviate, _) = largest_deviate((Security::Malicious, gadget), viewer);
         assert!(deviate > LIMIT, "{}, party {viewer}: {deviate}", gadget.0);
     });
 }
