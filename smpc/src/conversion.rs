@@ -12,7 +12,7 @@
 //!
 //! a_1 is common to P_0 and P_1; s and t to P_1 and P_2, so what P_0 gets is uniform to it.
 
-use crate::arithmetic::{extend_lifted, extend_reduced};
+use crate::arithmetic::extend_reduced;
 use crate::channel::Channel;
 use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
@@ -53,14 +53,14 @@ impl<C: Channel> Computation<C> {
     }
 
     /// v = b_0 ⊕ b_1. Component 2, which is 0, is left empty.
-    fn exclusive_or_of_two(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2]) -> Result<Shares, SmpcError> {
+    fn exclusive_or_of_two(&mut self, rings: &[Ring], lanes: &[Vec<u8>; 2]) -> Result<Shares, SmpcError> {
         let step = self.begin("bits to numbers: first product");
         let (n, index) = (lanes[OWN].len(), self.party().index());
         // a_1 is component 1, of P_0 and P_1.
         let [own, next] = self.random_parts(step, [if index == 1 { n } else { 0 }, if index == 0 { n } else { 0 }])?;
         let u = match index {
             0 => {
-                let products = lanes[OWN].iter().zip(&lanes[NEXT]).map(|(x, y)| x & y);
+                let products = lanes[OWN].iter().zip(&lanes[NEXT]).map(|(x, y)| u64::from(x & y));
                 let zeroth: Vec<u64> = products.zip(&next).map(|(bit, a)| bit.wrapping_sub(*a)).collect();
                 self.send(step, self.party().previous(), packed(rings, &zeroth))?;
                 Shares::new(zeroth, next)
@@ -73,7 +73,7 @@ impl<C: Channel> Computation<C> {
         }
         let mut v = u;
         for (part, lanes) in v.parts.iter_mut().zip(lanes) {
-            part.iter_mut().zip(lanes).for_each(|(u, bit)| *u = bit.wrapping_sub(u.wrapping_mul(2)));
+            part.iter_mut().zip(lanes).for_each(|(u, bit)| *u = u64::from(*bit).wrapping_sub(u.wrapping_mul(2)));
         }
         Ok(v)
     }
@@ -82,7 +82,7 @@ impl<C: Channel> Computation<C> {
     fn exclusive_or_with_third(
         &mut self,
         rings: &[Ring],
-        lanes: &[Vec<u64>; 2],
+        lanes: &[Vec<u8>; 2],
         v: &Shares,
     ) -> Result<Shares, SmpcError> {
         let step = self.begin("bits to numbers: second product");
@@ -92,8 +92,9 @@ impl<C: Channel> Computation<C> {
         let [of_own, of_next] =
             self.random_parts(step, [if index == 2 { 2 * n } else { 0 }, if index == 1 { 2 * n } else { 0 }])?;
         let mut random = if index == 1 { of_next } else { of_own };
-        let less = |v: &[u64], bits: &[u64], masks: &[u64]| -> Vec<u64> {
-            v.iter().zip(bits).zip(masks).map(|((v, bit), mask)| v.wrapping_mul(*bit).wrapping_sub(*mask)).collect()
+        let less = |v: &[u64], bits: &[u8], masks: &[u64]| -> Vec<u64> {
+            let products = v.iter().zip(bits).map(|(v, bit)| v.wrapping_mul(u64::from(*bit)));
+            products.zip(masks).map(|(product, mask)| product.wrapping_sub(*mask)).collect()
         };
         let [first, second] = match index {
             0 => {
@@ -123,13 +124,10 @@ impl<C: Channel> Computation<C> {
             w.parts[2 - index] = random;
         }
         for at in [OWN, NEXT] {
-            let bits = if index + at == 2 { &lanes[at] } else { &v.parts[at] };
-            for ring in rings {
-                let modulus = u64::MAX >> (64 - ring.bits);
-                let w = &mut w.parts[at][ring.range.clone()];
-                w.iter_mut()
-                    .zip(&bits[ring.range.clone()])
-                    .for_each(|(w, bit)| *w = bit.wrapping_sub(w.wrapping_mul(2)) & modulus);
+            if index + at == 2 {
+                less_twice(rings, &lanes[at], &mut w.parts[at]);
+            } else {
+                less_twice(rings, &v.parts[at], &mut w.parts[at]);
             }
         }
         Ok(w)
@@ -155,10 +153,10 @@ impl<C: Channel> Computation<C> {
     }
 
     /// u_0 + a_1 = b_0 · b_1: proved by P_0.
-    fn record_first(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2], u: &Shares) {
+    fn record_first(&mut self, rings: &[Ring], lanes: &[Vec<u8>; 2], u: &Shares) {
         let index = self.party().index();
         let tape = &mut self.tapes.ring;
-        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend_from_slice(&lanes[at]);
+        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend(lanes[at].iter().copied().map(u64::from));
         match index {
             0 => tape.proving.single_terms(lifted(rings, &lanes[OWN]), bits(NEXT)),
             // P_1 is the right verifier of P_0: it knows b_1 and a_1, which is u_1.
@@ -169,11 +167,11 @@ impl<C: Channel> Computation<C> {
     }
 
     /// w_1 + s = v_1 · b_2, proved by P_1, and t + w_0 = b_2 · v_0, proved by P_2. `random`: s and t.
-    fn record_second(&mut self, rings: &[Ring], lanes: &[Vec<u64>; 2], [v, w]: [&Shares; 2], random: &[u64]) {
+    fn record_second(&mut self, rings: &[Ring], lanes: &[Vec<u8>; 2], [v, w]: [&Shares; 2], random: &[u64]) {
         let index = self.party().index();
         let tape = &mut self.tapes.ring;
         let (s, t) = random.split_at(random.len() / 2);
-        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend_from_slice(&lanes[at]);
+        let bits = |at: usize| move |to: &mut Vec<u64>| to.extend(lanes[at].iter().copied().map(u64::from));
         match index {
             0 => {
                 // Left verifier of P_1: v_1 and w_1. Right verifier of P_2: v_0 and w_0.
@@ -213,15 +211,15 @@ impl Ring {
     }
 }
 
-/// One component of every bit, plane by plane.
-fn lanes(conversions: &[Conversion<'_>], at: usize) -> Vec<u64> {
+/// One component of every bit, plane by plane. A byte each: words would be most of what a conversion touches.
+fn lanes(conversions: &[Conversion<'_>], at: usize) -> Vec<u8> {
     let count = conversions.iter().map(|of| of.planes.width() * of.n).sum();
     let mut lanes = Vec::with_capacity(count);
     for Conversion { planes, n, .. } in conversions {
         for plane in planes.parts[at].chunks_exact(planes.words.max(1)) {
             let end = lanes.len() + n;
             for word in plane {
-                lanes.extend((0..64.min(end - lanes.len())).map(|bit| word >> bit & 1));
+                lanes.extend((0..64.min(end - lanes.len())).map(|bit| (word >> bit & 1) as u8));
             }
         }
     }
@@ -235,9 +233,22 @@ fn packed(rings: &[Ring], values: &[u64]) -> Vec<u8> {
     bytes
 }
 
+/// v + b_2 - 2w of a component, of which v or b_2 is 0, in the place of w.
+fn less_twice<W: Copy + Into<u64>>(rings: &[Ring], values: &[W], w: &mut [u64]) {
+    for ring in rings {
+        let modulus = u64::MAX >> (64 - ring.bits);
+        let pairs = w[ring.range.clone()].iter_mut().zip(&values[ring.range.clone()]);
+        pairs.for_each(|(w, value)| *w = (*value).into().wrapping_sub(w.wrapping_mul(2)) & modulus);
+    }
+}
+
 /// Writes `values` as they stand on the left side of relations over Z_2^64.
-fn lifted<'a>(rings: &'a [Ring], values: &'a [u64]) -> impl FnOnce(&mut Vec<u64>) + 'a {
-    |to| rings.iter().for_each(|ring| extend_lifted(to, &values[ring.range.clone()], 64 - ring.bits))
+fn lifted<'a, W: Copy + Into<u64>>(rings: &'a [Ring], values: &'a [W]) -> impl FnOnce(&mut Vec<u64>) + 'a {
+    |to| {
+        rings.iter().for_each(|ring| {
+            to.extend(values[ring.range.clone()].iter().map(|value| (*value).into() << (64 - ring.bits)));
+        });
+    }
 }
 
 /// Writes `values` as they stand on the right side.

@@ -2,6 +2,7 @@
 
 use crate::ring::galois::{DEGREE, Element};
 use crate::ring::gf64;
+use crate::ring::kernels::galois::Columns;
 use crate::ring::kernels::galois_set::Set;
 use crate::ring::kernels::{galois as ring_kernel, gf64 as field_kernel};
 
@@ -33,9 +34,9 @@ pub(super) trait Algebra: Copy + PartialEq {
     /// `values: [coefficients.len(), n]` becomes `sum over j of coefficients[j] · values[j]`, `[n]`.
     fn fold(coefficients: &[Self], values: &mut Vec<Self>);
 
-    /// `sums[k] = sum over c of factors[c, 0] · words[c, k]`, word by word as the tape means it; `sums`: `[n]`, `words`:
-    /// `[columns, n]`, `factors`: the same from some row on.
-    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]);
+    /// `sums[j][k] += sum over g of exceptional(weights[g]) · sum over the columns c of g of left[c][j] · right[c][k]`, products
+    /// word by word as the tape means them; `sums`: `[n, n]`.
+    fn accumulate_products(sums: &mut [Self::Sum], weights: &[u64], columns: &Columns<'_>);
     /// `sums[i] += sum over g of exceptional(weights[g]) · rows[g][i]`; `rows`: `[weights.len(), sums.len()]` words.
     fn accumulate(sums: &mut [Self::Sum], weights: &[u64], rows: &[u64]);
     /// Appends `sum over j of coefficients[j] · words[j]`, place by place, each times its place and `weight` if there
@@ -110,8 +111,8 @@ impl Algebra for Element {
         self.0.iter_mut().zip(&other.0).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
     }
 
-    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
-        ring_kernel::products(Set::current(), sums, factors, words);
+    fn accumulate_products(sums: &mut [Self], weights: &[u64], columns: &Columns<'_>) {
+        ring_kernel::accumulate_products(Set::current(), sums, weights, columns);
     }
 
     fn accumulate(sums: &mut [Self], weights: &[u64], rows: &[u64]) {
@@ -175,8 +176,8 @@ impl Algebra for u64 {
         values.iter_mut().zip(sums).for_each(|(value, sum)| *value = Self::reduced(sum));
     }
 
-    fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
-        field_kernel::products(sums, factors, words);
+    fn accumulate_products(sums: &mut [u128], weights: &[u64], columns: &Columns<'_>) {
+        columns.row_by_row(sums, field_kernel::products, |sums, rows| Self::accumulate(sums, weights, rows));
     }
 
     fn accumulate(sums: &mut [u128], weights: &[u64], rows: &[u64]) {

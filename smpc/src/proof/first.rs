@@ -6,6 +6,7 @@
 use super::algebra::Algebra;
 use super::fold::{self, Segment};
 use super::layout::{Group, Layout};
+use crate::ring::kernels::galois::Columns;
 
 /// The weights of the relations of one tape, from the exceptional set.
 pub(super) struct Weights {
@@ -60,17 +61,9 @@ fn add_products<A: Algebra>(
     sums: &mut [A::Sum],
 ) {
     let weights: Vec<_> = block.iter().map(|group| beta[group.weight]).collect();
-    let (lefts, rights) = (columns::<A>(layout, block, left), columns::<A>(layout, block, right));
-    let mut rows = vec![0; block.len() * A::FIRST];
-    for (j, sums) in sums.chunks_mut(A::FIRST).enumerate() {
-        let (mut lefts, mut rights) = (lefts.get(j..).unwrap_or_default(), rights.as_slice());
-        for (group, row) in block.iter().zip(rows.chunks_mut(A::FIRST)) {
-            let (own, others) = rights.split_at(group.width * A::FIRST);
-            A::products(row, lefts, own);
-            (lefts, rights) = (&lefts[own.len().min(lefts.len())..], others);
-        }
-        A::accumulate(sums, &weights, &rows);
-    }
+    let widths: Vec<_> = block.iter().map(|group| group.width).collect();
+    let (left, right) = (columns::<A>(layout, block, left), columns::<A>(layout, block, right));
+    A::accumulate_products(sums, &weights, &Columns { rows: A::FIRST, widths: &widths, left: &left, right: &right });
 }
 
 /// `[columns, FIRST]`.

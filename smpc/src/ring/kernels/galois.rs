@@ -53,16 +53,62 @@ pub fn combine(set: Set, coefficients: &[Element], words: &[u64]) -> Element {
     }
 }
 
-/// `sums[k] = sum over c of factors[c * n] * words[c * n + k]` over Z_2^64; `sums`: `[n]`, `words`: `[columns, n]`.
-pub fn products(set: Set, sums: &mut [u64], factors: &[u64], words: &[u64]) {
+/// Columns of words of both sides of products, in groups.
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    /// Words of a column: n.
+    pub rows: usize,
+    /// `[groups]`: columns of each.
+    pub widths: &'a [usize],
+    /// `[columns, n]`.
+    pub left: &'a [u64],
+    /// `[columns, n]`.
+    pub right: &'a [u64],
+}
+
+impl Columns<'_> {
+    /// Left row by left row: `multiply(row, factors, words)` makes `row[k] = sum over c of factors[c * n] * words[c * n + k]`
+    /// of each group's columns, and `add(sums, rows)` takes the rows of all groups, `[groups, n]`.
+    pub(crate) fn row_by_row<S>(
+        &self,
+        sums: &mut [S],
+        multiply: impl Fn(&mut [u64], &[u64], &[u64]),
+        add: impl Fn(&mut [S], &[u64]),
+    ) {
+        let n = self.rows;
+        let mut rows = vec![0; self.widths.len() * n];
+        for (j, sums) in sums.chunks_mut(n).enumerate() {
+            let (mut lefts, mut rights) = (self.left.get(j..).unwrap_or_default(), self.right);
+            for (width, row) in self.widths.iter().zip(rows.chunks_mut(n)) {
+                let (own, others) = rights.split_at(width * n);
+                multiply(row, lefts, own);
+                (lefts, rights) = (&lefts[own.len().min(lefts.len())..], others);
+            }
+            add(sums, &rows);
+        }
+    }
+}
+
+/// `sums[j][k] += sum over g of weights[g] * sum over the columns c of g of left[c][j] * right[c][k]`, the weights from the
+/// exceptional set; `sums`: `[n, n]`, `weights`: `[groups]`.
+pub fn accumulate_products(set: Set, sums: &mut [Element], weights: &[u64], columns: &Columns<'_>) {
+    assert_eq!(sums.len(), columns.rows * columns.rows, "a sum for every pair of rows");
+    assert_eq!(weights.len(), columns.widths.len(), "a weight for every group");
+    assert_eq!(columns.right.len(), columns.rows * columns.widths.iter().sum::<usize>(), "columns of all groups");
+    assert_eq!(columns.left.len(), columns.right.len(), "as many on both sides");
+    let add = |sums: &mut [Element], rows: &[u64]| accumulate(set, sums, weights, rows);
     match set.level() {
-        Level::Scalar => products_scalar(sums, factors, words),
+        Level::Scalar => columns.row_by_row(sums, products_scalar, add),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the set says that the machine has AVX2.
-        Level::Avx2 => unsafe { products_avx2(sums, factors, words) },
+        Level::Avx2 => {
+            // SAFETY: the set says that the machine has AVX2.
+            let multiply =
+                |row: &mut [u64], factors: &[u64], words: &[u64]| unsafe { products_avx2(row, factors, words) };
+            columns.row_by_row(sums, multiply, add);
+        }
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the set says that the machine has AVX-512.
-        Level::Avx512 => unsafe { super::galois_avx512::products(sums, factors, words) },
+        Level::Avx512 => unsafe { super::galois_avx512::accumulate_products(sums, weights, columns) },
     }
 }
 

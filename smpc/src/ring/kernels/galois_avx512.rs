@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::galois::{DEGREE, Element};
-use super::galois::{Wide, products_scalar};
+use super::galois::{Columns, Wide, products_scalar};
 use super::galois_subsets;
 
 /// Words of a register.
@@ -126,6 +126,17 @@ pub(super) fn accumulate(sums: &mut [Element], weights: &[u64], rows: &[u64]) {
     }
 }
 
+/// See [`super::galois::accumulate_products`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn accumulate_products(sums: &mut [Element], weights: &[u64], columns: &Columns<'_>) {
+    if weights.len() < MANY || !columns.rows.is_multiple_of(LANES) {
+        let multiply = |row: &mut [u64], factors: &[u64], words: &[u64]| products_scalar(row, factors, words);
+        columns.row_by_row(sums, multiply, |sums, rows| accumulate(sums, weights, rows));
+    } else {
+        galois_subsets::accumulate_products(sums, weights, columns);
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512dq")]
 pub(super) fn combine(coefficients: &[Element], words: &[u64]) -> Element {
     let mut registers = [_mm512_setzero_si512(); DEGREE / LANES];
@@ -141,11 +152,6 @@ pub(super) fn combine(coefficients: &[Element], words: &[u64]) -> Element {
         store(&mut sum.0, i * LANES, register);
     }
     sum
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-pub(super) fn products(sums: &mut [u64], factors: &[u64], words: &[u64]) {
-    products_scalar(sums, factors, words);
 }
 
 /// Eight words from `at` on.

@@ -1,4 +1,4 @@
-//! Sums of words over random subsets with AVX-512, by the method of the four Russians.
+//! Sums of words, and of products of words, over random subsets with AVX-512, by the method of the four Russians.
 //!
 //! Bit b of the weights says which rows are added for coefficient b. Four rows have sixteen subsets: their sums are
 //! written to a table once, and each of the 64 coefficients takes one, where a sum of masked rows would take four. A
@@ -9,6 +9,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::super::galois::{DEGREE, Element};
+use super::galois::Columns;
 use super::galois_avx512::{LANES, load, store};
 
 /// Rows of one table.
@@ -28,22 +29,57 @@ type Choice = [u64; DEGREE / 8];
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn accumulate(sums: &mut [Element], columns: usize, weights: &[u64], rows: &[u64], width: usize) {
     let choices: Vec<_> = weights.chunks(ROWS).map(choose).collect();
-    let mut tables = [const { MaybeUninit::<Table>::uninit() }; TABLES];
     for (octet, sums) in sums[..columns].chunks_mut(LANES).enumerate() {
-        let mut chosen = [_mm512_setzero_si512(); DEGREE];
-        for (choices, rows) in choices.chunks(TABLES).zip(rows.chunks(ROWS * TABLES * width)) {
-            for (table, rows) in tables.iter_mut().zip(rows.chunks(ROWS * width)) {
-                table.write(subsets(rows, width, octet * LANES));
-            }
-            // SAFETY: the loop above has written a table for every four rows, which are as many as the choices.
-            let tables = unsafe { tables[..choices.len()].assume_init_ref() };
-            add_chosen(&mut chosen, tables, choices);
+        let mut rows = rows.chunks(width);
+        add_all(sums, &choices, || rows.next().map_or(_mm512_setzero_si512(), |row| load(row, octet * LANES)));
+    }
+}
+
+/// See [`super::galois::accumulate_products`]; `columns.rows` is a multiple of eight.
+///
+/// The words of eight right rows are copied together, so that they stay in the first cache for all left rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn accumulate_products(sums: &mut [Element], weights: &[u64], columns: &Columns<'_>) {
+    let Columns { rows, widths, left, right } = *columns;
+    let choices: Vec<_> = weights.chunks(ROWS).map(choose).collect();
+    let count = right.len() / rows;
+    let mut lefts = vec![0; left.len()];
+    for (at, column) in left.chunks_exact(rows).enumerate() {
+        column.iter().enumerate().for_each(|(row, word)| lefts[row * count + at] = *word);
+    }
+    for octet in 0..rows / LANES {
+        let rights: Vec<_> = right.chunks_exact(rows).map(|column| load(column, octet * LANES)).collect();
+        for (sums, lefts) in sums.chunks_exact_mut(rows).zip(lefts.chunks_exact(count)) {
+            let (mut widths, mut terms) = (widths.iter(), lefts.iter().zip(&rights));
+            add_all(&mut sums[octet * LANES..][..LANES], &choices, || {
+                let width = widths.next().copied().unwrap_or_default();
+                terms.by_ref().take(width).fold(_mm512_setzero_si512(), |sum, (left, right)| {
+                    _mm512_add_epi64(sum, _mm512_mullo_epi64(_mm512_set1_epi64(left.cast_signed()), *right))
+                })
+            });
         }
-        for (octet, chosen) in chosen.as_chunks().0.iter().enumerate() {
-            for (sum, turned) in sums.iter_mut().zip(turned(chosen)) {
-                let total = _mm512_add_epi64(load(&sum.0, octet * LANES), turned);
-                store(&mut sum.0, octet * LANES, total);
-            }
+    }
+}
+
+/// Adds to eight sums what each choice takes of four rows, of which `next` gives one after the other, and 0 when there are no
+/// more.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn add_all(sums: &mut [Element], choices: &[Choice], mut next: impl FnMut() -> __m512i) {
+    let mut tables = [const { MaybeUninit::<Table>::uninit() }; TABLES];
+    let mut chosen = [_mm512_setzero_si512(); DEGREE];
+    for choices in choices.chunks(TABLES) {
+        for table in &mut tables[..choices.len()] {
+            table.write(subsets([next(), next(), next(), next()]));
+        }
+        // SAFETY: the loop above has written a table for every choice.
+        let tables = unsafe { tables[..choices.len()].assume_init_ref() };
+        add_chosen(&mut chosen, tables, choices);
+    }
+    for (octet, chosen) in chosen.as_chunks().0.iter().enumerate() {
+        for (sum, turned) in sums.iter_mut().zip(turned(chosen)) {
+            let total = _mm512_add_epi64(load(&sum.0, octet * LANES), turned);
+            store(&mut sum.0, octet * LANES, total);
         }
     }
 }
@@ -64,13 +100,11 @@ const fn spread(bits: u64) -> u64 {
     ((kept + 0x7f * EACH) >> 7) & EACH
 }
 
-/// `rows`: at most [`ROWS`]; those that are missing are 0.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn subsets(rows: &[u64], width: usize, column: usize) -> Table {
+fn subsets(rows: [__m512i; ROWS]) -> Table {
     let mut sums = [_mm512_setzero_si512(); 1 << ROWS];
-    for (t, row) in rows.chunks(width).enumerate().take(ROWS) {
-        let row = load(row, column);
+    for (t, row) in rows.into_iter().enumerate() {
         for subset in 0..1 << t {
             sums[(subset | (1 << t)) % (1 << ROWS)] = _mm512_add_epi64(sums[subset], row);
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::galois::Element;
-use super::galois;
+use super::galois::{self, Columns};
 use super::galois_set::Set;
 
 fn words(seed: u64, count: usize) -> Vec<u64> {
@@ -24,11 +24,14 @@ proptest! {
         let (left, right) = (elements(seed, n), elements(seed ^ 1, n * stride));
         let (weights, rows) = (words(seed, n), words(seed ^ 1, n * width));
         let sums = elements(seed ^ 2, width);
+        let widths: Vec<usize> = weights.iter().map(|weight| (weight % 3) as usize).collect();
+        let [left_words, right_words] = [4, 5].map(|more| words(seed ^ more, 8 * widths.iter().sum::<usize>()));
         let results: Vec<_> = Set::available().into_iter().map(|set| {
             let mut accumulated = sums.clone();
             galois::accumulate(set, &mut accumulated, &weights, &rows);
-            let mut multiplied = sums.iter().map(|sum| sum.0[0]).collect::<Vec<_>>();
-            galois::products(set, &mut multiplied, &rows, &rows);
+            let mut multiplied = elements(seed ^ 3, 64);
+            let columns = Columns { rows: 8, widths: &widths, left: &left_words, right: &right_words };
+            galois::accumulate_products(set, &mut multiplied, &weights, &columns);
             let combined = galois::combine(set, &left, &weights);
             (galois::dot(set, &left, &right, stride), accumulated, combined, multiplied)
         }).collect();
@@ -47,5 +50,9 @@ proptest! {
         galois::accumulate(Set::current(), &mut sums, &weights, &weights);
         let sum = weights.iter().fold(Element::ZERO, |sum, &w| sum + Element::exceptional(w) * Element::constant(w));
         prop_assert_eq!(sums[0], sum);
+        let columns = Columns { rows: 1, widths: &vec![1; n], left: &weights, right: &weights };
+        galois::accumulate_products(Set::current(), &mut sums, &weights, &columns);
+        let squares = weights.iter().map(|&w| Element::exceptional(w) * Element::constant(w.wrapping_mul(w)));
+        prop_assert_eq!(sums[0], squares.fold(sum, |sum, square| sum + square));
     }
 }
