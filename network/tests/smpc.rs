@@ -54,6 +54,14 @@ async fn two_nodes_talk_and_count_alike() {
 }
 
 #[tokio::test]
+async fn a_message_that_no_link_carries_is_refused_where_it_is_sent() {
+    let (ours, _theirs) = duplex(1 << 16);
+    let mut link = Link::over(ours, NodeId([9; 32]), SESSION);
+    let refused = link.send(0, 0, vec![0; 256 << 20], PATIENCE).await.err().unwrap();
+    assert!(matches!(refused, LinkError::TooLong { bytes } if bytes > 256 << 20), "{refused}");
+}
+
+#[tokio::test]
 async fn another_key_is_refused() {
     let (address, _incoming) = listen().await;
     let refused = connect(&key(2), key(3).node_id(), &address, SESSION).await.err().unwrap();

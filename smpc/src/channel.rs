@@ -112,6 +112,16 @@ pub enum ChannelError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// More than goes into one message.
+    #[error(
+        "step {name} has a message of {bytes} bytes, more than a link carries: ask fewer or shorter questions at a time"
+    )]
+    TooLong {
+        /// The step.
+        name: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
     /// The peer has ended the session.
     #[error("party {peer} aborted the session")]
     Aborted {

@@ -34,7 +34,7 @@ pub struct Computation<C> {
     party: PartyId,
     link: C,
     prss: Prss,
-    security: Security,
+    pub(crate) security: Security,
     step: u64,
     /// What waits for its proof.
     pub(crate) tapes: Tapes,

@@ -138,7 +138,7 @@ impl ProofError {
                 | ChannelError::Refused { peer, .. }
                 | ChannelError::Aborted { peer },
             ) => vec![*peer],
-            Self::Channel(ChannelError::Unwanted { .. }) => Vec::new(),
+            Self::Channel(ChannelError::TooLong { .. } | ChannelError::Unwanted { .. }) => Vec::new(),
             Self::Tape { .. } | Self::Coins(_) => vec![party],
         }
     }

@@ -16,6 +16,8 @@ pub struct Rehearsal {
     pub rounds: u64,
     /// Bytes of all messages.
     pub bytes: u64,
+    /// Bytes of the largest.
+    pub largest: usize,
     /// Whether something was sent since the last wait.
     sent: bool,
 }
@@ -23,6 +25,7 @@ pub struct Rehearsal {
 impl Rehearsal {
     pub(crate) const fn sends(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+        self.largest = if bytes > self.largest { bytes } else { self.largest };
         self.sent = true;
     }
 

@@ -13,7 +13,9 @@ use crate::digits::DigitMasks;
 use crate::error::SmpcError;
 use crate::lookup::powers::PowerShape;
 use crate::lookup::{LookupMasks, PowerMasks};
+use crate::party::PartyId;
 use crate::random_bits::{DaBits, EdaBits, TruncationMasks};
+use crate::rehearsal::Rehearsal;
 use crate::share::{BitShares, Shares};
 
 /// A kind of correlated randomness.
@@ -70,6 +72,16 @@ enum Made {
     Powers(PowerMasks),
 }
 
+/// Bytes of a message in which masks are made. All of one kind share rounds up to here; beyond it sending takes longer than
+/// waiting, and twice as much would take twice the memory at both ends of every link.
+const MESSAGE_BYTES: usize = 64 << 20;
+
+/// Masks of a kind whose largest message tells that of more.
+const SAMPLE: usize = 64;
+
+/// So many masks are below [`MESSAGE_BYTES`] whatever their kind: none has 4 KiB in one message.
+const FEW: usize = 1 << 14;
+
 /// What was made and not yet used.
 #[derive(Default)]
 pub struct Supply {
@@ -101,7 +113,7 @@ impl Kind {
 }
 
 impl<C: Channel> Computation<C> {
-    /// Makes what `requests` ask for, all of one kind together.
+    /// Makes what `requests` ask for: all of one kind together, unless their messages become too large.
     ///
     /// # Errors
     /// A peer that is gone or out of step.
@@ -111,15 +123,40 @@ impl<C: Channel> Computation<C> {
             of_kind.entry(request.kind).or_default().push(request.n);
         }
         for (kind, sizes) in of_kind {
-            let batch = self.make(kind, sizes.iter().map(|n| kind.places(*n)).sum())?;
-            let mut from = 0;
-            for n in sizes {
-                let made = batch.cut(from, n);
-                from += kind.places(n);
-                self.supply.ready.entry(kind).or_default().push_back((n, made));
+            let all: usize = sizes.iter().map(|n| kind.places(*n)).sum();
+            let most = if all > FEW { self.at_once(kind)? } else { FEW };
+            let mut rest = &sizes[..];
+            while !rest.is_empty() {
+                let mut taken = 0;
+                let fits = rest.iter().take_while(|n| {
+                    taken += kind.places(**n);
+                    taken <= most
+                });
+                let (portion, later) = rest.split_at(fits.count().max(1));
+                self.make_portion(kind, portion)?;
+                rest = later;
             }
         }
         Ok(())
+    }
+
+    /// Makes masks for some requests of one kind together.
+    fn make_portion(&mut self, kind: Kind, sizes: &[usize]) -> Result<(), SmpcError> {
+        let batch = self.make(kind, sizes.iter().map(|n| kind.places(*n)).sum())?;
+        let mut from = 0;
+        for n in sizes {
+            let made = batch.cut(from, *n);
+            from += kind.places(*n);
+            self.supply.ready.entry(kind).or_default().push_back((*n, made));
+        }
+        Ok(())
+    }
+
+    /// Places that are made together, by the messages of one and the same party wherever this is asked.
+    fn at_once(&self, kind: Kind) -> Result<usize, SmpcError> {
+        let mut alone = Computation::rehearsing(PartyId::ALL[0], self.security, Rehearsal::default());
+        alone.make(kind, SAMPLE)?;
+        Ok(MESSAGE_BYTES / alone.counted().0.largest.div_ceil(SAMPLE).max(1))
     }
 
     fn make(&mut self, kind: Kind, n: usize) -> Result<Made, SmpcError> {
@@ -217,6 +254,42 @@ impl Made {
             Self::Lookup(made) => Self::Lookup(made.cut(from, n)),
             Self::Digits(made) => Self::Digits(made.cut(from, n)),
             Self::Powers(made) => Self::Powers(made.cut(from, n)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::computation::Security;
+
+    #[test]
+    fn masks_of_a_large_program_are_made_in_messages_that_links_carry() {
+        let kind = Kind::Lookup { domain_bits: 20, cell_bits: 6 };
+        let requests = vec![Request { kind, n: 1 << 13 }; 40];
+        let mut alone = Computation::rehearsing(PartyId::ALL[1], Security::Malicious, Rehearsal::default());
+        alone.prepare(&requests).unwrap();
+        let (counted, supply) = alone.counted();
+        assert!(counted.largest <= MESSAGE_BYTES, "{} bytes", counted.largest);
+        assert!(4 * counted.largest > MESSAGE_BYTES, "as many as fit go together: {} bytes", counted.largest);
+        assert_eq!(supply.ready[&kind].len(), requests.len());
+    }
+
+    #[test]
+    fn few_masks_need_no_measuring() {
+        let powers = PowerShape { ring_bits: 48, dropped: 2, width: 14, cell_bits: 8, low_bits: 4, degree: 3 };
+        let kinds = [
+            Kind::DaBits,
+            Kind::EdaBits { bits: 64 },
+            Kind::Truncation { bits: 62, shift: 32 },
+            Kind::Lookup { domain_bits: 24, cell_bits: 8 },
+            Kind::Digits { bits: 63, skipped: 0 },
+            Kind::Powers(powers),
+        ];
+        for kind in kinds {
+            let mut alone = Computation::rehearsing(PartyId::ALL[0], Security::Malicious, Rehearsal::default());
+            alone.make(kind, SAMPLE).unwrap();
+            assert!(alone.counted().0.largest / SAMPLE * FEW <= MESSAGE_BYTES, "{kind:?}");
         }
     }
 }

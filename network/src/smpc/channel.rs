@@ -101,6 +101,7 @@ impl PartyLinks {
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 ChannelError::Late { peer, name: self.name, deadline_ms }
             }
+            LinkError::TooLong { bytes } => ChannelError::TooLong { name: self.name, bytes },
             LinkError::Aborted { reason, ending } => {
                 self.reason = Some((peer, ending, reason));
                 ChannelError::Aborted { peer }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Bytes of the first frame of a connection, which comes from anybody who has a key: an agreement is below 1 KiB.
 pub const MAX_HELLO_BYTES: usize = 16 << 10;
 
-/// Bytes of any other frame. Masks for a whole prompt are made in one step; at 512 rows of a model of width 4,096 a step
-/// has 16 MiB a vector, and the largest has some ten vectors. Doubling it doubles what a peer can make this node hold.
+/// Bytes of any other frame. Masks are made in messages of 64 MiB, but those of one operation stay together: attention's
+/// scores of eight prompts of 64 rows with four heads take 71 MB. Doubling it doubles what a peer can make this node hold.
 pub const MAX_FRAME_BYTES: usize = 256 << 20;
 
 /// Bytes that wait in one direction of one link before whoever adds to them has to wait. Never less than one frame.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{Ending, Frame, FrameFault, FrameKind, Order, SessionId};
+use super::frame::{Ending, Frame, FrameFault, FrameKind, HEADER_BYTES, Order, SessionId};
 use super::limits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 
@@ -28,6 +28,12 @@ pub enum LinkError {
     Late {
         /// How long it was waited.
         deadline: Duration,
+    },
+    /// More than a frame may have.
+    #[error("a message of {bytes} bytes is more than the {} that a link carries", limits::MAX_FRAME_BYTES)]
+    TooLong {
+        /// With its head.
+        bytes: usize,
     },
     /// This node stops.
     #[error("this node is stopping")]
@@ -143,8 +149,12 @@ impl Link {
     /// Puts a message into the queue. Waits only while that is full, until `deadline` has passed.
     ///
     /// # Errors
-    /// A connection that is gone; a queue that stays full.
+    /// A connection that is gone; a queue that stays full; a message that is longer than a frame may be.
     pub async fn send(&mut self, step: u64, part: u32, body: Vec<u8>, deadline: Duration) -> Result<(), LinkError> {
+        let bytes = HEADER_BYTES + body.len();
+        if bytes > limits::MAX_FRAME_BYTES {
+            return Err(LinkError::TooLong { bytes });
+        }
         let bytes = self.sent.next_frame(FrameKind::Message, step, part, body);
         self.queue(bytes, deadline).await
     }

@@ -104,9 +104,10 @@ impl ClientError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
-            Self::Link { source, .. } => {
-                !matches!(source, LinkError::Fault(_) | LinkError::Aborted { ending: Ending::Fault, .. })
-            }
+            Self::Link { source, .. } => !matches!(
+                source,
+                LinkError::Fault(_) | LinkError::TooLong { .. } | LinkError::Aborted { ending: Ending::Fault, .. }
+            ),
             _ => false,
         }
     }

@@ -86,7 +86,9 @@ impl SessionError {
             Self::Computation(SmpcError::Channel(error) | SmpcError::Proof(ProofError::Channel(error)))
             | Self::Seeds(SeedError::Channel(error)) => match error {
                 ChannelError::Lost { .. } | ChannelError::Late { .. } | ChannelError::Aborted { .. } => Ending::Loss,
-                ChannelError::Refused { .. } | ChannelError::Unwanted { .. } => Ending::Fault,
+                ChannelError::Refused { .. } | ChannelError::TooLong { .. } | ChannelError::Unwanted { .. } => {
+                    Ending::Fault
+                }
             },
             _ => Ending::Fault,
         }

@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_client_that_tells_two_parties_different_things_is_found() {
-        for (liar, part) in [(0, OWN), (1, NEXT), (2, OWN)] {
+        for (liar, part) in (0..3).flat_map(|liar| [(liar, OWN), (liar, NEXT)]) {
             let found = run_three(|party, link| {
                 let seeds = Seeds::exchange(party, link, Hash([1; 32])).unwrap();
                 let mut inputs = Shares::public(party, &[1, 2, 3]);
