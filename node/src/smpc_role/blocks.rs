@@ -17,7 +17,7 @@ use super::preparation::Preparation;
 use super::program::{PartyComputation, Program, ProgramMaker, StartError, Turn, last_rows};
 
 /// The version is part of the name: whoever changes what is computed changes it.
-const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 2";
+const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 3";
 
 /// All blocks of a mixture-of-experts model.
 pub struct BlockProgram {
