@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attention::{Cache, Pass, Rows};
 use super::weights::ModelWeights;
-use crate::channel::Channel;
+use crate::channel::{Channel, Nobody};
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;
 use crate::party::PartyId;
@@ -47,13 +47,9 @@ impl Decoder {
     /// # Errors
     /// None for a decoder that can advance.
     pub fn rehearse(&self, security: Security, passes: &[usize]) -> Result<Forecast, SmpcError> {
-        Forecast::of(security, |party: PartyId, computation| {
-            let mut decoder = self.clone();
-            for tokens in passes {
-                let rows = self.prompts * tokens * self.weights.shape.d_model;
-                decoder.advance(computation, &Shares::public(party, &vec![0; rows]))?;
-            }
-            Ok(())
+        let values = self.prompts * self.weights.shape.d_model;
+        rehearse(self, (security, values), passes, |decoder, computation, rows| {
+            decoder.advance(computation, rows).map(drop)
         })
     }
 
@@ -116,4 +112,19 @@ impl Decoder {
             part.chunks_exact(past).flat_map(|row| row.iter().copied().chain(vec![0; rows.tokens])).collect()
         });
     }
+}
+
+/// What `passes` of a copy of `decoder` take, each of so many new tokens; a token of all prompts has `values` values.
+pub(super) fn rehearse<D: Clone>(
+    decoder: &D,
+    (security, values): (Security, usize),
+    passes: &[usize],
+    advance: impl Fn(&mut D, &mut Computation<Nobody>, &Shares) -> Result<(), SmpcError>,
+) -> Result<Forecast, SmpcError> {
+    Forecast::of(security, |party: PartyId, computation| {
+        let mut decoder = decoder.clone();
+        passes.iter().try_for_each(|tokens| {
+            advance(&mut decoder, computation, &Shares::public(party, &vec![0; tokens * values]))
+        })
+    })
 }

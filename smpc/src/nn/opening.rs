@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use super::decoder::rehearse;
 use super::{Decoder, ModelWeights};
 use crate::channel::Channel;
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;
-use crate::party::PartyId;
 use crate::rehearsal::Forecast;
 use crate::share::Shares;
 
@@ -77,13 +77,8 @@ impl LimitedDecoder {
     /// # Errors
     /// None for a decoder that can advance.
     pub fn rehearse(&self, security: Security, passes: &[usize]) -> Result<Forecast, SmpcError> {
-        Forecast::of(security, |party: PartyId, computation| {
-            let mut decoder = self.clone();
-            for tokens in passes {
-                let values = self.prompts * tokens * self.d_model;
-                decoder.advance(computation, &Shares::public(party, &vec![0; values]))?;
-            }
-            Ok(())
+        rehearse(self, (security, self.prompts * self.d_model), passes, |decoder, computation, rows| {
+            decoder.advance(computation, rows).map(drop)
         })
     }
 
