@@ -72,9 +72,9 @@ enum Made {
     Powers(PowerMasks),
 }
 
-/// Bytes of a message in which masks are made. All of one kind share rounds up to here; beyond it sending takes longer than
-/// waiting, and twice as much would take twice the memory at both ends of every link.
-const MESSAGE_BYTES: usize = 64 << 20;
+/// Bytes of a message in which masks are made: all of one kind share rounds up to here. Links carry 256 MiB, and masks for one
+/// operation stay together, so some are longer. A third of it costs eight prompts at 50 ms twice the rounds.
+const MESSAGE_BYTES: usize = 192 << 20;
 
 /// Masks of a kind whose largest message tells that of more.
 const SAMPLE: usize = 64;
@@ -118,13 +118,18 @@ impl<C: Channel> Computation<C> {
     /// # Errors
     /// A peer that is gone or out of step.
     pub fn prepare(&mut self, requests: &[Request]) -> Result<(), SmpcError> {
+        self.prepare_within(requests, MESSAGE_BYTES)
+    }
+
+    /// The same with messages of `message_bytes`, but for those of one request.
+    fn prepare_within(&mut self, requests: &[Request], message_bytes: usize) -> Result<(), SmpcError> {
         let mut of_kind: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
         for request in requests {
             of_kind.entry(request.kind).or_default().push(request.n);
         }
         for (kind, sizes) in of_kind {
             let all: usize = sizes.iter().map(|n| kind.places(*n)).sum();
-            let most = if all > FEW { self.at_once(kind)? } else { FEW };
+            let most = if all > FEW { message_bytes / self.bytes_of_one(kind)? } else { FEW };
             let mut rest = &sizes[..];
             while !rest.is_empty() {
                 let mut taken = 0;
@@ -152,11 +157,11 @@ impl<C: Channel> Computation<C> {
         Ok(())
     }
 
-    /// Places that are made together, by the messages of one and the same party wherever this is asked.
-    fn at_once(&self, kind: Kind) -> Result<usize, SmpcError> {
+    /// Bytes of one mask in the largest message, at one and the same party wherever this is asked.
+    fn bytes_of_one(&self, kind: Kind) -> Result<usize, SmpcError> {
         let mut alone = Computation::rehearsing(PartyId::ALL[0], self.security, Rehearsal::default());
         alone.make(kind, SAMPLE)?;
-        Ok(MESSAGE_BYTES / alone.counted().0.largest.div_ceil(SAMPLE).max(1))
+        Ok(alone.counted().0.largest.div_ceil(SAMPLE).max(1))
     }
 
     fn make(&mut self, kind: Kind, n: usize) -> Result<Made, SmpcError> {
@@ -268,10 +273,11 @@ mod tests {
         let kind = Kind::Lookup { domain_bits: 20, cell_bits: 6 };
         let requests = vec![Request { kind, n: 1 << 13 }; 40];
         let mut alone = Computation::rehearsing(PartyId::ALL[1], Security::Malicious, Rehearsal::default());
-        alone.prepare(&requests).unwrap();
+        let message_bytes = 16 << 20;
+        alone.prepare_within(&requests, message_bytes).unwrap();
         let (counted, supply) = alone.counted();
-        assert!(counted.largest <= MESSAGE_BYTES, "{} bytes", counted.largest);
-        assert!(4 * counted.largest > MESSAGE_BYTES, "as many as fit go together: {} bytes", counted.largest);
+        assert!(counted.largest <= message_bytes, "{} bytes", counted.largest);
+        assert!(2 * counted.largest > message_bytes, "as many as fit go together: {} bytes", counted.largest);
         assert_eq!(supply.ready[&kind].len(), requests.len());
     }
 

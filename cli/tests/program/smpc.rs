@@ -115,9 +115,9 @@ fn enter(stage: &Stage, command: &str, index: usize, folder: &str, address: &str
 fn the_skills_model_answers_a_question_that_nobody_sees() {
     let stage = Stage::new();
     let trio = Trio::start(&stage, &models::skills(), &[]);
-    let answer = trio.answer("What is 12+35?", &[]);
+    let answer = trio.answer("12+35=", &[]);
     assert_eq!(answer["answer"], "47");
-    took_what_was_told(&estimated(&trio, &["What is 12+35?"], &["--tokens", "3"]), &answer);
+    took_what_was_told(&estimated(&trio, &["12+35="], &["--tokens", "3"]), &answer);
     assert_eq!((&answer["security"], &answer["sessions"]), (&Value::from("malicious"), &Value::from(1)));
     let file = answer["transcript"].as_str().unwrap();
     let shown = stage.run(&["smpc", "show", file, "--json"]);
@@ -132,6 +132,7 @@ fn the_skills_model_answers_a_question_that_nobody_sees() {
         assert_eq!(names_in(&kept), [format!("{}.transcript", answer["session"].as_str().unwrap())]);
     }
     assert_eq!(shown["receipt"]["tokens"], statements[0]["tokens"]);
+    assert_eq!(trio.answer("12+35=", &["--semi-honest"])["answer"], "47");
     let mut forged = fs::read(file).unwrap();
     let middle = forged.len() / 2;
     forged[middle] ^= 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bytes of the first frame of a connection, which comes from anybody who has a key: an agreement is below 1 KiB.
 pub const MAX_HELLO_BYTES: usize = 16 << 10;
 
-/// Bytes of any other frame. Masks are made in messages of 64 MiB, but those of one operation stay together: attention's
+/// Bytes of any other frame. Masks are made in messages of 192 MiB, but those of one operation stay together: attention's
 /// scores of eight prompts of 64 rows with four heads take 71 MB. Doubling it doubles what a peer can make this node hold.
 pub const MAX_FRAME_BYTES: usize = 256 << 20;
 
