@@ -39,6 +39,8 @@ pub struct Computation<C> {
     step: u64,
     /// What waits for its proof.
     pub(crate) tapes: Tapes,
+    /// See [`TAPE_WORDS`].
+    pub(crate) tape_words: usize,
     /// Products that were begun: their relations are not complete.
     pub(crate) pending: usize,
     pub(crate) openings: Openings,
@@ -146,7 +148,21 @@ impl<C: Channel> Computation<C> {
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
         let (tapes, openings, supply, room) = Default::default();
-        Self { rehearsal: None, party, link, prss, security, step: 0, tapes, pending: 0, openings, supply, room }
+        let tape_words = TAPE_WORDS;
+        Self {
+            rehearsal: None,
+            party,
+            link,
+            prss,
+            security,
+            step: 0,
+            tapes,
+            tape_words,
+            pending: 0,
+            openings,
+            supply,
+            room,
+        }
     }
 
     /// What a rehearsal counts, where this is one.
@@ -256,7 +272,7 @@ impl<C: Channel> Computation<C> {
     /// Proves all that waits, if it is so much that it should not wait longer: all parties hold equally much, so all do
     /// it at the same step.
     pub(crate) fn prove_if_many(&mut self) -> Result<(), SmpcError> {
-        if self.pending > 0 || self.tapes.words() < TAPE_WORDS { Ok(()) } else { self.prove() }
+        if self.pending > 0 || self.tapes.words() < self.tape_words { Ok(()) } else { self.prove() }
     }
 
     fn prove(&mut self) -> Result<(), SmpcError> {
