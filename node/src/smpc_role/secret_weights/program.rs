@@ -17,7 +17,7 @@ use crate::smpc_role::preparation::Preparation;
 use crate::smpc_role::program::{PartyComputation, Program, ProgramMaker, StartError, Turn};
 
 /// The version is part of the name: whoever changes what is computed changes it.
-const SECRET_PROGRAM: &[u8] = b"neuro smpc program: blocks with secret weights 2";
+const SECRET_PROGRAM: &[u8] = b"neuro smpc program: blocks with secret weights 3";
 
 /// A party's side of a private model.
 pub struct SecretBlockProgram {
