@@ -12,7 +12,7 @@ use crate::supply::Supply;
 use crate::tape::Tapes;
 
 /// Words that wait for their proof at most, and those of one step more: 256 MiB. A proof takes 14 rounds: with a quarter of
-/// this eight prompts wait for four times as many proofs, 0.8 s a token at 50 ms. Where nobody waits, a quarter takes up to 6 %
+/// this eight prompts wait for four times as many proofs, 0.8 s a token at 50 ms. Where nobody waits, a quarter takes up to 8 %
 /// less time, since there are fewer fresh pages.
 const TAPE_WORDS: usize = 1 << 25;
 
