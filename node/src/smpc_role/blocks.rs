@@ -15,6 +15,7 @@ use super::agreement::{Agreement, Routes};
 use super::model::{ModelError, ModelFacts, floats};
 use super::preparation::Preparation;
 use super::program::{PartyComputation, Program, ProgramMaker, StartError, Turn, last_rows};
+use super::ranges;
 
 /// The version is part of the name: whoever changes what is computed changes it.
 const BLOCKS_PROGRAM: &[u8] = b"neuro smpc program: blocks 3";
@@ -163,15 +164,7 @@ pub(super) fn skeleton(config: &ModelConfig) -> Result<Skeleton, BlocksError> {
     let (d, queries, keys) = (config.d_model, config.query_width(), config.key_width());
     let (experts, width) = (config.router.experts, config.d_expert);
     Ok(Skeleton {
-        shape: ModelShape {
-            d_model: config.d_model,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            d_expert: config.d_expert,
-            top_k: config.router.top_k,
-            normalised: config.router.renormalise,
-        },
+        shape: ranges::shape(config),
         rms_eps: f64::from(config.rms_eps),
         rotation: Rotation {
             frequencies: rope.frequencies().to_vec(),
