@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
+/// A check of one task's answer, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u64);
+
 /// One thing to do. The driver carries the effects of a step out in order; instructions to one worker must reach it in
 /// the order in which they were emitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub enum Effect {
         /// Who was asked.
         worker: NodeId,
     },
-    /// Add the partial sums of the answer that this step reported, for exactly these experts. Comes once per call and
+    /// Add the partial sums of the answer that this step reported, or that is kept, for exactly these experts. Comes once per call and
     /// expert.
     AcceptAnswer {
         /// The answered task.
@@ -52,6 +56,56 @@ pub enum Effect {
         call: CallId,
         /// All experts of the task, ascending.
         experts: Vec<u16>,
+    },
+    /// Keep the answer that this step reported, with the rows that its task was sent, until [`Self::ForgetAnswers`].
+    KeepAnswer {
+        /// The answered task.
+        task: TaskId,
+    },
+    /// Compare the kept answer of a task with those of its witnesses, who were asked for the same rows of the same experts
+    /// among them, and report [`crate::Input::Compared`]. Exact answers are the same if their digests are, and their sums.
+    Compare {
+        /// The check.
+        check: CheckId,
+        /// The task that is checked.
+        task: TaskId,
+        /// The tasks of its witnesses.
+        against: Vec<TaskId>,
+    },
+    /// Compute the rows of a task from the checkpoint and report [`crate::Input::Recomputed`].
+    Recompute {
+        /// The check.
+        check: CheckId,
+        /// The task that is checked; its answer is kept.
+        task: TaskId,
+        /// The tasks of witnesses that answered.
+        against: Vec<TaskId>,
+    },
+    /// Add what was recomputed in this check, in the place of the answer of its task. Counts as [`Self::AcceptAnswer`].
+    AcceptRecomputed {
+        /// The check.
+        check: CheckId,
+        /// The call that it belongs to.
+        call: CallId,
+        /// All experts of the task, ascending.
+        experts: Vec<u16>,
+    },
+    /// Kept answers are not needed any more, and what was recomputed for them.
+    ForgetAnswers {
+        /// Their tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// An answer that was accepted for this call was wrong. Whoever reads what came of it must be told.
+    Retract {
+        /// The call, which may have ended.
+        call: CallId,
+    },
+    /// The worker's kept answer is proved wrong: its evidence must be stored, and the worker not admitted again.
+    Convict {
+        /// The worker.
+        worker: NodeId,
+        /// The task that it answered.
+        task: TaskId,
     },
     /// Every expert of the call was accepted. The last effect that names the call, apart from cancelled tasks.
     CallDone {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use neuro_primitives::Moment;
 
 /// Batch classes.
-const CLASSES: usize = 4;
+pub(crate) const CLASSES: usize = 4;
 
 /// Assumed before anything was measured anywhere: a small expert in decode, in nanoseconds.
 const FIRST_ROW_NS: u64 = 200_000;
@@ -104,7 +104,7 @@ impl Estimate {
     }
 }
 
-fn class_of(rows: u64) -> usize {
+pub(crate) fn class_of(rows: u64) -> usize {
     match rows {
         0..=1 => 0,
         2..=7 => 1,

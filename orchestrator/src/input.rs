@@ -2,8 +2,11 @@
 
 use neuro_primitives::{CallId, ExpertId, NodeId, TaskId};
 
+use crate::effect::CheckId;
+use crate::reputation::Standing;
+
 /// One event. The driver hands in events in the order in which it saw them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// A worker was admitted and waits for instructions. A worker that is already known left first without a word:
     /// what it had is forgotten.
@@ -12,6 +15,13 @@ pub enum Input {
         worker: NodeId,
         /// How many bytes of expert weights it may be given.
         memory_limit_bytes: u64,
+    },
+    /// What is known of a worker from before. Told right after it joined.
+    WorkerKnown {
+        /// The worker.
+        worker: NodeId,
+        /// Its conduct.
+        standing: Standing,
     },
     /// The worker holds these experts too, from now on. Experts that it was never told to hold are adopted when a copy
     /// is wanted, and otherwise dropped.
@@ -64,6 +74,25 @@ pub enum Input {
         worker: NodeId,
         /// What went wrong.
         fault: Fault,
+    },
+    /// The answers of a check were compared.
+    Compared {
+        /// The check.
+        check: CheckId,
+        /// Whether they say the same.
+        same: bool,
+    },
+    /// The rows of a check were computed from the checkpoint.
+    Recomputed {
+        /// The check.
+        check: CheckId,
+        /// The tasks whose answers are wrong, of the one that is checked and its witnesses.
+        wrong: Vec<TaskId>,
+    },
+    /// The rows of a check could not be computed: too much to do, or the checkpoint cannot be read.
+    NotRecomputed {
+        /// The check.
+        check: CheckId,
     },
     /// Nobody waits for the call any more. No effect will name it again, except to cancel its tasks.
     CallCancelled {

@@ -6,7 +6,7 @@
 //! # Roles
 //!
 //! `registry` knows workers and copies · `placement` decides who holds what · `scheduler` chooses holders for a
-//! call · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read.
+//! call · `validator` checks answers · [`reputation`] remembers conduct · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read.
 //! The *driver* feeds in what happens and carries the effects out.
 //!
 //! # Message flow
@@ -36,12 +36,14 @@
 //!
 //! # What it does not protect against
 //!
-//! A well-formed wrong answer is accepted: nothing is computed twice to compare. A worker's word is taken for what it
+//! Under `Trusting` a well-formed wrong answer is accepted; under `Sampled` some are, as many as [`Checks::SAMPLED`] says; two
+//! workers who lie alike about the same rows pass a comparison. A worker's word is taken for what it
 //! holds and for how long it computed (up to the round trip), so it can draw tasks to itself, or away. Identities are
 //! free: an expelled worker may come back under another key. Rows and gates are visible to the workers that get them.
 
 pub mod effect;
 pub mod input;
+pub mod reputation;
 pub mod settings;
 pub mod views;
 
@@ -50,14 +52,17 @@ mod estimate;
 mod membership;
 mod metering;
 mod orchestrator;
+mod pace;
 mod placement;
 mod registry;
 mod scheduler;
 mod timers;
 mod transitioner;
+mod validator;
 
-pub use effect::{CallError, Effect};
+pub use effect::{CallError, CheckId, Effect};
 pub use input::{ExpertLoad, Fault, Input};
 pub use orchestrator::Orchestrator;
-pub use settings::{ExpertSpec, Settings};
+pub use reputation::Standing;
+pub use settings::{Checks, ExpertSpec, Settings};
 pub use views::{Counters, Coverage, InFlight, WorkerState, WorkerView};

@@ -47,6 +47,7 @@ impl Orchestrator {
             return;
         }
         self.lose_tasks(id);
+        self.validator.forget_worker(id);
         if let Some(due) = self.registry.remove(id).and_then(|worker| worker.loads_due) {
             self.timers.clear(due, Timer::Loads(id));
         }

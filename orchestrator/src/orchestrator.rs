@@ -11,8 +11,10 @@ use crate::metering::Metering;
 use crate::placement::{self, Policy};
 use crate::registry::Registry;
 use crate::settings::{REBALANCE_CALLS, REBALANCE_MOVES, Settings};
+use crate::reputation::{Book, Standing};
 use crate::timers::{Timer, Timers};
-use crate::transitioner::Transitioner;
+use crate::transitioner::{Budget, Transitioner};
+use crate::validator::Validator;
 use crate::views::{Counters, Coverage, InFlight, WorkerView};
 
 /// Looks at placement and calls in turn before a step ends. One is the rule; a call that fails may free memory that lets
@@ -27,6 +29,9 @@ pub struct Orchestrator {
     pub(crate) metering: Metering,
     pub(crate) transitioner: Transitioner,
     pub(crate) timers: Timers,
+    pub(crate) validator: Validator,
+    pub(crate) book: Book,
+    pub(crate) backups: Budget,
     pub(crate) pending: PlacementWork,
     /// Workers turned away, and until when.
     pub(crate) expelled: BTreeMap<NodeId, Moment>,
@@ -67,12 +72,16 @@ impl Orchestrator {
     #[must_use]
     pub fn new(mut settings: Settings) -> Self {
         let catalogue = Catalogue::new(std::mem::take(&mut settings.experts));
+        let validator = Validator::new(settings.secret);
         Self {
             settings,
             metering: Metering::new(catalogue.len()),
             registry: Registry::new(catalogue),
             transitioner: Transitioner::default(),
             timers: Timers::default(),
+            validator,
+            book: Book::default(),
+            backups: Budget::default(),
             pending: PlacementWork::default(),
             expelled: BTreeMap::new(),
             refusals_due: None,
@@ -113,6 +122,10 @@ impl Orchestrator {
             Input::Answered { task, worker, compute_us } => self.take_answer(task, worker, compute_us, now),
             Input::Faulty { task, worker, fault } => self.take_fault(task, worker, fault, now),
             Input::CallCancelled { call } => self.cancel_call(call),
+            Input::WorkerKnown { worker, standing } => self.book.know(worker, standing),
+            Input::Compared { check, same } => self.take_comparison(check, same, now),
+            Input::Recomputed { check, wrong } => self.take_recomputation(check, &wrong, now),
+            Input::NotRecomputed { check } => self.take_failed_recomputation(check, now),
             Input::Tick => {}
         }
     }
@@ -120,6 +133,7 @@ impl Orchestrator {
     fn fire(&mut self, timer: Timer, now: Moment) {
         match timer {
             Timer::Task(task) => self.take_deadline(task, now),
+            Timer::Backup(task) => self.take_backup_time(task, now),
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Refusals => self.take_ended_refusals(now),
@@ -181,6 +195,17 @@ impl Orchestrator {
         self.by_number(layer, |index| self.metering.rows()[index])
     }
 
+    /// What is known of a worker's conduct; `None` for one that nobody has seen.
+    #[must_use]
+    pub fn standing(&self, worker: NodeId) -> Option<&Standing> {
+        self.book.standing(worker)
+    }
+
+    /// All standings, ascending by worker, those of workers that left included.
+    pub fn standings(&self) -> impl Iterator<Item = (NodeId, &Standing)> {
+        self.book.all()
+    }
+
     /// Running totals.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -196,6 +221,7 @@ impl Orchestrator {
             waiting: self.transitioner.waiting_count(),
             loading: self.registry.workers().map(|(_, worker)| worker.loading).sum(),
             timers: self.timers.len(),
+            checks: self.validator.count(),
         }
     }
 

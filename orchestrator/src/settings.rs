@@ -14,6 +14,8 @@ pub struct Settings {
     /// How long a task may take before somebody else is asked. Tasks that are expected to compute long get more, up to
     /// [`DEADLINE_STRETCH`] times as much.
     pub task_deadline: Duration,
+    /// The least that a task gets, however fast its worker usually is.
+    pub shortest_deadline: Duration,
     /// How long a call waits for an expert that nobody holds.
     pub call_patience: Duration,
     /// How many tasks are sent for one expert of a call before it fails. Holders that were not yet tried come on top:
@@ -21,6 +23,12 @@ pub struct Settings {
     pub max_attempts: u32,
     /// How many faults expel a worker. One that is asked and stays silent for this many task deadlines is expelled too.
     pub max_faults: u32,
+    /// Which answers are checked.
+    pub checks: Checks,
+    /// What draws are made from: random, and known to no worker.
+    pub secret: [u8; 32],
+    /// Backup requests for each hundred tasks.
+    pub backups_percent: u32,
     /// How long a worker may load without reporting one more expert ready before its loads are given to others.
     pub load_patience: Duration,
     /// The first placement waits until this many workers have joined, so that workers started together share the model
@@ -28,6 +36,28 @@ pub struct Settings {
     pub gather_workers: usize,
     /// How long the first placement waits after the first worker joined.
     pub gather_patience: Duration,
+}
+
+/// Which answers are checked, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    /// None: all workers are one's own.
+    Trusting,
+    /// Each before it is used.
+    Verified,
+    /// Those of workers on probation before they are used; of others some, by chance, after they were.
+    Sampled {
+        /// Of the best worker, one in so many.
+        at_least_one_in: u32,
+        /// Results of a worker that are used while one of its earlier ones is being checked.
+        meanwhile: u32,
+    },
+}
+
+impl Checks {
+    /// One in fifty, sixteen meanwhile: more than 700 wrong results of one identity are used with a chance below 10^-6, since
+    /// `(1 - 1/50)^684 < 10^-6`.
+    pub const SAMPLED: Self = Self::Sampled { at_least_one_in: 50, meanwhile: 16 };
 }
 
 /// One expert as placement sees it.
@@ -47,9 +77,13 @@ impl Settings {
             experts,
             replicas: 2,
             task_deadline: Duration::from_secs(2),
+            shortest_deadline: Duration::from_millis(100),
             call_patience: Duration::from_secs(30),
             max_attempts: 4,
             max_faults: 5,
+            checks: Checks::SAMPLED,
+            secret: [0; 32],
+            backups_percent: 10,
             load_patience: Duration::from_secs(120),
             gather_workers: 0,
             gather_patience: Duration::from_secs(5),

@@ -9,6 +9,8 @@ use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 pub(crate) enum Timer {
     /// A task's deadline.
     Task(TaskId),
+    /// A task takes longer than its worker usually does.
+    Backup(TaskId),
     /// A call's pause or patience ends.
     Call(CallId),
     /// A worker's loads should have made progress.

@@ -16,15 +16,20 @@ use std::time::Duration;
 
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
-use crate::effect::{CallError, Effect};
+use crate::effect::{CallError, CheckId, Effect};
 use crate::estimate::Sample;
 use crate::input::{ExpertLoad, Fault};
 use crate::orchestrator::Orchestrator;
-use crate::settings::REFUSAL_PAUSE;
+use crate::settings::{Checks, REFUSAL_PAUSE};
 use crate::timers::Timer;
+use crate::validator::Checked;
 
+mod backup;
 mod call;
 mod dispatch;
+mod witness;
+
+pub(crate) use backup::Budget;
 
 use call::{Call, Part, PartState, Task};
 
@@ -134,18 +139,64 @@ impl Orchestrator {
             row_experts: task.row_experts,
         };
         self.metering.fleet.record(&sample, now);
-        let (call, was_late) = (task.call, task.late);
+        let (call, was_late, witness_of) = (task.call, task.late, task.witness_of);
         let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
         if let Some(worker) = self.registry.worker_mut(from) {
             worker.answered(&sample, now);
             worker.tasks_done += u64::from(first);
         }
+        if !was_late {
+            self.book.note_time(from, true);
+        }
+        if let Some(check) = witness_of {
+            self.forget(id);
+            return self.take_witness(check, id, from);
+        }
         if first {
             self.metering.counters.accepted_late += u64::from(was_late);
-            self.accept(call, id);
+            self.take_first_answer(id, now);
         } else {
             self.metering.counters.ignored += 1;
             self.forget(id);
+        }
+    }
+
+    /// The first answer for all experts of a task: held for its check, or accepted, and perhaps checked then.
+    fn take_first_answer(&mut self, id: TaskId, now: Moment) {
+        let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
+        let (call, worker, check) = (task.call, task.worker, task.check);
+        if let Some(check) = check {
+            if !task.held {
+                self.stop_waiting_for(id);
+                self.hold_answer(check);
+            }
+            return;
+        }
+        let drawn = self.draws_check(worker);
+        if drawn {
+            self.begin_check(id, Checked::Accepted, now);
+        }
+        if self.settings.checks != Checks::Trusting {
+            self.book.note_accepted(worker, drawn);
+        }
+        self.accept(call, id);
+    }
+
+    /// Takes in an answer whose check has passed.
+    pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId) {
+        self.take_in(call, id, |experts| Effect::AcceptAnswer { task: id, call, experts });
+    }
+
+    /// Takes in what was recomputed in the place of a wrong answer.
+    pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId) {
+        self.take_in(call, id, |experts| Effect::AcceptRecomputed { check, call, experts });
+    }
+
+    /// Does without the answer of a task that is held: others are asked.
+    pub(crate) fn return_task(&mut self, id: TaskId, now: Moment) {
+        let Some(task) = self.forget(id) else { return };
+        if task.is_waited_for() {
+            self.reopen(&task, None, |part| part.not_before = now.after(REFUSAL_PAUSE));
         }
     }
 
@@ -160,9 +211,17 @@ impl Orchestrator {
     }
 
     /// Accepts the task's answer, and gives up every other task for one of its experts.
-    fn accept(&mut self, call_id: CallId, id: TaskId) {
+    fn accept(&mut self, call: CallId, id: TaskId) {
+        self.take_in(call, id, |experts| Effect::AcceptAnswer { task: id, call, experts });
+    }
+
+    /// Takes in what stands for a task's experts, if none of them was taken in before.
+    fn take_in(&mut self, call_id: CallId, id: TaskId, effect: impl FnOnce(Vec<u16>) -> Effect) {
         let Some(task) = self.forget(id) else { return };
         let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
+        if !call.is_open(&task.experts) {
+            return;
+        }
         for index in &task.experts {
             if let Some(part) = call.part_mut(*index) {
                 part.state = PartState::Accepted;
@@ -171,7 +230,7 @@ impl Orchestrator {
         let experts = call.numbers(&task.experts);
         let (done, others) = (call.is_done(), call.tasks.clone());
         self.metering.counters.accepted += 1;
-        self.outbox.push(Effect::AcceptAnswer { task: id, call: call_id, experts });
+        self.outbox.push(effect(experts));
         for index in &task.experts {
             self.transitioner.stop_waiting(call_id, *index);
         }
@@ -219,7 +278,10 @@ impl Orchestrator {
         if fault == Fault::NotHeld {
             self.hold_again(task.worker, &task.experts, now);
         }
-        if !task.late {
+        if let Some(check) = task.witness_of {
+            self.lose_witness(check);
+        }
+        if task.is_waited_for() {
             self.reopen(&task, None, |part| {
                 let pause = REFUSAL_PAUSE * (1 << part.refusals.min(MAX_PAUSE_DOUBLINGS));
                 part.refusals += 1;
@@ -234,8 +296,16 @@ impl Orchestrator {
         task.late = true;
         let task = task.clone();
         self.metering.counters.late += 1;
+        self.book.note_time(task.worker, false);
         self.registry.task_settled(task.worker, task.work_us);
-        self.reopen(&task, Some(id), |part| part.late += 1);
+        match task.witness_of {
+            Some(check) => {
+                self.cancel(id);
+                self.lose_witness(check);
+            }
+            None if !task.backed_up => self.reopen(&task, Some(id), |part| part.late += 1),
+            None => {}
+        }
         let silence =
             self.registry.worker_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
         self.expel_if_silent(task.worker, silence, now);
@@ -249,10 +319,15 @@ impl Orchestrator {
 
     /// Tasks of a worker that is gone: what was pending is given to others.
     pub(crate) fn lose_tasks(&mut self, worker: NodeId) {
+        let of_worker = |task: &Task| task.worker == worker && !task.held;
         let lost: Vec<TaskId> =
-            self.transitioner.tasks.iter().filter(|(_, task)| task.worker == worker).map(|(id, _)| *id).collect();
+            self.transitioner.tasks.iter().filter(|(_, task)| of_worker(task)).map(|(id, _)| *id).collect();
         for id in lost {
-            if let Some(task) = self.forget(id).filter(|task| !task.late) {
+            let Some(task) = self.forget(id) else { continue };
+            if let Some(check) = task.witness_of {
+                self.lose_witness(check);
+            }
+            if task.is_waited_for() {
                 self.reopen(&task, None, |_| ());
             }
         }
@@ -313,20 +388,36 @@ impl Orchestrator {
     }
 
     /// Forgets a task and tells its worker.
-    fn cancel(&mut self, id: TaskId) {
-        let Some(task) = self.forget(id) else { return };
+    pub(crate) fn cancel(&mut self, id: TaskId) {
+        let Some(task) = self.forget(id).filter(|task| !task.held) else { return };
         if let Some(worker) = self.registry.worker_mut(task.worker) {
             worker.give_up(id, task.sent);
             self.outbox.push(Effect::CancelTask { task: id, worker: task.worker });
         }
     }
 
-    /// Removes every trace of a task but what its call's parts say.
-    fn forget(&mut self, id: TaskId) -> Option<Task> {
-        let task = self.transitioner.tasks.remove(&id)?;
+    /// Takes a task's timers back and its work off its worker's account: its answer came, or will not be waited for.
+    fn stop_waiting_for(&mut self, id: TaskId) {
+        let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
+        if let Some(at) = task.backup_at.take() {
+            self.timers.clear(at, Timer::Backup(id));
+        }
         if !task.late {
             self.timers.clear(task.deadline, Timer::Task(id));
             self.registry.task_settled(task.worker, task.work_us);
+        }
+        task.held = true;
+    }
+
+    /// Removes every trace of a task but what its call's parts say.
+    fn forget(&mut self, id: TaskId) -> Option<Task> {
+        let held = self.transitioner.tasks.get(&id)?.held;
+        if !held {
+            self.stop_waiting_for(id);
+        }
+        let task = Task { held, ..self.transitioner.tasks.remove(&id)? };
+        if let Some(check) = task.check {
+            self.abandon_check(check);
         }
         self.registry.task_forgotten(task.worker, &task.experts);
         if let Some(call) = self.transitioner.calls.get_mut(&task.call) {

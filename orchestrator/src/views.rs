@@ -77,6 +77,20 @@ pub struct Counters {
     pub faults: u64,
     /// Workers expelled.
     pub expelled: u64,
+    /// Tasks sent because an earlier one was slower than its worker usually is.
+    pub backups: u64,
+    /// Checks begun.
+    pub checks: u64,
+    /// Tasks sent to witnesses of checks.
+    pub witness_tasks: u64,
+    /// Checks in which answers differed.
+    pub disputes: u64,
+    /// Checks that were settled from the checkpoint.
+    pub recomputed: u64,
+    /// Workers whose result was proved wrong.
+    pub liars: u64,
+    /// Calls for which a wrong result had been accepted.
+    pub retracted: u64,
     /// Experts that workers were told to hold.
     pub holds: u64,
     /// Experts that workers were told to drop.
@@ -96,6 +110,8 @@ pub struct InFlight {
     pub loading: usize,
     /// Timers set.
     pub timers: usize,
+    /// Checks under way.
+    pub checks: usize,
 }
 
 /// How much of the model is ready.

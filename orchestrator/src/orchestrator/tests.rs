@@ -7,7 +7,7 @@ use neuro_primitives::{CallId, TaskId};
 use super::*;
 use crate::effect::CallError;
 use crate::input::{ExpertLoad, Fault};
-use crate::settings::{EXPELLED_FOR, ExpertSpec, LOAD_RETRY};
+use crate::settings::{Checks, EXPELLED_FOR, ExpertSpec, LOAD_RETRY};
 
 const DEADLINE: u64 = 100_000;
 
@@ -34,6 +34,7 @@ impl Story {
             call_patience: Duration::from_secs(1),
             max_attempts: 3,
             max_faults: 3,
+            checks: Checks::Trusting,
             ..Settings::new(specs)
         };
         let mut story = Self { core: Orchestrator::new(settings), now: 0, calls: 0 };
@@ -353,7 +354,8 @@ fn nothing_grows_with_the_number_of_calls() {
 #[test]
 fn a_large_model_is_spread_evenly_and_answers() {
     let ids = (0..12).flat_map(|layer| (0..64).map(move |expert| ExpertId { layer, expert }));
-    let settings = Settings::new(ids.map(|id| ExpertSpec { id, bytes: 1 }).collect());
+    let specs = ids.map(|id| ExpertSpec { id, bytes: 1 }).collect();
+    let settings = Settings { checks: Checks::Trusting, ..Settings::new(specs) };
     let mut story = Story { core: Orchestrator::new(settings), now: 0, calls: 0 };
     for number in 1..=40 {
         let mut effects = story.step(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 });

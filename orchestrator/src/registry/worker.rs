@@ -7,6 +7,7 @@ use neuro_primitives::{Moment, NodeId, TaskId};
 
 use crate::estimate::{Estimate, Sample};
 use crate::metering::LatencyWindow;
+use crate::pace::Pace;
 use crate::settings::GIVEN_UP_WINDOW;
 use crate::views::{WorkerState, WorkerView};
 
@@ -82,6 +83,8 @@ pub(crate) struct Worker {
     pub(crate) estimate: Estimate,
     /// Its recent round trips.
     pub(crate) latency: LatencyWindow,
+    /// Their quantiles by batch class.
+    pub(crate) pace: Pace,
     /// Since when it was asked without any answer.
     pub(crate) silent_since: Option<Moment>,
     /// When it last answered anything, or joined.
@@ -112,6 +115,7 @@ impl Worker {
             backlog_us: 0,
             estimate: Estimate::default(),
             latency: LatencyWindow::default(),
+            pace: Pace::default(),
             silent_since: None,
             heard: now,
             tasks_done: 0,
@@ -160,6 +164,7 @@ impl Worker {
     pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
         self.estimate.record(sample, now);
         self.latency.record(sample.round_trip);
+        self.pace.record(sample.row_experts / sample.experts.max(1), sample.round_trip, sample.ahead);
         self.alive(now);
     }
 

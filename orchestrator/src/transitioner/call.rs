@@ -2,6 +2,8 @@
 
 use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 
+use crate::effect::CheckId;
+
 /// How far one expert of a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PartState {
@@ -38,6 +40,8 @@ pub(super) struct Part {
     pub(super) not_before: Moment,
     /// Since when nobody serves it.
     pub(super) unheld_since: Option<Moment>,
+    /// It waits because its task is slow, not because it failed.
+    pub(super) backup: bool,
 }
 
 impl Part {
@@ -55,6 +59,7 @@ impl Part {
             origin: None,
             not_before: Moment(0),
             unheld_since: None,
+            backup: false,
         }
     }
 }
@@ -123,4 +128,21 @@ pub(super) struct Task {
     pub(super) work_us: u64,
     /// What was in flight at the worker before it, in microseconds.
     pub(super) ahead_us: u64,
+    /// When a second worker is asked, if a timer is set.
+    pub(super) backup_at: Option<Moment>,
+    /// Whether a second worker was asked because this one is slow.
+    pub(super) backed_up: bool,
+    /// Whether its answer came and waits for its check.
+    pub(super) held: bool,
+    /// The check of its answer.
+    pub(super) check: Option<CheckId>,
+    /// The check that it is a witness of. Then it is none of its call's tasks.
+    pub(super) witness_of: Option<CheckId>,
+}
+
+impl Task {
+    /// Whether its experts wait for it alone: a new worker must be asked if it fails.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.late && !self.backed_up && self.witness_of.is_none()
+    }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 
 use super::call::{Part, PartState, Task};
-use crate::effect::{CallError, Effect};
+use crate::effect::{CallError, CheckId, Effect};
 use crate::orchestrator::Orchestrator;
 use crate::registry::Registry;
 use crate::scheduler::{self, Choice, Item, Lane};
-use crate::settings::{DEADLINE_STRETCH, Settings};
+use crate::settings::{Checks, DEADLINE_STRETCH, Settings};
 use crate::timers::Timer;
+use crate::validator::Checked;
 
 /// A task that is expected to compute for this share of its deadline gets more time: its own expected time this often.
 const EXPECTED_TIMES: u64 = 2;
@@ -27,10 +28,10 @@ enum Outlook {
 }
 
 /// A part to send: its index in the catalogue, its rows, whom to ask.
-struct Ready {
-    index: usize,
-    rows: u32,
-    holders: Vec<NodeId>,
+pub(super) struct Ready {
+    pub(super) index: usize,
+    pub(super) rows: u32,
+    pub(super) holders: Vec<NodeId>,
 }
 
 impl Orchestrator {
@@ -80,6 +81,17 @@ impl Orchestrator {
 
     /// Chooses holders for parts of the same origin together, and sends the tasks.
     fn send_group(&mut self, call: CallId, parts: &[Ready], now: Moment) {
+        for (worker, parts) in self.share_out(parts, now) {
+            let checked = self.holds_answers_of(worker);
+            let task = self.send(call, worker, &parts, None, now);
+            if checked {
+                self.begin_check(task, Checked::Awaited, now);
+            }
+        }
+    }
+
+    /// Who gets which of the parts, ascending by worker.
+    pub(super) fn share_out<'a>(&self, parts: &'a [Ready], now: Moment) -> Vec<(NodeId, Vec<&'a Ready>)> {
         let ids: Vec<NodeId> =
             parts.iter().flat_map(|part| part.holders.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
         let lanes: Vec<Lane> = ids.iter().map(|id| self.lane(*id, now)).collect();
@@ -89,20 +101,18 @@ impl Orchestrator {
         for (part, lane) in parts.iter().zip(chosen) {
             tasks.entry(lane).or_default().push(part);
         }
-        for (lane, parts) in tasks {
-            self.send(call, ids[lane], &parts, now);
-        }
+        tasks.into_iter().map(|(lane, parts)| (ids[lane], parts)).collect()
     }
 
     fn lane(&self, id: NodeId, now: Moment) -> Lane {
         let Some(worker) = self.registry.worker(id) else { return Lane { start_us: u64::MAX, tasks: usize::MAX } };
-        let overhead = worker.estimate.overhead_us(&self.metering.fleet, now);
+        let overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
         Lane { start_us: overhead.saturating_add(worker.backlog_us), tasks: worker.pending }
     }
 
     fn item(&self, part: &Ready, ids: &[NodeId]) -> Item {
         let choice =
-            |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.cost_us(*id, part.rows) });
+            |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.burdened(*id, self.cost_us(*id, part.rows)) });
         Item { choices: part.holders.iter().filter_map(choice).collect() }
     }
 
@@ -110,14 +120,30 @@ impl Orchestrator {
         self.registry.worker(id).map_or(0, |worker| worker.estimate.expert_us(rows, &self.metering.fleet))
     }
 
-    /// Sends one task.
-    fn send(&mut self, call_id: CallId, worker: NodeId, parts: &[&Ready], now: Moment) {
+    /// A time as the scheduler weighs it: longer for workers that are wrong or late.
+    fn burdened(&self, id: NodeId, us: u64) -> u64 {
+        if self.settings.checks == Checks::Trusting {
+            return us;
+        }
+        us.saturating_mul(self.book.burden(id)) / 256
+    }
+
+    /// Sends one task: the call's own, or one to a witness.
+    pub(super) fn send(
+        &mut self,
+        call_id: CallId,
+        worker: NodeId,
+        parts: &[&Ready],
+        witness_of: Option<CheckId>,
+        now: Moment,
+    ) -> TaskId {
         self.transitioner.last_task += 1;
         let id = TaskId(self.transitioner.last_task);
         let experts: Vec<usize> = parts.iter().map(|part| part.index).collect();
         let work_us = parts.iter().map(|part| self.cost_us(worker, part.rows)).fold(0, u64::saturating_add);
         let ahead_us = self.registry.worker(worker).map_or(0, |worker| worker.backlog_us);
-        let span = self.deadline(work_us.saturating_add(ahead_us));
+        let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
+        let span = self.deadline(worker, rows, work_us, ahead_us);
         let task = Task {
             call: call_id,
             worker,
@@ -128,13 +154,25 @@ impl Orchestrator {
             work_us,
             ahead_us,
             experts: experts.clone(),
+            backup_at: None,
+            backed_up: false,
+            held: false,
+            check: None,
+            witness_of,
         };
         self.timers.set(task.deadline, Timer::Task(id));
         self.registry.task_sent(worker, &experts, work_us);
         self.transitioner.tasks.insert(id, task);
-        self.note_sent(call_id, id, &experts);
+        match witness_of {
+            Some(_) => self.metering.counters.tasks += 1,
+            None => {
+                self.note_sent(call_id, id, &experts);
+                self.watch_pace(id, rows, now);
+            }
+        }
         let numbers = self.transitioner.calls.get(&call_id).map(|call| call.numbers(&experts)).unwrap_or_default();
         self.outbox.push(Effect::SendTask { task: id, call: call_id, worker, experts: numbers, deadline: span });
+        id
     }
 
     fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) {
@@ -145,7 +183,7 @@ impl Orchestrator {
             let Some(part) = call.part_mut(*index) else { continue };
             part.state = PartState::Sent;
             part.unheld_since = None;
-            again |= part.attempts > 0;
+            again |= part.attempts > 0 && !std::mem::take(&mut part.backup);
             part.attempts += 1;
         }
         for index in experts {
@@ -155,11 +193,15 @@ impl Orchestrator {
         self.metering.counters.reissues += u64::from(again);
     }
 
-    /// The time a task gets: more when it must compute long, but not without bound.
-    fn deadline(&self, expected_us: u64) -> Duration {
+    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known; before, more when
+    /// it must compute long, but not without bound.
+    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64) -> Duration {
         let base = self.settings.task_deadline;
-        let stretched = base.saturating_add(Duration::from_micros(expected_us.saturating_mul(EXPECTED_TIMES)));
-        stretched.min(base.saturating_mul(DEADLINE_STRETCH))
+        let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
+        let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
+        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, 90));
+        let strict = usual.map(|usual| usual * 2 + Duration::from_micros(ahead_us));
+        strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
     }
 
     fn set_call_timer(&mut self, id: CallId, wake: Option<Moment>) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use neuro_orchestrator::{Effect, ExpertLoad, ExpertSpec, Fault, InFlight, Input, Orchestrator, Settings};
+use neuro_orchestrator::{Checks, Effect, ExpertLoad, ExpertSpec, Fault, InFlight, Input, Orchestrator, Settings};
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 const MS: u64 = 1_000;
@@ -81,6 +81,8 @@ impl World {
             call_patience: Duration::from_millis(400),
             max_attempts: 3,
             max_faults: 4,
+            checks: Checks::Trusting,
+            shortest_deadline: Duration::from_millis(5),
             load_patience: Duration::from_secs(5),
             ..Settings::new(specs)
         };
@@ -298,6 +300,7 @@ impl World {
             }
             Effect::Expel { worker, .. } => self.disconnect(worker),
             Effect::WakeAt(at) => self.wake = Some(at.0),
+            other => panic!("nothing is checked here, yet {other:?}"),
         }
     }
 

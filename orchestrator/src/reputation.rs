@@ -1,0 +1,237 @@
+//! What is known of a worker's conduct: checked results, deadlines, time.
+//!
+//! Correctness is a beta score (Jøsang & Ismail 2002): `(valid + 1) / (valid + invalid + 2)`, both counts forgetting by
+//! [`KEPT`] at every checked result, so that the last few hundred count. A *streak* counts checked results that were right
+//! without a wrong one between, as BOINC's adaptive replication does; results that nobody checked raise nothing. So an
+//! identity starts at a half, and earns trust by work alone: one that comes back under another name starts again.
+//!
+//! A standing belongs to one worker, one engine and one type of weights: an orchestrator has one model, so one each.
+
+use std::collections::BTreeMap;
+
+use neuro_primitives::NodeId;
+
+/// Share of the counts that is left after another checked result: the weight of the last thousand.
+const KEPT: f64 = 0.999;
+
+/// Checked results in a row after which a worker is off probation, as BOINC has it.
+pub const PROBATION: u32 = 10;
+
+/// Standings of workers that are not connected that are kept; the lowest go first.
+const MAX_STANDINGS: usize = 8_192;
+
+/// What is known of one worker's conduct.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standing {
+    /// Checked results that were right, with forgetting.
+    pub valid: f64,
+    /// Checked results that were wrong, with forgetting.
+    pub invalid: f64,
+    /// Checked results that were right since the last one that was not.
+    pub streak: u32,
+    /// Tasks that were answered in time, with forgetting.
+    pub timely: f64,
+    /// Tasks that were not, with forgetting.
+    pub late: f64,
+    /// Seconds that it was connected.
+    pub uptime_s: f64,
+    /// When it was first seen, in seconds since 1970. 0 if the orchestrator has no calendar.
+    pub first_seen_s: u64,
+}
+
+impl Standing {
+    /// How likely its next checked result is right: between 0 and 1, a half for a worker that nobody knows.
+    #[must_use]
+    pub fn score(&self) -> f64 {
+        (self.valid + 1.0) / (self.valid + self.invalid + 2.0)
+    }
+
+    /// How likely its next answer comes in time, by the same rule.
+    #[must_use]
+    pub fn timeliness(&self) -> f64 {
+        (self.timely + 1.0) / (self.timely + self.late + 2.0)
+    }
+
+    /// Whether its results are checked before they are used.
+    #[must_use]
+    pub const fn is_on_probation(&self) -> bool {
+        self.streak < PROBATION
+    }
+
+    /// One of how many of its results is checked, when no more than one of `at_most` need be.
+    #[must_use]
+    pub fn checked_one_in(&self, at_most: u32) -> u32 {
+        if self.is_on_probation() { 1 } else { self.streak.min(at_most.max(1)) }
+    }
+
+    /// How much longer than a flawless worker it counts as taking, in 256ths: 256 to 512.
+    pub(crate) fn burden(&self) -> u64 {
+        (512.0 - 256.0 * self.score() * self.timeliness()).round().clamp(256.0, 512.0) as u64
+    }
+
+    fn note_checked(&mut self, right: bool) {
+        (self.valid, self.invalid) = (self.valid * KEPT, self.invalid * KEPT);
+        if right {
+            self.valid += 1.0;
+            self.streak = self.streak.saturating_add(1);
+        } else {
+            self.invalid += 1.0;
+            self.streak = 0;
+        }
+    }
+
+    fn note_time(&mut self, timely: bool) {
+        (self.timely, self.late) = (self.timely * KEPT, self.late * KEPT);
+        *(if timely { &mut self.timely } else { &mut self.late }) += 1.0;
+    }
+}
+
+/// One worker: its standing, and what was accepted of it unchecked while a check is under way.
+#[derive(Debug, Default)]
+struct Entry {
+    standing: Standing,
+    /// Checks of accepted results under way.
+    checks: u32,
+    /// Results accepted since the first of these began.
+    meanwhile: u32,
+}
+
+/// The standings of all workers that the core has seen, as far as it remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Book(BTreeMap<NodeId, Entry>);
+
+impl Book {
+    /// Takes over what was known before.
+    pub(crate) fn know(&mut self, worker: NodeId, standing: Standing) {
+        self.0.entry(worker).or_default().standing = standing;
+    }
+
+    /// What is known of a worker.
+    pub(crate) fn standing(&self, worker: NodeId) -> Option<&Standing> {
+        self.0.get(&worker).map(|entry| &entry.standing)
+    }
+
+    /// See [`Standing::burden`].
+    pub(crate) fn burden(&self, worker: NodeId) -> u64 {
+        self.standing(worker).map_or(512 - 64, Standing::burden)
+    }
+
+    /// A result was checked. Any fault is one that was not right.
+    pub(crate) fn note_checked(&mut self, worker: NodeId, right: bool) {
+        self.entry(worker).standing.note_checked(right);
+    }
+
+    /// A task was answered in time, or not.
+    pub(crate) fn note_time(&mut self, worker: NodeId, timely: bool) {
+        self.entry(worker).standing.note_time(timely);
+    }
+
+    /// Results accepted while checks of earlier ones are under way.
+    pub(crate) fn meanwhile(&self, worker: NodeId) -> u32 {
+        self.0.get(&worker).map_or(0, |entry| entry.meanwhile)
+    }
+
+    /// A result was accepted unchecked; `checking` if its check begins.
+    pub(crate) fn note_accepted(&mut self, worker: NodeId, checking: bool) {
+        let entry = self.entry(worker);
+        entry.checks += u32::from(checking);
+        entry.meanwhile += u32::from(entry.checks > 0);
+    }
+
+    /// The check of an accepted result has ended.
+    pub(crate) fn note_check_ended(&mut self, worker: NodeId) {
+        let entry = self.entry(worker);
+        entry.checks = entry.checks.saturating_sub(1);
+        if entry.checks == 0 {
+            entry.meanwhile = 0;
+        }
+    }
+
+    /// All standings, ascending by worker.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (NodeId, &Standing)> {
+        self.0.iter().map(|(id, entry)| (*id, &entry.standing))
+    }
+
+    fn entry(&mut self, worker: NodeId) -> &mut Entry {
+        if self.0.len() >= MAX_STANDINGS && !self.0.contains_key(&worker) {
+            let idle = self.0.iter().filter(|(_, entry)| entry.checks == 0);
+            let lowest = idle.min_by(|a, b| a.1.standing.valid.total_cmp(&b.1.standing.valid)).map(|(id, _)| *id);
+            lowest.and_then(|id| self.0.remove(&id));
+        }
+        self.0.entry(worker).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: NodeId = NodeId([1; 32]);
+
+    #[test]
+    fn a_score_starts_at_a_half_and_rises_with_checked_results_alone() {
+        let mut book = Book::default();
+        book.note_accepted(ONE, false);
+        assert!((book.standing(ONE).unwrap().score() - 0.5).abs() < 1e-9);
+        for _ in 0..98 {
+            book.note_checked(ONE, true);
+        }
+        let standing = book.standing(ONE).unwrap();
+        assert!(standing.score() > 0.98 && !standing.is_on_probation());
+    }
+
+    #[test]
+    fn any_fault_resets_the_streak() {
+        let mut standing = Standing::default();
+        (0..200).for_each(|_| standing.note_checked(true));
+        assert_eq!((standing.checked_one_in(50), standing.checked_one_in(1_000)), (50, 200));
+        standing.note_checked(false);
+        assert!(standing.is_on_probation());
+        assert_eq!(standing.checked_one_in(50), 1);
+    }
+
+    #[test]
+    fn old_conduct_is_forgotten() {
+        let mut standing = Standing::default();
+        (0..50).for_each(|_| standing.note_checked(false));
+        let low = standing.score();
+        (0..5_000).for_each(|_| standing.note_checked(true));
+        assert!(low < 0.03 && standing.score() > 0.99, "{low} {}", standing.score());
+    }
+
+    #[test]
+    fn what_is_accepted_beside_a_check_is_counted_until_the_last_check_ends() {
+        let mut book = Book::default();
+        book.note_accepted(ONE, false);
+        assert_eq!(book.meanwhile(ONE), 0);
+        book.note_accepted(ONE, true);
+        book.note_accepted(ONE, true);
+        book.note_accepted(ONE, false);
+        book.note_check_ended(ONE);
+        assert_eq!(book.meanwhile(ONE), 3);
+        book.note_check_ended(ONE);
+        assert_eq!(book.meanwhile(ONE), 0);
+    }
+
+    #[test]
+    fn a_flawless_worker_counts_as_it_is_and_an_unknown_one_as_slower() {
+        let mut flawless = Standing::default();
+        (0..3_000).for_each(|_| {
+            flawless.note_checked(true);
+            flawless.note_time(true);
+        });
+        assert!(flawless.burden() <= 258, "{}", flawless.burden());
+        assert_eq!(Standing::default().burden(), 448);
+    }
+
+    #[test]
+    fn the_book_is_bounded() {
+        let mut book = Book::default();
+        for number in 0..MAX_STANDINGS as u64 + 50 {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            book.note_checked(NodeId(id), true);
+        }
+        assert_eq!(book.all().count(), MAX_STANDINGS);
+    }
+}

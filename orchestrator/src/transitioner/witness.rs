@@ -1,0 +1,47 @@
+//! Tasks for witnesses: the same rows of the same experts, asked of others.
+
+use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+
+use super::Transitioner;
+use super::dispatch::Ready;
+use crate::effect::CheckId;
+use crate::orchestrator::Orchestrator;
+
+/// Experts by catalogue index that one witness is asked for, and their rows.
+pub(crate) type Asked = Vec<(usize, u32)>;
+
+impl Transitioner {
+    /// Call, worker and experts of a task in flight.
+    pub(crate) fn of_task(&self, id: TaskId) -> Option<(CallId, NodeId, Vec<usize>)> {
+        self.tasks.get(&id).map(|task| (task.call, task.worker, task.experts.clone()))
+    }
+
+    /// Notes the check of a task's answer.
+    pub(crate) fn set_check(&mut self, id: TaskId, check: CheckId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.check = Some(check);
+        }
+    }
+}
+
+impl Orchestrator {
+    /// Other workers than `worker` that hold the experts of one of its tasks among them; `None` if nobody else holds one.
+    pub(crate) fn witnesses(&self, call: CallId, worker: NodeId, experts: &[usize], now: Moment) -> Option<Vec<(NodeId, Asked)>> {
+        let call = self.transitioner.calls.get(&call)?;
+        let part = |index: &usize| {
+            let holders = self.validator.candidates(worker, self.registry.serving(*index));
+            let rows = call.part(*index)?.rows;
+            (!holders.is_empty()).then_some(Ready { index: *index, rows, holders })
+        };
+        let parts: Vec<Ready> = experts.iter().map(part).collect::<Option<_>>()?;
+        let shares = self.share_out(&parts, now).into_iter();
+        Some(shares.map(|(id, parts)| (id, parts.iter().map(|part| (part.index, part.rows)).collect())).collect())
+    }
+
+    /// Asks one witness.
+    pub(crate) fn ask_witness(&mut self, check: CheckId, call: CallId, witness: NodeId, asked: &Asked, now: Moment) -> TaskId {
+        let parts: Vec<Ready> =
+            asked.iter().map(|(index, rows)| Ready { index: *index, rows: *rows, holders: Vec::new() }).collect();
+        self.send(call, witness, &parts.iter().collect::<Vec<_>>(), Some(check), now)
+    }
+}

@@ -1,0 +1,290 @@
+//! Which answers are checked, and what follows.
+//!
+//! ```text
+//! task ──▶ awaited ──answer──▶ held ─────▶ Compare ── same ──▶ accepted
+//!   │ sampled: drawn after the answer       ▲   └ different ─▶ Recompute ─▶ the right sum is accepted, liars go
+//!   └──────────▶ accepted ──────────────────┘                      └▶ was accepted already: the call is retracted
+//! witnesses: other holders of the same experts, asked for the same rows ── late, faulty, lost ─▶ Recompute
+//! ```
+//!
+//! A *check* covers all experts of one task by *witnesses*, none of whom is the one that is checked. What witnesses are sent
+//! is a task like any other. The driver compares, since it has the bytes; who is right it settles from the checkpoint.
+//! Comparing raises the standing of all who agree; a result that nobody checked raises nothing.
+//!
+//! Two workers who lie alike pass a comparison. So witnesses change, those who were asked lately come last, and one check in
+//! [`RECOMPUTED_ONE_IN`] is settled from the checkpoint at once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+
+use crate::effect::{CheckId, Effect};
+use crate::orchestrator::Orchestrator;
+use crate::settings::Checks;
+
+/// One check in so many is settled from the checkpoint, without witnesses.
+const RECOMPUTED_ONE_IN: u64 = 8;
+
+/// Witnesses of a worker that are remembered, so that others are asked first.
+const RECENT_WITNESSES: usize = 8;
+
+/// What became of the answer that is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// It has not come.
+    Awaited,
+    /// It came and is used when the check has passed.
+    Held,
+    /// It is in the sum.
+    Accepted,
+}
+
+/// One check under way.
+#[derive(Debug)]
+struct Check {
+    call: CallId,
+    /// The task that is checked, and who answers it.
+    task: TaskId,
+    worker: NodeId,
+    answer: Checked,
+    /// Tasks of witnesses that are not answered.
+    asked: Vec<TaskId>,
+    /// Those that are.
+    witnesses: Vec<(TaskId, NodeId)>,
+    /// Workers alone cannot finish it.
+    recomputed: bool,
+}
+
+/// All checks, and what decides about the next.
+#[derive(Debug)]
+pub(crate) struct Validator {
+    checks: BTreeMap<CheckId, Check>,
+    last: u64,
+    secret: [u8; 32],
+    draws: u64,
+    recent: BTreeMap<NodeId, VecDeque<NodeId>>,
+}
+
+impl Validator {
+    /// Draws from `secret`, which workers must not know.
+    pub(crate) fn new(secret: [u8; 32]) -> Self {
+        Self { checks: BTreeMap::new(), last: 0, secret, draws: 0, recent: BTreeMap::new() }
+    }
+
+    /// Checks under way.
+    pub(crate) fn count(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// Whether one chance in `of` comes true.
+    fn one_in(&mut self, of: u64) -> bool {
+        self.draws += 1;
+        let hash = blake3::keyed_hash(&self.secret, &self.draws.to_le_bytes());
+        let word = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        of <= 1 || word <= u64::MAX / of
+    }
+
+    /// Of those who hold something, whom to ask about `worker`: not itself, and those asked lately only if there is nobody
+    /// else.
+    pub(crate) fn candidates(&self, worker: NodeId, holders: &[NodeId]) -> Vec<NodeId> {
+        let others = || holders.iter().copied().filter(|id| *id != worker);
+        let fresh: Vec<_> = match self.recent.get(&worker) {
+            Some(recent) => others().filter(|id| !recent.contains(id)).collect(),
+            None => Vec::new(),
+        };
+        if fresh.is_empty() { others().collect() } else { fresh }
+    }
+
+    fn note_witness(&mut self, worker: NodeId, witness: NodeId) {
+        let recent = self.recent.entry(worker).or_default();
+        recent.retain(|id| *id != witness);
+        recent.push_back(witness);
+        if recent.len() > RECENT_WITNESSES {
+            recent.pop_front();
+        }
+    }
+
+    /// Forgets whom a worker that is gone had as witnesses.
+    pub(crate) fn forget_worker(&mut self, worker: NodeId) {
+        self.recent.remove(&worker);
+    }
+}
+
+impl Orchestrator {
+    /// Whether the worker's next answer is used only after its check.
+    pub(crate) fn holds_answers_of(&self, worker: NodeId) -> bool {
+        match self.settings.checks {
+            Checks::Trusting => false,
+            Checks::Verified => true,
+            Checks::Sampled { meanwhile, .. } => {
+                self.book.standing(worker).is_none_or(|standing| standing.is_on_probation())
+                    || self.book.meanwhile(worker) >= meanwhile
+            }
+        }
+    }
+
+    /// Whether this answer of a worker off probation is checked: drawn after it came, so nobody knows before.
+    pub(crate) fn draws_check(&mut self, worker: NodeId) -> bool {
+        let Checks::Sampled { at_least_one_in, .. } = self.settings.checks else { return false };
+        let of = self.book.standing(worker).map_or(1, |standing| standing.checked_one_in(at_least_one_in));
+        self.validator.one_in(of.into())
+    }
+
+    /// Begins the check of a task; its witnesses are asked at once.
+    pub(crate) fn begin_check(&mut self, task: TaskId, answer: Checked, now: Moment) {
+        let Some((call, worker, experts)) = self.transitioner.of_task(task) else { return };
+        self.validator.last += 1;
+        let id = CheckId(self.validator.last);
+        let alone = self.validator.one_in(RECOMPUTED_ONE_IN);
+        let witnesses = if alone { None } else { self.witnesses(call, worker, &experts, now) };
+        let recomputed = witnesses.is_none();
+        let mut asked = Vec::new();
+        for (witness, parts) in witnesses.unwrap_or_default() {
+            self.validator.note_witness(worker, witness);
+            asked.push(self.ask_witness(id, call, witness, &parts, now));
+        }
+        self.metering.counters.checks += 1;
+        self.metering.counters.witness_tasks += asked.len() as u64;
+        let check = Check { call, task, worker, answer, asked, witnesses: Vec::new(), recomputed };
+        self.validator.checks.insert(id, check);
+        self.transitioner.set_check(task, id);
+        if answer != Checked::Awaited {
+            self.outbox.push(Effect::KeepAnswer { task });
+            self.settle(id);
+        }
+    }
+
+    /// The answer of a task that is checked came, and is held.
+    pub(crate) fn hold_answer(&mut self, id: CheckId) {
+        let Some(check) = self.validator.checks.get_mut(&id) else { return };
+        check.answer = Checked::Held;
+        self.outbox.push(Effect::KeepAnswer { task: check.task });
+        self.settle(id);
+    }
+
+    /// A witness answered.
+    pub(crate) fn take_witness(&mut self, id: CheckId, task: TaskId, worker: NodeId) {
+        let Some(check) = self.validator.checks.get_mut(&id) else { return };
+        check.asked.retain(|other| *other != task);
+        check.witnesses.push((task, worker));
+        self.outbox.push(Effect::KeepAnswer { task });
+        self.settle(id);
+    }
+
+    /// A witness will not answer: the checkpoint does.
+    pub(crate) fn lose_witness(&mut self, id: CheckId) {
+        let Some(check) = self.validator.checks.get_mut(&id) else { return };
+        check.recomputed = true;
+        for task in std::mem::take(&mut check.asked) {
+            self.cancel(task);
+        }
+        self.settle(id);
+    }
+
+    /// Has the driver look, once everything is there to look at.
+    fn settle(&mut self, id: CheckId) {
+        let Some(check) = self.validator.checks.get(&id) else { return };
+        if check.answer == Checked::Awaited || !check.asked.is_empty() {
+            return;
+        }
+        let (task, against) = (check.task, check.witnesses.iter().map(|(task, _)| *task).collect());
+        self.outbox.push(if check.recomputed {
+            self.metering.counters.recomputed += 1;
+            Effect::Recompute { check: id, task, against }
+        } else {
+            Effect::Compare { check: id, task, against }
+        });
+    }
+
+    /// The driver compared.
+    pub(crate) fn take_comparison(&mut self, id: CheckId, same: bool, now: Moment) {
+        if same {
+            return self.conclude(id, &[], now);
+        }
+        let Some(check) = self.validator.checks.get_mut(&id) else { return };
+        self.metering.counters.disputes += 1;
+        check.recomputed = true;
+        self.settle(id);
+    }
+
+    /// The driver recomputed: these tasks were answered wrongly.
+    pub(crate) fn take_recomputation(&mut self, id: CheckId, wrong: &[TaskId], now: Moment) {
+        self.conclude(id, wrong, now);
+    }
+
+    /// The driver could not recompute. An answer that is held is not used; one that was accepted stays, and nobody's
+    /// standing changes.
+    pub(crate) fn take_failed_recomputation(&mut self, id: CheckId, now: Moment) {
+        let Some(check) = self.end_check(id) else { return };
+        if check.answer == Checked::Held {
+            self.return_task(check.task, now);
+        }
+    }
+
+    /// Ends a check whose outcome is known.
+    fn conclude(&mut self, id: CheckId, wrong: &[TaskId], now: Moment) {
+        let Some(check) = self.validator.checks.remove(&id) else { return };
+        let (call, task, answer) = (check.call, check.task, check.answer);
+        let right = !wrong.contains(&task);
+        let results: Vec<_> = std::iter::once((task, check.worker)).chain(check.witnesses.iter().copied()).collect();
+        match (answer, right) {
+            (Checked::Held, true) => self.accept_held(call, task),
+            (Checked::Held, false) => self.accept_recomputed(id, call, task),
+            (Checked::Accepted, false) => {
+                self.metering.counters.retracted += 1;
+                self.outbox.push(Effect::Retract { call });
+            }
+            (Checked::Accepted, true) | (Checked::Awaited, _) => {}
+        }
+        for (task, worker) in &results {
+            let right = !wrong.contains(task);
+            self.book.note_checked(*worker, right);
+            if !right {
+                self.outbox.push(Effect::Convict { worker: *worker, task: *task });
+            }
+        }
+        self.close(&check);
+        for (_, worker) in results.iter().filter(|(task, _)| wrong.contains(task)) {
+            self.exclude(*worker, now);
+        }
+    }
+
+    /// Nobody needs the check any more: its task is gone without being accepted.
+    pub(crate) fn abandon_check(&mut self, id: CheckId) {
+        if self.validator.checks.get(&id).is_some_and(|check| check.answer != Checked::Accepted) {
+            self.end_check(id);
+        }
+    }
+
+    fn end_check(&mut self, id: CheckId) -> Option<Check> {
+        let check = self.validator.checks.remove(&id)?;
+        self.close(&check);
+        Some(check)
+    }
+
+    /// Removes every trace of a check that is out of the list.
+    fn close(&mut self, check: &Check) {
+        for task in &check.asked {
+            self.cancel(*task);
+        }
+        let mut tasks: Vec<_> = check.witnesses.iter().map(|(task, _)| *task).collect();
+        if check.answer != Checked::Awaited {
+            tasks.push(check.task);
+        }
+        if !tasks.is_empty() {
+            self.outbox.push(Effect::ForgetAnswers { tasks });
+        }
+        if check.answer == Checked::Accepted {
+            self.book.note_check_ended(check.worker);
+        }
+    }
+
+    fn exclude(&mut self, worker: NodeId, now: Moment) {
+        self.metering.counters.liars += 1;
+        self.expel(worker, "a wrong result, settled from the checkpoint".to_owned(), true, now);
+        self.expelled.insert(worker, Moment(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests;
