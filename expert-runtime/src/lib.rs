@@ -26,7 +26,7 @@ pub use conversion::{Conversion, ConversionError, TypeChoice};
 pub use engine::{Engine, EngineError, EngineId, Expert, ExpertBiases, ExpertWeights, Linear, Weight, input_format};
 pub use engines::default_engine;
 pub use kernels::InstructionSet;
-pub use pool::{ExpertPool, MAX_ROWS, PoolError, ResidencyCounters};
+pub use pool::{Computed, ExpertPool, MAX_ROWS, PoolError, ResidencyCounters};
 pub use source::{ExpertSource, SourceError, StoredExpert, TakeWeights};
 pub use threads::{ThreadsError, set_threads, threads};
 pub use weights::{ExpertTensors, expert_weights};

@@ -18,7 +18,10 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use neuro_primitives::{ActivationFormat, Activations, ContributionError, ExpertId, FixedSum, Routes, RowSum, Rows};
+use neuro_primitives::contribution::digest;
+use neuro_primitives::{
+    ActivationFormat, Activations, ContributionError, ExpertId, FixedSum, Hash, Routes, RowSum, Rows,
+};
 
 use crate::engine::{Engine, EngineError, Expert, ExpertWeights, check_width};
 use crate::source::{ExpertSource, SourceError, StoredExpert};
@@ -45,6 +48,15 @@ pub struct ExpertPool {
     changed: Condvar,
     /// Whether calls compute with absent experts where they lie.
     in_place: AtomicBool,
+}
+
+/// What a call adds up to, and what each expert added to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Computed {
+    /// One sum per row, `One` for a row with one route and `Many` for any other. `[rows]` of `[d_model]`.
+    pub sums: Vec<RowSum>,
+    /// The digest of every contribution, in the order of the routes: row after row, experts ascending. `[routes]`
+    pub digests: Vec<Hash>,
 }
 
 /// Why a pool did not answer a call.
@@ -246,17 +258,59 @@ impl ExpertPool {
     /// a contribution cannot be represented; of several such contributions, that of the first row and its lowest expert
     /// is named.
     pub fn run(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Vec<RowSum>, PoolError> {
+        let outputs = self.outputs(layer, hidden, routes)?;
+        let sum = |row: usize| self.sum(layer, row, routes, &outputs, |_| ());
+        in_stretches(routes.count(), sum).into_iter().collect()
+    }
+
+    /// As [`ExpertPool::run`], with a digest of every contribution: what a worker answers.
+    ///
+    /// # Errors
+    /// As [`ExpertPool::run`].
+    pub fn run_digested(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Computed, PoolError> {
+        let outputs = self.outputs(layer, hidden, routes)?;
+        let digested = |row: usize| -> Result<(RowSum, Vec<Hash>), PoolError> {
+            let mut digests = Vec::with_capacity(routes.row(row).len());
+            let sum = self.sum(layer, row, routes, &outputs, |contribution| digests.push(digest(contribution)))?;
+            Ok((sum, digests))
+        };
+        let rows = in_stretches(routes.count(), digested);
+        let mut computed =
+            Computed { sums: Vec::with_capacity(rows.len()), digests: Vec::with_capacity(routes.entries().len()) };
+        for row in rows {
+            let (sum, digests) = row?;
+            computed.sums.push(sum);
+            computed.digests.extend(digests);
+        }
+        Ok(computed)
+    }
+
+    /// What each expert adds to each row, one contribution (`[d_model]`, f32) a route, in the order of the routes.
+    /// Takes 4 × `d_model` bytes a route: ask for the routes of interest only.
+    ///
+    /// # Errors
+    /// As [`ExpertPool::run`].
+    pub fn contributions(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Vec<Vec<f32>>, PoolError> {
+        let outputs = self.outputs(layer, hidden, routes)?;
+        let mut contributions = Vec::with_capacity(routes.entries().len());
+        for row in 0..routes.count() {
+            self.sum(layer, row, routes, &outputs, |contribution| contributions.push(contribution.to_vec()))?;
+        }
+        Ok(contributions)
+    }
+
+    /// Every expert's outputs for its rows, before gates.
+    fn outputs(&self, layer: u16, hidden: &Activations, routes: &Routes) -> Result<Outputs, PoolError> {
         self.check_call(hidden, routes)?;
         let Assignments { experts, rows, places } = Assignments::new(layer, routes);
         self.residency().count_call(&experts);
         let forward = |index: usize, expert: &dyn Expert| expert.forward(&hidden.gather(&rows[index]));
-        let outputs = if self.in_place.load(Ordering::Relaxed) {
+        let of_experts = if self.in_place.load(Ordering::Relaxed) {
             self.with_experts_in_place(&experts, forward)?
         } else {
             self.with_experts(&experts, forward)?
         };
-        let sum = |row: usize| self.sum(layer, row, routes, &places[row], &outputs);
-        in_stretches(routes.count(), sum).into_iter().collect()
+        Ok(Outputs { of_experts, places })
     }
 
     fn check_call(&self, hidden: &Activations, routes: &Routes) -> Result<(), PoolError> {
@@ -372,24 +426,26 @@ impl ExpertPool {
         Ok(Arc::from(self.engine.expert(weights)?))
     }
 
-    /// The sum of row `row`, whose routes' outputs lie at `places`.
+    /// The sum of row `row`; `each` is shown its contributions, in the order of its routes.
     fn sum(
         &self,
         layer: u16,
         row: usize,
         routes: &Routes,
-        places: &[(usize, usize)],
-        outputs: &[Rows],
+        outputs: &Outputs,
+        mut each: impl FnMut(&[f32]),
     ) -> Result<RowSum, PoolError> {
         let mut sum = FixedSum::zeros(1, self.d_model);
         let mut contribution = Vec::new();
-        for (route, &(expert, place)) in routes.row(row).iter().zip(places) {
+        let routes = routes.row(row);
+        for (route, &(expert, place)) in routes.iter().zip(&outputs.places[row]) {
             contribution.clear();
-            contribution.extend(outputs[expert].row(place).iter().map(|value| route.gate * value));
+            contribution.extend(outputs.of_experts[expert].row(place).iter().map(|value| route.gate * value));
             let expert = ExpertId { layer, expert: route.expert };
             sum.add_contribution(0, &contribution).map_err(|source| PoolError::OutOfRange { expert, row, source })?;
+            each(&contribution);
         }
-        Ok(if places.len() == 1 { RowSum::One(contribution) } else { RowSum::Many(sum.row(0).to_vec()) })
+        Ok(if routes.len() == 1 { RowSum::One(contribution) } else { RowSum::Many(sum.row(0).to_vec()) })
     }
 
     /// No change to the bookkeeping can panic half way, so a poisoned lock guards a whole one.
@@ -440,6 +496,14 @@ fn in_stretches<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> V
 
 /// Rows from which on their sums are worth a second thread: a row of 4096 values takes a few microseconds.
 const PARALLEL_ROWS: usize = 16;
+
+/// What the experts of a call gave.
+struct Outputs {
+    /// For each expert of the call, ascending, its outputs for its rows. `[rows of the expert, d_model]`, f32.
+    of_experts: Vec<Rows>,
+    /// As in [`Assignments`].
+    places: Vec<Vec<(usize, usize)>>,
+}
 
 /// The rows of a call by expert.
 struct Assignments {

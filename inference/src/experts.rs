@@ -13,8 +13,10 @@ use neuro_model::{Checkpoint, CheckpointError, TensorData, names};
 use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, Routes, Rows};
 
 use crate::error::LoadError;
+pub use recomputation::{Contribution, Recomputation};
 use warming::Warming;
 
+mod recomputation;
 mod warming;
 
 /// Who computes the experts: a pool in this process, or workers behind a network.

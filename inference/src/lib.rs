@@ -33,7 +33,7 @@ pub mod trunk;
 
 pub use decode::{FinishReason, GenerateError, GenerateRequest, Generated, Generator, TokenEvent, TokenLogprob, Usage};
 pub use error::{ForwardError, LoadError};
-pub use experts::{ExpertLayers, ExpertsError, LocalExperts, expert_tensors};
+pub use experts::{Contribution, ExpertLayers, ExpertsError, LocalExperts, Recomputation, expert_tensors};
 pub use kv_cache::{CacheType, KvCache};
 pub use sampler::{SamplingError, SamplingParams};
 pub use trunk::Trunk;

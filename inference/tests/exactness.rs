@@ -15,11 +15,13 @@ use std::sync::LazyLock;
 
 use exported::{ExportedFile, every_type};
 use loaded::LoadedModel;
+use neuro_expert_runtime::activations::encode;
 use neuro_expert_runtime::kernels::instruction_set::VARIABLE;
 use neuro_expert_runtime::threads::with_threads;
 use neuro_expert_runtime::{InstructionSet, Weight, default_engine};
-use neuro_inference::{ExpertLayers, LocalExperts};
-use neuro_primitives::{Route, Routes, Rows};
+use neuro_inference::{ExpertLayers, LocalExperts, Recomputation};
+use neuro_primitives::contribution::digest;
+use neuro_primitives::{Activations, Route, Routes, Rows};
 use scattered::Scattered;
 
 /// Where a process that was started by a test writes its logits.
@@ -81,6 +83,35 @@ fn chunks_and_threads_change_no_bit() {
             let what = format!("{}, chunks of {chunk}, {threads} threads", path.display());
             assert_same_bits(&expected, &parts, &what);
         }
+    }
+}
+
+#[test]
+fn what_is_computed_again_from_the_checkpoint_is_what_a_worker_answered() {
+    let mut routes = Routes::new();
+    for row in 0..17_u16 {
+        let gate = 0.25 + f32::from(row) / 64.0;
+        routes.push_row((0..=row % 3).map(|expert| Route { expert: (row + expert) % 4, gate }));
+    }
+    for path in FILES.iter() {
+        let (model, what) = (LoadedModel::open(path, default_engine()), path.display().to_string());
+        let again = Recomputation::open(&model.checkpoint, default_engine()).expect("experts");
+        let (layer, pool) = (0, model.experts.pool());
+        let hidden = encode(&rows(), pool.input_format(layer).expect("a format")).expect("activations");
+        let answered = pool.run_digested(layer, &hidden, &routes).expect("an answer");
+        assert_eq!(again.answer(layer, &hidden, &routes).expect("an answer"), answered, "{what}");
+        // One row of one expert, out of everything that was asked together.
+        let disputed = Route { expert: 1, gate: 0.25 + 11.0 / 64.0 };
+        let (mut one, row): (_, Activations) = (Routes::new(), hidden.gather(&[11]));
+        one.push_row([disputed]);
+        let [contribution] = &again.contributions(layer, &row, &one).expect("a contribution")[..] else {
+            panic!("{what}: another number of contributions")
+        };
+        let place = (0..11).map(|row| routes.row(row).len()).sum::<usize>();
+        let place = place + routes.row(11).iter().position(|route| *route == disputed).expect("it is asked");
+        assert_eq!(contribution.digest(), answered.digests[place], "{what}");
+        assert_eq!((contribution.row, contribution.expert), (0, 1));
+        assert_eq!(digest(&contribution.values), contribution.digest());
     }
 }
 

@@ -5,6 +5,7 @@
 //! sum does not depend on which worker held which expert, on the order of the answers, or on a failover. A row with
 //! one expert may travel as f32: its receiver makes the same conversion.
 
+use crate::hash::Hash;
 use crate::rows::Rows;
 
 /// Fraction bits of the fixed-point sum. 2^-40 is far below f32's step at the size of hidden states; with 41 the
@@ -55,6 +56,24 @@ pub fn to_fixed(value: f32) -> Result<i64, ContributionError> {
 pub fn from_fixed(sum: i64) -> f32 {
     sum as f32 * (1.0 / SCALE) as f32
 }
+
+/// What a worker commits to beside a sum: BLAKE3 of one contribution (`values`: `[width]`, f32, four bytes each,
+/// little-endian). Contributions are exact, so two honest workers give equal digests whatever else they were asked.
+#[must_use]
+pub fn digest(values: &[f32]) -> Hash {
+    let (mut hasher, mut bytes) = (blake3::Hasher::new(), [0; DIGEST_STRETCH]);
+    for stretch in values.chunks(DIGEST_STRETCH / size_of::<f32>()) {
+        let bytes = &mut bytes[..size_of_val(stretch)];
+        for (bytes, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(stretch) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        hasher.update(bytes);
+    }
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// Bytes that are hashed at once: BLAKE3 takes up to 16 pieces of 1 KiB side by side.
+const DIGEST_STRETCH: usize = 16 << 10;
 
 /// One row's sum as it travels: f32 when a single expert contributed, fixed point otherwise. `[d_model]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +179,16 @@ mod tests {
         assert_eq!(sum.add(0, &RowSum::Many(vec![i64::MAX])), Ok(()));
         assert_eq!(sum.add(0, &RowSum::Many(vec![1])), Err(ContributionError::Overflow));
         assert_eq!(sum.add(0, &RowSum::Many(vec![1, 2])), Err(ContributionError::Shape { expected: 1, got: 2 }));
+    }
+
+    #[test]
+    fn a_digest_is_the_hash_of_the_little_endian_bytes() {
+        for width in [1, 32, 4095, 4096, 4097, 9000] {
+            let values: Vec<f32> = (0..width).map(|i| i as f32 * -0.37).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            assert_eq!(digest(&values), Hash::of(&bytes), "{width}");
+        }
+        assert_ne!(digest(&[0.0]), digest(&[-0.0]), "bits are compared, not values");
     }
 
     #[test]

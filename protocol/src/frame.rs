@@ -42,7 +42,7 @@ pub enum Frame {
     Welcome(Welcome),
     /// Rows for experts of one layer.
     Task(MicroTask),
-    /// Their partial sums.
+    /// Their partial sums and digests.
     Answer(Answer),
     /// The caller no longer wants the answer to a task.
     Cancel(TaskId),
@@ -56,7 +56,7 @@ pub enum DecodeError {
     /// The bytes do not hold the fields.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// A kind of frame that version 2 does not have.
+    /// A kind of frame that version 3 does not have.
     #[error("expected a frame of kind 1 to 6, got {got}")]
     Kind {
         /// The byte.
@@ -68,8 +68,8 @@ pub enum DecodeError {
         /// As it came.
         got: RangeInclusive<u16>,
     },
-    /// An activation format that version 2 does not have.
-    #[error("expected an activation format of version 2, got {got}")]
+    /// An activation format that version 3 does not have.
+    #[error("expected an activation format of version 3, got {got}")]
     Activation {
         /// The code.
         got: u16,

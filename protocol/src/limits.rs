@@ -12,7 +12,14 @@ pub const MAX_ROWS_PER_TASK: usize = 512;
 /// Experts that one row may be sent to on one worker. Models choose 1 to 22 of a layer's experts today.
 pub const MAX_ROUTES_PER_ROW: usize = 64;
 
-/// Width of a hidden state. The widest public model has 18,432; with 32,768 a full answer is 128 MiB.
+/// Digests of one answer: one per route of a full task, 1 MiB. They are the smaller part of an answer: 32 bytes a route
+/// beside 8 × `d_model` a row.
+pub const MAX_DIGESTS_PER_ANSWER: usize = MAX_ROWS_PER_TASK * MAX_ROUTES_PER_ROW;
+
+/// Bytes of one digest.
+pub const DIGEST_BYTES: usize = 32;
+
+/// Width of a hidden state. The widest public model has 18,432; with 32,768 the sums of a full answer are 128 MiB.
 pub const MAX_D_MODEL: usize = 32_768;
 
 /// Bytes of the explanation in a failure: a few sentences. A peer's text is kept in logs, so it must not be long.
@@ -79,8 +86,8 @@ pub const MAX_TICKET_TEXT_BYTES: usize = 8 << 10;
 /// Bytes of a task's payload before its rows: kind, task, model, engine, layer, deadline, format, rows, width.
 pub(crate) const TASK_HEAD_BYTES: usize = 1 + 8 + 32 + 4 + 2 + 4 + 2 + 2 + 4;
 
-/// Bytes of an answer's payload before its rows: kind, task, compute time, rows, width.
-pub(crate) const ANSWER_HEAD_BYTES: usize = 1 + 8 + 4 + 2 + 4;
+/// Bytes of an answer's payload beside its rows and digests: kind, task, compute time, rows, width, count of digests.
+pub(crate) const ANSWER_HEAD_BYTES: usize = 1 + 8 + 4 + 2 + 4 + 2;
 
 /// The largest payload that a worker of a model of this width need accept: a full task. One limit for all of a model's
 /// layers: that of f32, the format with the longest rows.
@@ -90,10 +97,12 @@ pub const fn task_frame_limit(d_model: usize) -> usize {
     TASK_HEAD_BYTES + MAX_ROWS_PER_TASK * row
 }
 
-/// The largest payload that a caller of a model of this width need accept: an answer of 512 fixed-point rows.
+/// The largest payload that a caller of a model of this width need accept: an answer of 512 fixed-point rows,
+/// each with the digests of 64 routes.
 #[must_use]
 pub const fn answer_frame_limit(d_model: usize) -> usize {
-    let answer = ANSWER_HEAD_BYTES + MAX_ROWS_PER_TASK * (1 + 8 * bounded_width(d_model));
+    let row = 1 + 8 * bounded_width(d_model) + MAX_ROUTES_PER_ROW * DIGEST_BYTES;
+    let answer = ANSWER_HEAD_BYTES + MAX_ROWS_PER_TASK * row;
     if answer > MAX_FAILURE_BYTES { answer } else { MAX_FAILURE_BYTES }
 }
 

@@ -1,12 +1,13 @@
 //! What one decoded token costs on the wire at one layer, in bytes: the figures beside which formats are weighed.
 //!
-//! One row goes to each worker that hosts one of its experts, with its share of the routes; one sum comes back. Experts
+//! One row goes to each worker that hosts one of its experts, with its share of the routes; one sum and a digest of each route come
+//! back. Experts
 //! are taken to lie as evenly on the workers as their number allows. Lengths of frames are counted, and nothing of what
 //! the transport below adds.
 
 use neuro_primitives::ActivationFormat;
 
-use crate::limits::{ANSWER_HEAD_BYTES, TASK_HEAD_BYTES, row_routes_bytes};
+use crate::limits::{ANSWER_HEAD_BYTES, DIGEST_BYTES, TASK_HEAD_BYTES, row_routes_bytes};
 
 /// Bytes of one token at one layer, all workers together, with the length in front of every frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +24,11 @@ impl LayerTraffic {
     #[must_use]
     pub fn of_token(d_model: usize, format: ActivationFormat, routes: usize, workers: usize) -> Self {
         let values = format.row_bytes(d_model);
-        Self::sum(routes, workers, values, |routes| if routes > 1 { 8 * d_model } else { 4 * d_model })
+        let sum = |routes| if routes > 1 { 8 * d_model } else { 4 * d_model };
+        Self::sum(routes, workers, values, |routes| sum(routes) + DIGEST_BYTES * routes)
     }
 
-    /// The same with hidden states and sums rounded to bf16, which other systems send: neither the experts' input nor
+    /// The same with hidden states and sums rounded to bf16, which other systems send, without digests: neither the experts' input nor
     /// the sums are then those of a single process.
     #[must_use]
     pub fn of_token_in_bf16(d_model: usize, routes: usize, workers: usize) -> Self {
@@ -39,7 +41,7 @@ impl LayerTraffic {
         self.task_bytes + self.answer_bytes
     }
 
-    /// Each worker's task with `hidden_bytes` of values, and its answer with `sum_bytes` of them for so many routes.
+    /// Each worker's task with `hidden_bytes` of values, and its answer with `sum_bytes` of sums and digests for so many routes.
     fn sum(routes: usize, workers: usize, hidden_bytes: usize, sum_bytes: impl Fn(usize) -> usize) -> Self {
         let asked = workers.min(routes);
         let mut traffic = Self { task_bytes: 0, answer_bytes: 0 };
@@ -79,7 +81,8 @@ mod tests {
         let (model, task) = (ModelId(Hash([0; 32])), TaskId(1));
         let sum = if experts > 1 { RowSum::Many(vec![0; d_model]) } else { RowSum::One(vec![0.0; d_model]) };
         let asked = MicroTask { task, model, engine_spec: 2, layer: 0, deadline_left_ms: 1, routes, hidden };
-        [Frame::Task(asked), Frame::Answer(Answer { task, compute_us: 1, sums: vec![sum] })]
+        let digests = vec![Hash([0; 32]); experts];
+        [Frame::Task(asked), Frame::Answer(Answer { task, compute_us: 1, sums: vec![sum], digests })]
     }
 
     #[test]
@@ -109,7 +112,7 @@ mod tests {
         let floats = LayerTraffic::of_token(2048, ActivationFormat::F32, 8, 4);
         let blocks = LayerTraffic::of_token(2048, ActivationFormat::Q8, 8, 4);
         let bf16 = LayerTraffic::of_token_in_bf16(2048, 8, 4);
-        assert_eq!([floats, blocks, bf16].map(both_ways), [(33_076, 65_632), (9_524, 65_632), (16_692, 16_480)]);
+        assert_eq!([floats, blocks, bf16].map(both_ways), [(33_076, 65_896), (9_524, 65_896), (16_692, 16_488)]);
     }
 
     #[test]
@@ -117,7 +120,7 @@ mod tests {
         let blocks = LayerTraffic::of_token(4096, ActivationFormat::Q8, 8, 4);
         let bf16 = LayerTraffic::of_token_in_bf16(4096, 8, 4);
         assert!(blocks.task_bytes * 100 < bf16.task_bytes * 58, "{blocks:?} beside {bf16:?}");
-        assert_eq!(bf16.answer_bytes, 4 * (4 + 19 + 1 + 2 * 4096));
+        assert_eq!(bf16.answer_bytes, 4 * (4 + 21 + 1 + 2 * 4096));
         assert_eq!(blocks.total_bytes(), blocks.task_bytes + blocks.answer_bytes);
     }
 

@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-/// The oldest version of the frames that this build speaks. Version 1 knew hidden states of f32 alone; nothing that
-/// speaks it was ever released, so nobody carries its decoder on.
-pub const WIRE_MIN: u16 = 2;
+/// The oldest version of the frames that this build speaks. Answers of version 2 had no digests,
+/// and version 1 knew hidden states of f32 alone; nothing that speaks them was ever released, so nobody carries their
+/// decoders on.
+pub const WIRE_MIN: u16 = 3;
 
 /// The newest version of the frames that this build speaks.
-pub const WIRE_MAX: u16 = 2;
+pub const WIRE_MAX: u16 = 3;
 
 /// The arithmetic that results are exact in: blocks of activations, the native engine's products, the contribution
 /// rule (`docs/spec/native-engine.md`, `docs/spec/wire.md` section 7). It is the number of the native engine. Two sides
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn a_refusal_names_both_ranges() {
         let refusal = negotiate(supported(), 7..=9).unwrap_err();
-        assert_eq!(refusal.to_string(), "expected a wire version between 2 and 2, got 7 to 9");
+        assert_eq!(refusal.to_string(), "expected a wire version between 3 and 3, got 7 to 9");
         assert!(!refusal.is_retryable());
     }
 }

@@ -66,8 +66,10 @@ fn answer() -> impl Strategy<Value = Frame> {
         prop_oneof![vec(finite(), width).prop_map(RowSum::One), vec(any::<i64>(), width).prop_map(RowSum::Many)]
     };
     let sums = (1..=33_usize).prop_flat_map(move |width| vec(sum(width), 1..=9));
-    (any::<u64>(), any::<u32>(), sums)
-        .prop_map(|(task, compute_us, sums)| Frame::Answer(Answer { task: TaskId(task), compute_us, sums }))
+    let digests = vec(any::<[u8; 32]>().prop_map(Hash), 1..=9);
+    (any::<u64>(), any::<u32>(), sums, digests).prop_map(|(task, compute_us, sums, digests)| {
+        Frame::Answer(Answer { task: TaskId(task), compute_us, sums, digests })
+    })
 }
 
 fn failure() -> impl Strategy<Value = Frame> {

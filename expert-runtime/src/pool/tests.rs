@@ -120,6 +120,34 @@ fn a_sum_is_the_gated_sum_of_the_experts() -> Result<(), PoolError> {
 }
 
 #[test]
+fn digests_and_contributions_are_those_of_each_expert_alone() -> Result<(), PoolError> {
+    let hidden = Rows::new(D_MODEL, values(40 * D_MODEL, 5));
+    let rows: Vec<&[(u16, f32)]> = [&[(1, 0.75), (4, -0.5)][..], &[(4, 0.3)], &[], &[(0, 1.0), (1, 2.0)]].repeat(10);
+    let (pool, routes) = (reference([0, 1, 4]), routes(&rows));
+    let computed = pool.run_digested(LAYER, &hidden.clone().into(), &routes)?;
+    assert_eq!(computed.sums, pool.run(LAYER, &hidden.clone().into(), &routes)?);
+    let contributions = pool.contributions(LAYER, &hidden.clone().into(), &routes)?;
+    assert_eq!(computed.digests, contributions.iter().map(|values| digest(values)).collect::<Vec<_>>());
+    let mut answered = contributions.iter();
+    for (row, of_row) in routes.iter().enumerate() {
+        let mut sum = FixedSum::zeros(1, D_MODEL);
+        for &route in of_row {
+            let mut alone = Routes::new();
+            alone.push_row([route]);
+            let other = reference([route.expert]).run(LAYER, &hidden.slice(row, row + 1).into(), &alone)?;
+            let contribution = answered.next().expect("one a route");
+            assert_eq!(other, [RowSum::One(contribution.clone())], "row {row}, expert {}", route.expert);
+            sum.add_contribution(0, contribution).expect("it is small");
+        }
+        let mut answered = FixedSum::zeros(1, D_MODEL);
+        answered.add(0, &computed.sums[row]).expect("it is small");
+        assert_eq!(sum, answered, "row {row}");
+    }
+    assert_eq!(answered.next(), None);
+    Ok(())
+}
+
+#[test]
 fn a_row_travels_as_f32_only_with_one_route() -> Result<(), PoolError> {
     let hidden = Rows::new(D_MODEL, values(3 * D_MODEL, 6));
     let sums =

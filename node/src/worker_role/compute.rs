@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use neuro_expert_runtime::{ExpertPool, PoolError};
+use neuro_expert_runtime::{Computed, ExpertPool, PoolError};
 use neuro_primitives::TaskId;
 use neuro_protocol::frame::{Answer, Failure, FailureCode, Frame, MicroTask};
 use tokio::sync::mpsc;
@@ -125,13 +125,13 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
         let text = format!("it waited longer than its {} ms", task.deadline_left_ms);
         return answer(&outbox, &failure(task.task, FailureCode::Expired, text));
     }
-    let outcome = pool.run(task.layer, &task.hidden, &task.routes);
+    let outcome = pool.run_digested(task.layer, &task.hidden, &task.routes);
     let spent = started.elapsed();
     let frame = match outcome {
-        Ok(sums) => {
+        Ok(Computed { sums, digests }) => {
             meter.count(spent);
             let compute_us = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
-            Frame::Answer(Answer { task: task.task, compute_us, sums })
+            Frame::Answer(Answer { task: task.task, compute_us, sums, digests })
         }
         Err(error) => {
             forget_lost(pool, &error);

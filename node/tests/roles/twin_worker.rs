@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
-use neuro_expert_runtime::{ExpertPool, ExpertTensors, default_engine, expert_weights};
+use neuro_expert_runtime::{Computed, ExpertPool, ExpertTensors, default_engine, expert_weights};
 use neuro_model::{Checkpoint, names};
 use neuro_network::control::{ControlClient, ControlError, InstructionStream};
 use neuro_network::peer_to_peer::{PeerStream, PeerToPeer, StreamKind};
@@ -229,6 +229,6 @@ async fn serve(
 }
 
 pub fn right_answer(task: &MicroTask) -> Answer {
-    let sums = honest_pool().run(task.layer, &task.hidden, &task.routes).unwrap();
-    Answer { task: task.task, compute_us: 1, sums }
+    let Computed { sums, digests } = honest_pool().run_digested(task.layer, &task.hidden, &task.routes).unwrap();
+    Answer { task: task.task, compute_us: 1, sums, digests }
 }

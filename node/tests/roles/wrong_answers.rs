@@ -1,7 +1,7 @@
 //! Well-formed answers that are wrong in shape or range, refusals and silence: the answer to the user stays right, and
 //! the worker's faults are counted.
 
-use neuro_primitives::{NodeKey, RowSum, Rows};
+use neuro_primitives::{Hash, NodeKey, RowSum, Rows};
 use neuro_protocol::control::Expert;
 use neuro_protocol::frame::{Answer, Failure, FailureCode, Frame, MicroTask};
 use std::sync::atomic::Ordering;
@@ -45,6 +45,16 @@ fn narrower(sum: RowSum) -> RowSum {
 
 fn one_row_more(mut answer: Answer) -> Vec<Reply> {
     answer.sums.push(answer.sums[0].clone());
+    Reply::answer(answer)
+}
+
+fn one_digest_less(mut answer: Answer) -> Vec<Reply> {
+    answer.digests.pop();
+    Reply::answer(answer)
+}
+
+fn one_digest_more(mut answer: Answer) -> Vec<Reply> {
+    answer.digests.push(answer.digests[0]);
     Reply::answer(answer)
 }
 
@@ -92,13 +102,15 @@ async fn answers_that_do_not_fit_are_refused_and_counted() {
     let network = Network::start().await;
     let _honest = network.worker("honest").await;
     type Lie = fn(&MicroTask, Answer) -> Vec<Reply>;
-    let lies: [(&str, Lie); 10] = [
+    let lies: [(&str, Lie); 12] = [
         ("not a number", |_, answer| with_value(answer, f32::NAN)),
         ("infinity", |_, answer| with_value(answer, f32::NEG_INFINITY)),
         ("out of range", |_, answer| with_value(answer, 8_388_608.0)),
         ("other kind", |_, answer| map_rows(answer, other_kind)),
         ("narrow", |_, answer| map_rows(answer, narrower)),
         ("one row more", |_, answer| one_row_more(answer)),
+        ("one digest less", |_, answer| one_digest_less(answer)),
+        ("one digest more", |_, answer| one_digest_more(answer)),
         ("not held", |task, _| refusal(task, FailureCode::NotHeld)),
         ("bad task", |task, _| refusal(task, FailureCode::BadTask)),
         ("wrong model", |task, _| refusal(task, FailureCode::WrongModel)),
@@ -202,6 +214,7 @@ fn the_lies_are_lies() {
         task: neuro_primitives::TaskId(1),
         compute_us: 0,
         sums: vec![RowSum::One(vec![0.5; 4]), RowSum::Many(vec![1; 4])],
+        digests: vec![Hash([0; 32]); 3],
     };
     let rows = Rows::zeros(2, 4);
     for replies in [one_row_more(answer.clone()), map_rows(answer.clone(), other_kind), map_rows(answer, narrower)] {

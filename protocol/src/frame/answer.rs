@@ -1,11 +1,11 @@
-//! The answer: one partial sum per row of the task.
+//! The answer: one partial sum per row of the task, and a digest of every contribution to them.
 
 use neuro_primitives::contribution::RANGE;
-use neuro_primitives::{Routes, RowSum, TaskId};
+use neuro_primitives::{Hash, Routes, RowSum, TaskId};
 
 use super::{DecodeError, sized};
 use crate::codec::{Reader, Writer};
-use crate::limits::{MAX_D_MODEL, MAX_ROWS_PER_TASK};
+use crate::limits::{DIGEST_BYTES, MAX_D_MODEL, MAX_DIGESTS_PER_ANSWER, MAX_ROWS_PER_TASK};
 
 /// What a worker computed for a task.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,10 @@ pub struct Answer {
     pub compute_us: u32,
     /// One sum per row of the task, all `[d_model]`; [`RowSum::One`] exactly where the row had one route.
     pub sums: Vec<RowSum>,
+    /// One digest per route of the task, row after row, experts ascending: the worker's word on each contribution, by
+    /// which answers compare whatever experts they were asked for together
+    /// ([`neuro_primitives::contribution::digest`]).
+    pub digests: Vec<Hash>,
 }
 
 /// An answer that does not fit its task. The worker that sent it is at fault: its task was well formed.
@@ -47,6 +51,14 @@ pub enum AnswerError {
         /// How many routes the task gave it.
         routes: usize,
     },
+    /// More or fewer digests than routes.
+    #[error("expected {expected} digests, got {got}")]
+    Digests {
+        /// Routes of the task.
+        expected: usize,
+        /// Digests of the answer.
+        got: usize,
+    },
     /// NaN, an infinity, or a contribution of at least 2^23.
     #[error("row {row}: value {column} is {value}, outside ±2^23")]
     Value {
@@ -69,13 +81,18 @@ impl AnswerError {
 
 impl Answer {
     /// Whether this answers a task with these routes on a model of this width. Sums of several contributions have no
-    /// value that could be refused here: every i64 is a sum within ±2^23.
+    /// value that could be refused here: every i64 is a sum within ±2^23. Digests are counted; whether they are true is
+    /// found by comparing them with another worker's.
     ///
     /// # Errors
     /// The first way in which it does not.
     pub fn check(&self, routes: &Routes, d_model: usize) -> Result<(), AnswerError> {
         if self.sums.len() != routes.count() {
             return Err(AnswerError::Rows { expected: routes.count(), got: self.sums.len() });
+        }
+        let (expected, got) = (routes.entries().len(), self.digests.len());
+        if expected != got {
+            return Err(AnswerError::Digests { expected, got });
         }
         for (row, (sum, routes)) in self.sums.iter().zip(routes.iter()).enumerate() {
             check_row(row, sum, routes.len(), d_model)?;
@@ -84,7 +101,7 @@ impl Answer {
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        HEAD_BYTES + self.sums.iter().map(row_bytes).sum::<usize>()
+        HEAD_BYTES + self.sums.iter().map(row_bytes).sum::<usize>() + 2 + DIGEST_BYTES * self.digests.len()
     }
 
     /// The width of all rows is written once: rows of different widths are a bug of ours.
@@ -98,6 +115,8 @@ impl Answer {
         for sum in &self.sums {
             write_row(writer, sum);
         }
+        writer.u16(u16::try_from(self.digests.len()).unwrap_or(u16::MAX));
+        self.digests.iter().for_each(|digest| writer.raw(&digest.0));
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -110,7 +129,7 @@ impl Answer {
         for row in 0..rows {
             sums.push(read_row(reader, row, width)?);
         }
-        Ok(Self { task, compute_us, sums })
+        Ok(Self { task, compute_us, sums, digests: read_digests(reader)? })
     }
 }
 
@@ -169,6 +188,15 @@ fn read_row(reader: &mut Reader<'_>, row: usize, width: usize) -> Result<RowSum,
         ROW_MANY => Ok(RowSum::Many(reader.i64s(width)?)),
         got => Err(DecodeError::RowKind { row, got }),
     }
+}
+
+fn read_digests(reader: &mut Reader<'_>) -> Result<Vec<Hash>, DecodeError> {
+    let count = sized("digests", MAX_DIGESTS_PER_ANSWER, reader.u16()?.into())?;
+    let mut digests = Vec::with_capacity(count.min(reader.left() / DIGEST_BYTES));
+    for _ in 0..count {
+        digests.push(Hash(reader.array()?));
+    }
+    Ok(digests)
 }
 
 /// Task, compute time, rows, width.

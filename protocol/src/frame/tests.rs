@@ -4,8 +4,8 @@ use neuro_primitives::{ActivationFormat, Activations, Hash, ModelId, QuantisedRo
 
 use super::*;
 use crate::limits::{
-    MAX_D_MODEL, MAX_ERROR_TEXT_BYTES, MAX_FAILURE_BYTES, MAX_HELLO_BYTES, MAX_ROUTES_PER_ROW, MAX_ROWS_PER_TASK,
-    MAX_WELCOME_BYTES, answer_frame_limit, task_frame_limit,
+    MAX_D_MODEL, MAX_DIGESTS_PER_ANSWER, MAX_ERROR_TEXT_BYTES, MAX_FAILURE_BYTES, MAX_HELLO_BYTES, MAX_ROUTES_PER_ROW,
+    MAX_ROWS_PER_TASK, MAX_WELCOME_BYTES, answer_frame_limit, task_frame_limit,
 };
 
 fn routes(rows: &[&[(u16, f32)]]) -> Routes {
@@ -46,7 +46,7 @@ fn task_in_blocks() -> MicroTask {
 }
 
 fn answer(sums: Vec<RowSum>) -> Answer {
-    Answer { task: TaskId(7), compute_us: 11, sums }
+    Answer { task: TaskId(7), compute_us: 11, sums, digests: vec![Hash([5; 32]); 3] }
 }
 
 fn small_answer() -> Answer {
@@ -119,6 +119,8 @@ fn an_answer_lies_on_the_wire_as_specified() {
         &[4, 7, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 2, 0, 1, 0, 0, 0][..],
         &[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
         &[1, 0, 0, 0x80, 0x3f],
+        &[3, 0],
+        &[5; 96],
     ];
     assert_eq!(Frame::Answer(answer).encode(), expected.concat());
 }
@@ -314,7 +316,8 @@ fn limits_are_exactly_what_the_largest_frames_take() {
     let payload = Frame::Task(full.clone()).encode();
     assert_eq!(payload.len(), task_frame_limit(4));
     assert_eq!(Frame::decode(&payload), Ok(Frame::Task(full)));
-    let full = answer(vec![RowSum::Many(vec![1; 4]); MAX_ROWS_PER_TASK]);
+    let digests = vec![Hash([1; 32]); MAX_DIGESTS_PER_ANSWER];
+    let full = Answer { digests, ..answer(vec![RowSum::Many(vec![1; 4]); MAX_ROWS_PER_TASK]) };
     assert_eq!(Frame::Answer(full).encode().len(), answer_frame_limit(4));
     let failure = Failure::new(Some(TaskId(1)), FailureCode::Internal, &"x".repeat(2 * MAX_ERROR_TEXT_BYTES));
     assert_eq!(Frame::Failure(failure).encode().len(), MAX_FAILURE_BYTES);
@@ -329,6 +332,30 @@ fn more_rows_than_a_task_may_have_are_not_accepted() {
     assert!(matches!(refused(&Frame::Task(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));
     let over = answer(vec![RowSum::One(vec![0.0]); 513]);
     assert!(matches!(refused(&Frame::Answer(over).encode()), DecodeError::Size { what: "rows", got: 513, .. }));
+}
+
+#[test]
+fn counts_of_digests_that_no_task_has_are_refused() {
+    let frame = Frame::Answer(small_answer());
+    let at = frame.encode().len() - 3 * 32 - 2;
+    for count in [0_u16, 32_769, u16::MAX] {
+        let got = refused(&patched(&frame, at, &count.to_le_bytes()));
+        assert_eq!(got, DecodeError::Size { what: "digests", limit: MAX_DIGESTS_PER_ANSWER, got: count.into() });
+    }
+    for (count, left) in [(2_u16, 32), (4, 0)] {
+        let got = refused(&patched(&frame, at, &count.to_le_bytes()));
+        let wanted = if left > 0 { CodecError::Trailing { left } } else { CodecError::Truncated { needed: 32, left } };
+        assert_eq!(got, DecodeError::Codec(wanted));
+    }
+}
+
+#[test]
+fn an_answer_has_one_digest_for_every_route() {
+    let routes = small_task().routes;
+    for got in [0, 1, 2, 4, 100] {
+        let answer = Answer { digests: vec![Hash([0; 32]); got], ..small_answer() };
+        assert_eq!(answer.check(&routes, 3), Err(AnswerError::Digests { expected: 3, got }));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The values behind the vectors. They are part of the specification: change none within a wire version, add new ones.
 
+use neuro_primitives::contribution::digest;
 use neuro_primitives::{
     Activations, ExpertId, Hash, NodeKey, QuantisedRows, Route, Routes, RowSum, Rows, TaskId, UnixMillis,
 };
@@ -12,17 +13,21 @@ use neuro_protocol::{
 pub fn frames() -> Vec<(&'static str, &'static str, Frame)> {
     let of_task = Failure::new(Some(TaskId(2)), FailureCode::NotHeld, "L3/E17 is not held");
     let of_stream =
-        Failure::new(None, FailureCode::WrongVersion, "expected a wire version between 2 and 2, got 3 to 4");
+        Failure::new(None, FailureCode::WrongVersion, "expected a wire version between 3 and 3, got 4 to 5");
     vec![
-        ("hello", "versions 2 to 2, model of manifest.hex, engine 2, width 8", Frame::Hello(hello())),
-        ("welcome", "version 2", Frame::Welcome(Welcome { version: 2 })),
+        ("hello", "versions 3 to 3, model of manifest.hex, engine 2, width 8", Frame::Hello(hello())),
+        ("welcome", "version 3", Frame::Welcome(Welcome { version: 3 })),
         ("task", "task 1, layer 3, 3 rows of width 8 with 2, 1 and 3 routes", Frame::Task(task())),
         (
             "task-blocks",
             "task 3, model of manifest-blocks.hex, layer 1, 2 rows of width 64 in blocks with 1 and 2 routes",
             Frame::Task(task_in_blocks()),
         ),
-        ("answer", "the sums of task.hex: rows of kind many, one, many", Frame::Answer(answer())),
+        (
+            "answer",
+            "the sums of task.hex, rows of kind many, one, many, and 6 digests; the third is that of the lone contribution",
+            Frame::Answer(answer()),
+        ),
         ("cancel", "task 1", Frame::Cancel(TaskId(1))),
         ("failure-task", "task 2 is not answered: an expert is not held", Frame::Failure(of_task)),
         ("failure-stream", "the stream ends: no version in common", Frame::Failure(of_stream)),
@@ -30,7 +35,7 @@ pub fn frames() -> Vec<(&'static str, &'static str, Frame)> {
 }
 
 fn hello() -> Hello {
-    Hello { versions: 2..=2, model: manifest().model_id(), engine_spec: 2, d_model: 8 }
+    Hello { versions: 3..=3, model: manifest().model_id(), engine_spec: 2, d_model: 8 }
 }
 
 fn task() -> MicroTask {
@@ -74,8 +79,10 @@ fn task_in_blocks() -> MicroTask {
 fn answer() -> Answer {
     let one: Vec<f32> = (0..8_u8).map(|i| f32::from(i) * -0.375).collect();
     let many = |sign: i64| (0..8).map(|i| sign * (i << 38)).collect();
+    let mut digests: Vec<Hash> = (0..6_u8).map(|place| Hash([place; 32])).collect();
+    digests[2] = digest(&one);
     let sums = vec![RowSum::Many(many(1)), RowSum::One(one), RowSum::Many(many(-1))];
-    Answer { task: TaskId(1), compute_us: 420, sums }
+    Answer { task: TaskId(1), compute_us: 420, sums, digests }
 }
 
 /// The key that signs the vectors.

@@ -3,6 +3,7 @@
 use super::*;
 use neuro_expert_runtime::activations;
 use neuro_orchestrator::ExpertSpec;
+use neuro_primitives::contribution::digest;
 use neuro_primitives::{ExpertId, Hash, Route, RowSum};
 use neuro_protocol::frame::FailureCode;
 
@@ -84,7 +85,8 @@ fn answer(task: &MicroTask, value: f32) -> Answer {
         1 => RowSum::One(vec![value; WIDTH]),
         count => RowSum::Many(vec![fixed * count as i64; WIDTH]),
     };
-    Answer { task: task.task, compute_us: 1, sums: task.routes.iter().map(sum).collect() }
+    let digests = vec![digest(&[value; WIDTH]); task.routes.entries().len()];
+    Answer { task: task.task, compute_us: 1, sums: task.routes.iter().map(sum).collect(), digests }
 }
 
 fn rows(value: f32) -> Vec<f32> {
