@@ -11,6 +11,7 @@
 //! ```
 
 mod attendance;
+mod auditor;
 mod completer;
 mod control_service;
 pub mod dispatch;
@@ -31,10 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neuro_expert_runtime::Engine;
+use neuro_inference::experts::Recomputation;
 use neuro_inference::{LoadError, Trunk};
 use neuro_model::{Checkpoint, CheckpointError};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
-use neuro_orchestrator::{ExpertSpec, Settings};
+use neuro_orchestrator::{Checks, ExpertSpec, Settings};
 use neuro_primitives::NodeKey;
 use neuro_primitives::key::EntropyError;
 use neuro_protocol::manifest::Manifest;
@@ -46,6 +48,7 @@ use crate::data_dir::{DataDir, DataDirError, RunningNode};
 use crate::http::{self, ApiKeys, HttpError, HttpOptions, KeysError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::{Publication, PublishError};
+use auditor::Auditor;
 use completer::DistributedCompleter;
 use control_service::OrchestratorControl;
 use dispatch::Dispatch;
@@ -84,6 +87,8 @@ pub struct OrchestratorConfig {
     pub queue: usize,
     /// Workers that hold each expert.
     pub replicas: usize,
+    /// Which answers of workers are checked.
+    pub checks: Checks,
     /// How long the printed ticket admits.
     pub ticket_lifetime: Duration,
     /// Workers that are started together with it: none gets experts before all have joined, or a few seconds passed.
@@ -258,10 +263,14 @@ impl Node {
             replicas: config.replicas,
             gather_workers: config.expected_workers,
             call_patience: config.call_patience.unwrap_or(usual.call_patience),
+            checks: config.checks,
+            secret: random_secret()?,
             ..usual
         };
         let dispatch =
             Arc::new(Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings));
+        let recomputation = Recomputation::open(publication.checkpoint(), Arc::clone(&engine))?;
+        Auditor::start(recomputation, &dispatch).map_err(OrchestratorError::Threads)?;
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
         let text =
             |what| move |error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };
@@ -377,6 +386,12 @@ async fn announce_coverage(dispatch: &Dispatch, report: Report) {
             false => OrchestratorEvent::Waiting { covered: coverage.covered, experts: coverage.experts },
         });
     }
+}
+
+/// What the core draws from. Nobody else may know it.
+fn random_secret() -> Result<[u8; 32], OrchestratorError> {
+    let key = NodeKey::generate()?;
+    Ok(*key.secret())
 }
 
 async fn listen(what: &'static str, address: &str) -> Result<TcpListener, OrchestratorError> {

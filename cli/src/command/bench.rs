@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod decode;
+mod dispatch;
 mod experts;
 mod secagg;
 mod single;
@@ -21,6 +22,8 @@ use crate::output::Output;
 pub enum BenchCommand {
     /// Tokens per second in one process and over worker processes, the round trip of a micro-task, and memory
     Decode(decode::DecodeArgs),
+    /// Scheduling, life cycle and checks of micro-tasks: what each costs on one core
+    Dispatch(dispatch::DispatchArgs),
     /// One expert of each weight type, beside a plain read of memory
     Experts(experts::ExpertsArgs),
     /// Rounds of secure aggregation: CPU seconds of both sides, and bytes
@@ -91,6 +94,7 @@ struct Machine {
 pub fn run(_global: &GlobalArgs, command: &BenchCommand, output: Output) -> CommandResult {
     let (bench, results) = match command {
         BenchCommand::Decode(args) => ("decode", decode::run(args)?),
+        BenchCommand::Dispatch(args) => ("dispatch", dispatch::run(args)?),
         BenchCommand::Experts(args) => ("experts", experts::run(args)?),
         BenchCommand::Secagg(args) => ("secagg", secagg::run(args)?),
         BenchCommand::Smpc(args) => ("smpc", smpc::run(args)?),

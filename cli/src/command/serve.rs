@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use indicatif::ProgressBar;
 use neuro_node::orchestrator_role::{self, OrchestratorConfig, OrchestratorError, OrchestratorEvent};
+use neuro_orchestrator::Checks;
 use serde_json::json;
 
 use super::up::model_folder;
@@ -46,6 +47,9 @@ pub struct ServeArgs {
     /// Workers that hold each expert
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub replicas: u16,
+    /// Which answers of workers are checked
+    #[arg(long, value_enum, default_value_t = CheckPolicy::Sampled, value_name = "POLICY")]
+    pub checks: CheckPolicy,
     /// Hours for which the printed ticket admits new workers
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     pub ticket_hours: u32,
@@ -58,6 +62,27 @@ pub struct ServeArgs {
     /// Stop when standard input closes
     #[arg(long, hide = true)]
     pub stop_with_parent: bool,
+}
+
+/// Which answers of workers are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckPolicy {
+    /// Every one, before its token is shown
+    Verified,
+    /// New workers' before they are used, others' by chance afterwards
+    Sampled,
+    /// None: all workers are your own
+    Trusting,
+}
+
+impl From<CheckPolicy> for Checks {
+    fn from(policy: CheckPolicy) -> Self {
+        match policy {
+            CheckPolicy::Verified => Self::Verified,
+            CheckPolicy::Sampled => Self::SAMPLED,
+            CheckPolicy::Trusting => Self::Trusting,
+        }
+    }
 }
 
 /// Runs until Ctrl-C.
@@ -79,6 +104,7 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
         replicas: usize::from(args.replicas),
         ticket_lifetime: Duration::from_secs(u64::from(args.ticket_hours) * 3600),
         expected_workers: usize::from(args.expect_workers),
+        checks: args.checks.into(),
         call_patience: args.call_patience_ms.map(Duration::from_millis),
     };
     let bar = progress::bytes("loading the model", 0);

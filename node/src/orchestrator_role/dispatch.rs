@@ -6,25 +6,29 @@
 //! the core accepts them. All state sits behind one mutex, which is held for microseconds (for a full chunk of 512 rows:
 //! as long as its rows take to copy) and never across a wait.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
-use neuro_orchestrator::{CallError, Effect, ExpertLoad, Input, Orchestrator, Settings};
+use neuro_orchestrator::{CallError, CheckId, Effect, ExpertLoad, Input, Orchestrator, Settings};
 use neuro_primitives::{
-    ActivationFormat, Activations, CallId, FixedSum, ModelId, Moment, NodeId, Routes, Rows, TaskId,
+    ActivationFormat, Activations, CallId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
 };
 use neuro_protocol::frame::{Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
 use tokio::sync::{Notify, mpsc};
 
+use super::auditor::{Auditor, Dispute};
 use super::faults;
 use super::ledger::Ledger;
 use super::tally::JobTally;
 
 mod encoding;
+mod kept;
+
+pub use kept::Kept;
 
 /// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
 pub const LINK_QUEUE_FRAMES: usize = 256;
@@ -74,6 +78,8 @@ pub struct Dispatch {
     model: ModelId,
     /// In what form each layer's experts take rows. `[layers]`.
     formats: Vec<ActivationFormat>,
+    /// Who settles disputes; nobody in a node that has no checkpoint.
+    auditor: OnceLock<Auditor>,
 }
 
 struct State {
@@ -83,8 +89,14 @@ struct State {
     links: BTreeMap<NodeId, Connection>,
     /// Faults of workers since the start, those that left included.
     faults: BTreeMap<NodeId, u64>,
+    /// Workers whose result was proved wrong, and which it was.
+    excluded: BTreeMap<NodeId, String>,
     /// The answer that the core is being asked about.
     arrived: Option<(TaskId, Answer)>,
+    /// Answers that are being checked.
+    kept: BTreeMap<TaskId, Arc<Kept>>,
+    /// What the auditor found that the core is being told about.
+    recomputed: Option<Recomputed>,
     wake_at: Option<Moment>,
     next_call: u64,
     stopped: bool,
@@ -98,18 +110,32 @@ struct Connection {
 
 /// A call whose decode thread is waiting.
 struct Call {
+    source: Arc<Source>,
+    sum: FixedSum,
+    done: SyncSender<Result<Rows, ExpertsError>>,
+}
+
+/// What a call asks. Checks may need it after the call has ended.
+#[derive(Debug)]
+struct Source {
     layer: u16,
     /// As it travels: every worker is sent rows of the same encoding.
     hidden: Activations,
     routes: Routes,
-    sum: FixedSum,
     tally: Arc<JobTally>,
-    done: SyncSender<Result<Rows, ExpertsError>>,
+}
+
+/// The right sums of a task that was checked.
+struct Recomputed {
+    rows: Vec<usize>,
+    sums: Vec<RowSum>,
 }
 
 /// What one worker was asked.
+#[derive(Debug)]
 struct SentTask {
     call: CallId,
+    source: Arc<Source>,
     worker: NodeId,
     /// Row of the call for each row of the task.
     rows: Vec<usize>,
@@ -126,12 +152,21 @@ impl Dispatch {
             tasks: BTreeMap::new(),
             links: BTreeMap::new(),
             faults: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             arrived: None,
+            kept: BTreeMap::new(),
+            recomputed: None,
             wake_at: None,
             next_call: 0,
             stopped: false,
         };
-        Self { state: Mutex::new(state), started: Instant::now(), rearm: Notify::new(), model, formats }
+        let (state, started, rearm) = (Mutex::new(state), Instant::now(), Notify::new());
+        Self { state, started, rearm, model, formats, auditor: OnceLock::new() }
+    }
+
+    /// Says who settles disputes. The first one counts.
+    pub fn set_auditor(&self, auditor: Auditor) {
+        let _ = self.auditor.set(auditor);
     }
 
     /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
@@ -148,20 +183,20 @@ impl Dispatch {
         tally: &Arc<JobTally>,
     ) -> Result<Rows, ExpertsError> {
         let (done, outcome) = sync_channel(1);
-        let call = Call {
+        tally.check_untainted()?;
+        let source = Source {
             layer,
             hidden: encoding::encode(&self.formats, layer, hidden, routes)?,
             routes: routes.clone(),
-            sum: FixedSum::zeros(hidden.count(), hidden.width()),
             tally: Arc::clone(tally),
-            done,
         };
+        let call = Call { source: Arc::new(source), sum: FixedSum::zeros(hidden.count(), hidden.width()), done };
         self.start_call(call)?;
         outcome.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
     fn start_call(&self, call: Call) -> Result<(), ExpertsError> {
-        let (layer, experts) = (call.layer, loads(&call.routes));
+        let (layer, experts) = (call.source.layer, loads(&call.source.routes));
         let mut state = self.lock();
         if state.stopped {
             return Err(stopped());
@@ -176,7 +211,7 @@ impl Dispatch {
     /// A worker's link is up: it may be given experts and tasks. An older link of the same worker is closed.
     pub fn joined(&self, worker: NodeId, link: Link, memory_limit_bytes: u64) {
         let mut state = self.lock();
-        if state.links.remove(&worker).is_some() {
+        if state.unlink(worker) {
             self.advance(&mut state, Input::WorkerLeft { worker });
         }
         state.links.insert(worker, Connection { link, ledger: Ledger::default() });
@@ -187,7 +222,7 @@ impl Dispatch {
     pub fn left(&self, worker: NodeId, session: u64) {
         let mut state = self.lock();
         if state.link(worker, session).is_some() {
-            state.links.remove(&worker);
+            state.unlink(worker);
             self.advance(&mut state, Input::WorkerLeft { worker });
         }
     }
@@ -205,6 +240,11 @@ impl Dispatch {
     /// The faults of a worker since this node started, whether it is still there or not.
     pub fn faults(&self, worker: NodeId) -> u64 {
         self.lock().faults.get(&worker).copied().unwrap_or(0)
+    }
+
+    /// Why a worker is excluded for good, if it is.
+    pub fn excluded(&self, worker: NodeId) -> Option<String> {
+        self.lock().excluded.get(&worker).cloned()
     }
 
     /// A worker reported something about its experts.
@@ -228,8 +268,7 @@ impl Dispatch {
             self.advance(&mut state, Input::Answered { task, worker, compute_us: answer.compute_us });
             return Ok(());
         };
-        let d_model = state.calls.get(&sent.call).map_or(0, |call| call.hidden.width());
-        let input = match answer.check(&sent.routes, d_model) {
+        let input = match answer.check(&sent.routes, sent.source.hidden.width()) {
             Ok(()) => Input::Answered { task, worker, compute_us: answer.compute_us },
             Err(error) => {
                 tracing::warn!(worker = %worker.short(), %error, "an answer was refused");
@@ -259,6 +298,20 @@ impl Dispatch {
         }
         self.advance(&mut state, Input::Faulty { task, worker, fault });
         Ok(())
+    }
+
+    /// The auditor settled a check: `sums` are the right ones, the answers to `wrong` are not.
+    pub fn recomputed(&self, check: CheckId, sums: Vec<RowSum>, wrong: Vec<TaskId>, rows: Vec<usize>) {
+        let mut state = self.lock();
+        state.recomputed = Some(Recomputed { rows, sums });
+        self.advance(&mut state, Input::Recomputed { check, wrong });
+        state.recomputed = None;
+    }
+
+    /// The auditor cannot settle a check.
+    pub fn not_recomputed(&self, check: CheckId, reason: &str) {
+        tracing::warn!(reason, "a check could not be settled from the checkpoint");
+        self.advance(&mut self.lock(), Input::NotRecomputed { check });
     }
 
     /// Ends every waiting call with an error and accepts no more.
@@ -329,6 +382,13 @@ impl Dispatch {
             }
             Effect::CancelTask { task, worker } => state.cancel_task(task, worker),
             Effect::AcceptAnswer { task, call, .. } => state.accept(task, call),
+            Effect::KeepAnswer { task } => state.keep(task),
+            Effect::Compare { check, task, against } => state.compare(check, task, &against),
+            Effect::Recompute { check, task, against } => self.recompute(state, check, task, &against),
+            Effect::AcceptRecomputed { call, .. } => state.accept_recomputed(call),
+            Effect::ForgetAnswers { tasks } => state.forget_answers(&tasks),
+            Effect::Retract { call } => state.retract(call),
+            Effect::Convict { worker, task } => state.convict(worker, task),
             Effect::CallDone { call } => state.finish(call, None),
             Effect::CallFailed { call, error } => state.finish(call, Some(&error)),
             Effect::WakeAt(moment) => {
@@ -337,6 +397,19 @@ impl Dispatch {
                 None
             }
         }
+    }
+}
+
+impl Dispatch {
+    /// Hands a check to the auditor.
+    fn recompute(&self, state: &State, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
+        let kept = |task: &TaskId| Some((*task, Arc::clone(state.kept.get(task)?)));
+        let dispute = kept(&task).map(|checked| {
+            let witnesses = against.iter().filter_map(kept).collect();
+            Dispute { check, checked, witnesses }
+        });
+        let taken = dispute.is_some_and(|dispute| self.auditor.get().is_some_and(|auditor| auditor.take(dispute)));
+        (!taken).then_some(Input::NotRecomputed { check })
     }
 }
 
@@ -379,8 +452,13 @@ impl State {
     }
 
     fn lose(&mut self, worker: NodeId) -> Option<Input> {
-        self.links.remove(&worker)?;
-        Some(Input::WorkerLeft { worker })
+        self.unlink(worker).then_some(Input::WorkerLeft { worker })
+    }
+
+    /// Removes a worker's link and what was asked over it; whether there was one.
+    fn unlink(&mut self, worker: NodeId) -> bool {
+        self.tasks.retain(|_, sent| sent.worker != worker);
+        self.links.remove(&worker).is_some()
     }
 
     fn send_task(
@@ -392,18 +470,18 @@ impl State {
         experts: &[u16],
         deadline: Duration,
     ) -> Option<Input> {
-        let call = self.calls.get(&call_id)?;
-        let (rows, routes) = call.routes.restrict(|expert| experts.contains(&expert));
+        let source = Arc::clone(&self.calls.get(&call_id)?.source);
+        let (rows, routes) = source.routes.restrict(|expert| experts.contains(&expert));
         let frame = Frame::Task(MicroTask {
             task,
             model,
             engine_spec: ENGINE_SPEC,
-            layer: call.layer,
+            layer: source.layer,
             deadline_left_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
-            hidden: call.hidden.gather(&rows),
+            hidden: source.hidden.gather(&rows),
             routes: routes.clone(),
         });
-        self.tasks.insert(task, SentTask { call: call_id, worker, rows, routes });
+        self.tasks.insert(task, SentTask { call: call_id, source, worker, rows, routes });
         let open = self.links.get_mut(&worker)?;
         open.ledger.sent(task);
         if open.link.frames.try_send(frame.encode()).is_ok() { None } else { self.lose(worker) }
@@ -416,30 +494,82 @@ impl State {
         None
     }
 
-    /// Adds the answer at hand to its call.
-    fn accept(&mut self, task: TaskId, call_id: CallId) -> Option<Input> {
+    /// Adds an answer to its call: the one at hand, or one that was kept.
+    fn accept(&mut self, task: TaskId, call: CallId) -> Option<Input> {
+        if let Some(kept) = self.kept.get(&task).map(Arc::clone) {
+            return self.add(call, &kept.sent, &kept.answer);
+        }
         let (arrived, answer) = self.arrived.take()?;
         assert_eq!(arrived, task, "the core accepted another answer than the one it was shown");
         let sent = self.tasks.remove(&task)?;
+        self.add(call, &sent, &answer)
+    }
+
+    fn add(&mut self, call: CallId, sent: &SentTask, answer: &Answer) -> Option<Input> {
+        sent.source.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        self.add_sums(call, &sent.rows, &answer.sums)
+    }
+
+    fn add_sums(&mut self, call_id: CallId, rows: &[usize], sums: &[RowSum]) -> Option<Input> {
         let call = self.calls.get_mut(&call_id)?;
-        for (&row, sum) in sent.rows.iter().zip(&answer.sums) {
+        for (&row, sum) in rows.iter().zip(sums) {
             if let Err(error) = call.sum.add(row, sum) {
-                let error = ExpertsError { message: format!("layer {}: {error}", call.layer), retryable: false };
+                let error = ExpertsError { message: format!("layer {}: {error}", call.source.layer), retryable: false };
                 let _ = self.calls.remove(&call_id)?.done.send(Err(error));
                 return Some(Input::CallCancelled { call: call_id });
             }
         }
-        call.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        None
+    }
+
+    /// Keeps the answer at hand for its check.
+    fn keep(&mut self, task: TaskId) -> Option<Input> {
+        let (arrived, answer) = self.arrived.take()?;
+        assert_eq!(arrived, task, "the core keeps another answer than the one it was shown");
+        let sent = self.tasks.remove(&task)?;
+        self.kept.insert(task, Arc::new(Kept { sent, answer }));
+        None
+    }
+
+    fn compare(&self, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
+        let witnesses: Vec<_> = against.iter().filter_map(|task| self.kept.get(task).map(Arc::clone)).collect();
+        let same = witnesses.len() == against.len() && self.kept.get(&task)?.agrees_with(&witnesses);
+        Some(Input::Compared { check, same })
+    }
+
+    fn accept_recomputed(&mut self, call: CallId) -> Option<Input> {
+        let Recomputed { rows, sums } = self.recomputed.take()?;
+        self.add_sums(call, &rows, &sums)
+    }
+
+    fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
+        tasks.iter().for_each(|task| drop(self.kept.remove(task)));
+        None
+    }
+
+    /// Whoever still reads what came of a wrong answer is told so.
+    fn retract(&mut self, call: CallId) -> Option<Input> {
+        let of_call = self.kept.values().filter(|kept| kept.sent.call == call);
+        of_call.for_each(|kept| kept.sent.source.tally.taint());
+        None
+    }
+
+    fn convict(&mut self, worker: NodeId, task: TaskId) -> Option<Input> {
+        let kept = self.kept.get(&task)?;
+        let experts: BTreeSet<u16> = kept.routes().entries().iter().map(|route| route.expert).collect();
+        let reason = format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
+        tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
+        self.blame(worker);
+        self.excluded.insert(worker, reason);
         None
     }
 
     fn finish(&mut self, call_id: CallId, error: Option<&CallError>) -> Option<Input> {
-        self.tasks.retain(|_, sent| sent.call != call_id);
         let call = self.calls.remove(&call_id)?;
         let outcome = match error {
             None => Ok(call.sum.to_rows()),
             Some(error) => {
-                Err(ExpertsError { message: format!("layer {}: {error}", call.layer), retryable: error.is_retryable() })
+                Err(ExpertsError { message: format!("layer {}: {error}", call.source.layer), retryable: error.is_retryable() })
             }
         };
         // The decode thread waits for exactly this; it is gone only when the process stops.

@@ -1,6 +1,6 @@
 //! The status value: what the dashboard, `--json` and other programs read.
 
-use neuro_orchestrator::{Orchestrator, WorkerState as CoreState, WorkerView};
+use neuro_orchestrator::{Orchestrator, Standing, WorkerState as CoreState, WorkerView};
 use neuro_primitives::{Moment, NodeId};
 use neuro_protocol::control::{
     JobState, JobStatus, LayerCounts, ModelStatus, NodeStatus, PathKind, Status, Totals, WorkerState, WorkerStatus,
@@ -71,6 +71,7 @@ fn model(shared: &Shared) -> ModelStatus {
 
 fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> WorkerStatus {
     let view = views.iter().find(|view| view.id == id);
+    let standing = shared.dispatch.view(|core, _| core.standing(id).cloned());
     let path = shared.network.path(id).filter(|_| facts.present);
     let microseconds = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     WorkerStatus {
@@ -89,6 +90,10 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         connected_unix_ms: facts.connected.0,
         path: path.as_ref().map_or(PathKind::Unknown, path_kind).into(),
         transport: path.map(|path| path.transport.to_string()).unwrap_or_default(),
+        excluded: shared.dispatch.excluded(id).unwrap_or_default(),
+        correctness: standing.as_ref().filter(|standing| standing.valid + standing.invalid > 0.0).map(Standing::score),
+        streak: standing.as_ref().map_or(0, |standing| standing.streak),
+        timeliness: standing.as_ref().filter(|standing| standing.timely + standing.late > 0.0).map(Standing::timeliness),
     }
 }
 

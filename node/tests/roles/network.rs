@@ -7,6 +7,7 @@ use std::time::Duration;
 use neuro_network::control::ControlClient;
 use neuro_node::data_dir::DataDir;
 use neuro_node::orchestrator_role::{self, Addresses, OrchestratorConfig, OrchestratorError, OrchestratorEvent};
+use neuro_orchestrator::Checks;
 use neuro_node::worker_role::{self, WorkerConfig, WorkerError, WorkerEvent};
 use neuro_primitives::NodeKey;
 use neuro_protocol::control::{Status, WorkerState, WorkerStatus};
@@ -64,12 +65,18 @@ impl Network {
 
     /// An orchestrator on this folder and these addresses.
     pub async fn at(folder: TempDir, control: &str, p2p: Vec<String>) -> Self {
+        Self::checking(Checks::SAMPLED, folder, control, p2p).await
+    }
+
+    /// The same, which checks workers' answers so.
+    pub async fn checking(checks: Checks, folder: TempDir, control: &str, p2p: Vec<String>) -> Self {
         neuro_expert_runtime::set_threads(THREADS).unwrap();
         let data_dir = DataDir::open(folder.path()).unwrap();
         let key = data_dir.node_key().unwrap();
         let config = OrchestratorConfig {
             data_dir,
             model: checkpoint(),
+            checks,
             api: "127.0.0.1:0".to_owned(),
             api_key_file: None,
             allowed_hosts: Vec::new(),

@@ -8,7 +8,7 @@ use neuro_expert_runtime::{Computed, ExpertPool, ExpertTensors, default_engine, 
 use neuro_model::{Checkpoint, names};
 use neuro_network::control::{ControlClient, ControlError, InstructionStream};
 use neuro_network::peer_to_peer::{PeerStream, PeerToPeer, StreamKind};
-use neuro_primitives::{ExpertId, NodeKey};
+use neuro_primitives::{ExpertId, NodeId, NodeKey};
 use neuro_protocol::control::{
     Expert, HeldExperts, HoldExperts, JoinReply, JoinRequest, StopWork, WorkerReport, instruction, worker_report,
 };
@@ -133,10 +133,23 @@ pub fn join_request(name: &str, ticket: &str) -> JoinRequest {
     }
 }
 
+/// Where a twin joins: what another process needs to know of a network.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub control: String,
+    pub orchestrator: NodeId,
+    pub ticket: String,
+}
+
 impl Network {
+    pub fn door(&self) -> Door {
+        let (control, ticket) = (self.addresses.control.clone(), self.addresses.ticket.clone());
+        Door { control, orchestrator: self.key.node_id(), ticket }
+    }
+
     /// A connection to the control services under `key`.
     pub async fn client(&self, key: &NodeKey) -> ControlClient {
-        ControlClient::connect_tls(&self.addresses.control, key, self.key.node_id()).await.unwrap()
+        self.door().client(key).await
     }
 
     /// A twin with a new key.
@@ -146,11 +159,22 @@ impl Network {
 
     /// A twin that joins and attends under `key`.
     pub async fn twin_with(&self, key: NodeKey, conduct: Conduct) -> Result<Twin, ControlError> {
+        self.door().twin_with(key, conduct).await
+    }
+}
+
+impl Door {
+    async fn client(&self, key: &NodeKey) -> ControlClient {
+        ControlClient::connect_tls(&self.control, key, self.orchestrator).await.unwrap()
+    }
+
+    /// A twin that joins and attends under `key`.
+    pub async fn twin_with(&self, key: NodeKey, conduct: Conduct) -> Result<Twin, ControlError> {
         let Conduct { name, greeting, claims, lie } = conduct;
         let client = self.client(&key).await;
-        let JoinReply { p2p_addresses, .. } = client.join(join_request(&name, &self.addresses.ticket)).await?;
+        let JoinReply { p2p_addresses, .. } = client.join(join_request(&name, &self.ticket)).await?;
         let (p2p, mut incoming) = PeerToPeer::start(&key, &[TCP.to_owned()]).await.unwrap();
-        p2p.dial(self.key.node_id(), &p2p_addresses).await.unwrap();
+        p2p.dial(self.orchestrator, &p2p_addresses).await.unwrap();
         let tasks = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&tasks);
         let serving = tokio::spawn(async move {
@@ -170,6 +194,11 @@ impl Network {
 impl Twin {
     pub fn tasks(&self) -> usize {
         self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// How its service ended, however long that takes.
+    pub async fn attending(&mut self) -> End {
+        (&mut self.attending).await.unwrap()
     }
 
     /// How its service ended.

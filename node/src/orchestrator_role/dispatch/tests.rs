@@ -2,7 +2,7 @@
 
 use super::*;
 use neuro_expert_runtime::activations;
-use neuro_orchestrator::ExpertSpec;
+use neuro_orchestrator::{Checks, ExpertSpec};
 use neuro_primitives::contribution::digest;
 use neuro_primitives::{ExpertId, Hash, Route, RowSum};
 use neuro_protocol::frame::FailureCode;
@@ -22,7 +22,8 @@ fn dispatch(replicas: usize) -> Arc<Dispatch> {
 
 fn dispatch_as(format: ActivationFormat, replicas: usize) -> Arc<Dispatch> {
     let experts = (0..2).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
-    let settings = Settings { replicas, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
+    let checks = Checks::Trusting;
+    let settings = Settings { replicas, checks, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
     Arc::new(Dispatch::new(ModelId(Hash([7; 32])), vec![format], settings))
 }
 

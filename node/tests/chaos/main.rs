@@ -1,0 +1,159 @@
+//! Worker processes of which one lies, one stalls and one is killed again and again, and what clients get all the same.
+//!
+//! The workers are processes of their own: this very test program, told by an environment variable whom to play. The good ones
+//! run the real worker; the liar and the one that stalls are twins. The orchestrator is the real one.
+
+// Clippy knows test functions; these are the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// The networks of other tests need more of these than this one.
+#![allow(dead_code)]
+
+#[path = "../roles/network.rs"]
+mod network;
+mod player;
+#[path = "../roles/twin_worker.rs"]
+mod twin_worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use neuro_node::http::{self, HttpOptions};
+use neuro_node::local::{LocalCompleter, LocalOptions};
+use neuro_orchestrator::Checks;
+use neuro_protocol::control::WorkerStatus;
+use serde_json::{Value, json};
+
+use network::{Network, TCP, checkpoint, of};
+use player::{Part, Player};
+
+/// Questions that are asked.
+const QUESTIONS: usize = 200;
+
+/// Requests after which the mortal worker is killed and started again.
+const LIVES_FOR: usize = 10;
+
+/// Questions more, until a liar is found who was trusted for long.
+const MORE_QUESTIONS: usize = 600;
+
+/// Questions of the skills model.
+fn questions() -> Vec<String> {
+    let text = std::fs::read_to_string(checkpoint().join("test.jsonl")).unwrap();
+    let question = |line: &str| serde_json::from_str::<Value>(line).unwrap()["question"].as_str().unwrap().to_owned();
+    let all: Vec<String> = text.lines().map(question).collect();
+    // Some of each skill: they stand one skill after the other.
+    all.iter().step_by((all.len() / QUESTIONS).max(1)).take(QUESTIONS).cloned().collect()
+}
+
+/// What a single process answers.
+async fn alone(questions: &[String]) -> BTreeMap<String, String> {
+    let completer = LocalCompleter::load(&checkpoint(), LocalOptions::default(), &mut |_| {}).unwrap();
+    let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let url = format!("http://{}/v1/chat/completions", listener.local_addr().unwrap());
+    let serving =
+        tokio::spawn(http::serve(listener, Arc::new(completer), HttpOptions::default(), std::future::pending()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut answers = BTreeMap::new();
+    for question in questions {
+        let messages = json!([{ "role": "user", "content": question }]);
+        let body = json!({ "model": "skills", "temperature": 0, "messages": messages });
+        let reply: Value = client.post(&url).json(&body).send().await.unwrap().json().await.unwrap();
+        answers.insert(question.clone(), text_of(&reply).expect("one process answers"));
+    }
+    serving.abort();
+    answers
+}
+
+fn text_of(reply: &Value) -> Option<String> {
+    reply["choices"][0]["message"]["content"].as_str().map(str::to_owned)
+}
+
+/// A network under a policy, and six workers of whom three are good.
+struct Chaos {
+    network: Network,
+    _steady: Vec<Player>,
+    mortal: Player,
+    asked: usize,
+}
+
+impl Chaos {
+    async fn begin(checks: Checks, odd: &[Part]) -> Self {
+        let network =
+            Network::checking(checks, tempfile::tempdir().unwrap(), "127.0.0.1:0", vec![TCP.to_owned()]).await;
+        let start = |part: &Part| Player::start(part.clone(), &network.door());
+        let good = ["ada", "ben", "cem"].map(|name| Part::Good { name: name.to_owned() });
+        let steady = good.iter().chain(odd).map(start).collect();
+        let mortal = start(&Part::Good { name: "mortal".to_owned() });
+        let joined = 4 + odd.len();
+        network.until("all workers", |status| status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined).await;
+        Self { network, _steady: steady, mortal, asked: 0 }
+    }
+
+    /// Asks, and has the mortal worker die in between.
+    async fn ask(&mut self, question: &str) -> Result<String, Value> {
+        self.asked += 1;
+        if self.asked % LIVES_FOR == 0 {
+            self.mortal.die_and_come_back();
+        }
+        let reply: Value = self.network.request(json!({ "temperature": 0 }), question).await.json().await.unwrap();
+        text_of(&reply).ok_or(reply)
+    }
+
+    async fn worker(&self, name: &str) -> WorkerStatus {
+        of(&self.network.status().await, name).cloned().unwrap()
+    }
+}
+
+fn assert_excluded(worker: &WorkerStatus) {
+    assert!(worker.excluded.contains("a wrong result"), "no reason is told of {}: {:?}", worker.name, worker.excluded);
+    assert_eq!((worker.experts_held, worker.in_flight), (0, 0), "{} still has work", worker.name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_verified_every_answer_is_that_of_a_single_process() {
+    let questions = questions();
+    let expected = alone(&questions).await;
+    let liar = Part::Liar { name: "liar".to_owned(), honest: 0, percent: 10, in_sums_alone: false };
+    let mut chaos = Chaos::begin(Checks::Verified, &[liar, Part::Silent { name: "silent".to_owned() }]).await;
+    for question in &questions {
+        assert_eq!(chaos.ask(question).await.as_ref(), Ok(&expected[question]), "{question}");
+    }
+    assert_excluded(&chaos.worker("liar").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_sampled_a_trusted_liar_is_found_and_its_lies_are_few() {
+    let questions = questions();
+    let expected = alone(&questions).await;
+    let early = Part::Liar { name: "early".to_owned(), honest: 0, percent: 10, in_sums_alone: false };
+    let late = Part::Liar { name: "late".to_owned(), honest: 400, percent: 50, in_sums_alone: true };
+    let mut chaos = Chaos::begin(Checks::SAMPLED, &[early, late]).await;
+    let (mut wrong, mut told) = (0, 0);
+    for question in questions.iter().cycle().take(QUESTIONS + MORE_QUESTIONS) {
+        match chaos.ask(question).await {
+            Ok(answer) => wrong += usize::from(answer != expected[question]),
+            // A stream whose answer rests on a lie ends with an error that says so.
+            Err(reply) => {
+                assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("turned out wrong")), "{reply}");
+                told += 1;
+            }
+        }
+        let found = !chaos.worker("late").await.excluded.is_empty();
+        if chaos.asked >= QUESTIONS && found {
+            break;
+        }
+    }
+    for name in ["early", "late"] {
+        assert_excluded(&chaos.worker(name).await);
+    }
+    println!("{} questions, {wrong} wrong answers, {told} streams told of one", chaos.asked);
+    assert!(wrong <= 100, "{wrong} wrong answers of {}", chaos.asked);
+    for question in &questions[..20] {
+        assert_eq!(chaos.ask(question).await.as_ref(), Ok(&expected[question]), "after the liars went: {question}");
+    }
+}
+
+/// Not a test of its own: what a worker process of the tests above runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn play() {
+    player::play().await;
+}
