@@ -111,7 +111,7 @@ async fn as_twin(data_dir: &DataDir, door: &Door, conduct: Conduct) {
     let key: NodeKey = data_dir.node_key().unwrap();
     let mut twin = door.twin_with(key, conduct).await.unwrap();
     // Whoever is told to leave stays away.
-    let _ = twin.attending().await;
+    let _ = (&mut twin.attending).await;
 }
 
 /// Off by one in a value of the first row; of digests, the first is made up, if they shall not be right.

@@ -61,7 +61,7 @@ async fn another_version_is_refused_with_both_sides_named() {
     let request = join_request("old", &network.addresses.ticket);
     let versions = refused(&client, JoinRequest { wire_min: 7, wire_max: 9, ..request.clone() }).await;
     assert_eq!(versions.kind, ControlErrorKind::BadRequest);
-    assert!(versions.message.contains("between 2 and 2") && versions.message.contains("7 to 9"), "{versions}");
+    assert!(versions.message.contains("between 3 and 3") && versions.message.contains("7 to 9"), "{versions}");
     let engine = refused(&client, JoinRequest { engine_spec: 3, ..request.clone() }).await;
     assert_eq!(engine.kind, ControlErrorKind::BadRequest);
     assert!(engine.message.contains("rules 2") && engine.message.contains("by 3"), "{engine}");

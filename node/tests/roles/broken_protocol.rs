@@ -71,7 +71,7 @@ async fn a_greeting_that_is_none_keeps_a_worker_out() {
         (
             "another version",
             |_| framed(&Frame::Welcome(Welcome { version: 9 }).encode()),
-            "version 9, this node 2 to 2",
+            "version 9, this node 3 to 3",
         ),
         ("noise", |_| framed(&[0xee; 40]), "kind 1 to 6, got 238"),
         ("over the limit", |_| vec![0xff; 64], "at most"),

@@ -74,7 +74,7 @@ async fn greetings_that_do_not_fit_are_refused_with_both_sides_named() {
     let hello = twin.hello();
     let cases = [
         (Hello { model: other, ..hello.clone() }, FailureCode::WrongModel, [other.to_string(), ours]),
-        (Hello { versions: 7..=9, ..hello.clone() }, FailureCode::WrongVersion, ["7 to 9".into(), "2 and 2".into()]),
+        (Hello { versions: 7..=9, ..hello.clone() }, FailureCode::WrongVersion, ["7 to 9".into(), "3 and 3".into()]),
         (Hello { engine_spec: 3, ..hello.clone() }, FailureCode::WrongEngine, ["rules 2".into(), "got 3".into()]),
         (Hello { d_model: 64, ..hello }, FailureCode::WrongModel, ["of 128".into(), "got 64".into()]),
     ];

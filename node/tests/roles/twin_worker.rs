@@ -80,7 +80,7 @@ pub struct Twin {
     pub client: ControlClient,
     pub tasks: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
-    attending: JoinHandle<End>,
+    pub attending: JoinHandle<End>,
     _p2p: PeerToPeer,
 }
 
@@ -194,11 +194,6 @@ impl Door {
 impl Twin {
     pub fn tasks(&self) -> usize {
         self.tasks.load(Ordering::Relaxed)
-    }
-
-    /// How its service ended, however long that takes.
-    pub async fn attending(&mut self) -> End {
-        (&mut self.attending).await.unwrap()
     }
 
     /// How its service ended.

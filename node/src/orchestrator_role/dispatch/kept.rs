@@ -88,3 +88,97 @@ fn fixed(sums: &[RowSum], width: usize) -> Option<FixedSum> {
     }
     Some(fixed)
 }
+
+#[cfg(test)]
+mod tests {
+    use neuro_primitives::contribution::digest;
+    use neuro_primitives::{CallId, NodeId, Route, Rows, TaskId};
+
+    use super::super::Source;
+    use super::*;
+
+    const WIDTH: usize = 4;
+
+    /// What expert `expert` adds to row `row`.
+    fn contribution(row: usize, expert: u16) -> Vec<f32> {
+        (0..WIDTH).map(|place| (row * 7 + usize::from(expert) * 3 + place) as f32 / 8.0).collect()
+    }
+
+    /// Two rows for experts 0, 1, 2; the second not for 1.
+    fn source() -> Arc<Source> {
+        let mut routes = Routes::new();
+        routes.push_row([0, 1, 2].map(|expert| Route { expert, gate: 1.0 }));
+        routes.push_row([0, 2].map(|expert| Route { expert, gate: 1.0 }));
+        let hidden = Activations::F32(Rows::new(WIDTH, vec![0.0; 2 * WIDTH]));
+        Arc::new(Source { layer: 0, hidden, routes, tally: Arc::default() })
+    }
+
+    /// The honest answer for these experts.
+    fn kept(experts: &[u16]) -> Kept {
+        let source = source();
+        let (rows, routes) = source.routes.restrict(|expert| experts.contains(&expert));
+        let mut digests = Vec::new();
+        let mut sums = Vec::new();
+        for (row, routes) in rows.iter().zip(routes.iter()) {
+            let parts: Vec<_> = routes.iter().map(|route| contribution(*row, route.expert)).collect();
+            digests.extend(parts.iter().map(|part| digest(part)));
+            let mut sum = FixedSum::zeros(1, WIDTH);
+            parts.iter().for_each(|part| sum.add_contribution(0, part).unwrap());
+            sums.push(match &parts[..] {
+                [one] => RowSum::One(one.clone()),
+                _ => RowSum::Many(sum.row(0).to_vec()),
+            });
+        }
+        let sent = SentTask { call: CallId(1), source, worker: NodeId([1; 32]), rows, routes };
+        Kept { sent, answer: Answer { task: TaskId(1), compute_us: 1, sums, digests } }
+    }
+
+    fn witnesses(groups: &[&[u16]]) -> Vec<Arc<Kept>> {
+        groups.iter().map(|experts| Arc::new(kept(experts))).collect()
+    }
+
+    #[test]
+    fn honest_answers_agree_however_experts_are_grouped() {
+        let all: &[&[&[u16]]] = &[&[&[0, 1, 2]], &[&[0], &[1, 2]], &[&[2], &[1], &[0]], &[&[0, 2], &[1]]];
+        for groups in all {
+            assert!(kept(&[0, 1, 2]).agrees_with(&witnesses(groups)), "{groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_sum_beside_right_digests_is_found() {
+        let mut liar = kept(&[0, 1, 2]);
+        let RowSum::Many(sum) = &mut liar.answer.sums[1] else { panic!("two experts") };
+        sum[3] += 1;
+        assert!(!liar.agrees_with(&witnesses(&[&[0], &[1, 2]])));
+    }
+
+    #[test]
+    fn wrong_digests_beside_a_right_sum_are_found() {
+        let mut liar = kept(&[0, 1, 2]);
+        liar.answer.digests.swap(0, 1);
+        assert!(!liar.agrees_with(&witnesses(&[&[0, 1, 2]])));
+    }
+
+    #[test]
+    fn witnesses_who_lie_or_leave_something_out_do_not_agree() {
+        let checked = kept(&[0, 1, 2]);
+        assert!(!checked.agrees_with(&witnesses(&[&[0], &[1]])), "expert 2 is missing");
+        let mut lying = kept(&[1, 2]);
+        lying.answer.digests[0] = Hash([9; 32]);
+        assert!(!checked.agrees_with(&[Arc::new(kept(&[0])), Arc::new(lying)]));
+    }
+
+    #[test]
+    fn lies_that_cancel_out_in_the_sum_show_in_the_digests() {
+        let checked = kept(&[0, 1, 2]);
+        let mut one = kept(&[0]);
+        let mut other = kept(&[1, 2]);
+        let RowSum::One(values) = &mut one.answer.sums[0] else { panic!("one expert") };
+        values[0] += 1.0;
+        one.answer.digests[0] = digest(values);
+        let RowSum::Many(sum) = &mut other.answer.sums[0] else { panic!("two experts") };
+        sum[0] -= 1 << 40;
+        assert!(!checked.agrees_with(&[Arc::new(one), Arc::new(other)]));
+    }
+}
