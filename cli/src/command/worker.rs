@@ -1,4 +1,6 @@
-//! `neuro worker`: lends this machine to a network.
+//! `neuro worker`: lends this machine to a network, and shows who else does.
+
+mod list;
 
 use std::sync::Arc;
 
@@ -18,6 +20,10 @@ use crate::{progress, runtime};
 pub enum WorkerCommand {
     /// Join a network and compute experts until Ctrl-C
     Start(StartArgs),
+    /// The workers of the orchestrator on this data folder
+    List(list::ListArgs),
+    /// One of them: speed, link, conduct, and why it is excluded if it is
+    Show(list::ShowArgs),
 }
 
 /// Options of `neuro worker start`.
@@ -51,7 +57,14 @@ pub struct StartArgs {
 /// # Errors
 /// When the ticket is refused, the orchestrator is not reachable at all, or this worker is expelled.
 pub fn run(global: &GlobalArgs, command: &WorkerCommand, output: Output) -> CommandResult {
-    let WorkerCommand::Start(args) = command;
+    match command {
+        WorkerCommand::Start(args) => start(global, args, output),
+        WorkerCommand::List(args) => list::list(global, args, output),
+        WorkerCommand::Show(args) => list::show(global, args, output),
+    }
+}
+
+fn start(global: &GlobalArgs, args: &StartArgs, output: Output) -> CommandResult {
     let config = WorkerConfig {
         data_dir: runtime::data_dir(global)?,
         ticket: args.join.clone(),

@@ -36,6 +36,27 @@ fn an_empty_disk_gets_the_tensors_of_its_experts_and_no_others() {
 }
 
 #[test]
+fn an_orchestrator_says_who_works_for_it_and_how_well() {
+    let stage = Stage::new();
+    let network = Network::start(&stage, &models::skills(), 2);
+    assert_eq!(network.ask("What is 12+35?"), "47");
+    let folder = stage.path("orchestrator").display().to_string();
+    let worker = |arguments: &[&str]| stage.run(&[&["worker"], arguments, &["--data-dir", &folder]].concat());
+    let list = worker(&["list"]);
+    assert!(list.stdout.contains("worker-1") && list.stdout.contains("worker-2"), "{}", list.stdout);
+    let shown = worker(&["show", "worker-1", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(
+        (&shown["name"], &shown["state"], &shown["excluded"]),
+        (&"worker-1".into(), &"ready".into(), &"".into())
+    );
+    assert!(shown["streak"].as_u64() > Some(0), "its first results are checked: {shown}");
+    let unknown = worker(&["show", "worker-9"]);
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("no worker is called \"worker-9\""), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_restarted_worker_fetches_nothing_again() {
     let stage = Stage::new();
     let mut network = Network::start(&stage, &models::skills(), 1);

@@ -557,7 +557,8 @@ impl State {
     fn convict(&mut self, worker: NodeId, task: TaskId) -> Option<Input> {
         let kept = self.kept.get(&task)?;
         let experts: BTreeSet<u16> = kept.routes().entries().iter().map(|route| route.expert).collect();
-        let reason = format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
+        let reason =
+            format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
         tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
         self.blame(worker);
         self.excluded.insert(worker, reason);
@@ -568,9 +569,10 @@ impl State {
         let call = self.calls.remove(&call_id)?;
         let outcome = match error {
             None => Ok(call.sum.to_rows()),
-            Some(error) => {
-                Err(ExpertsError { message: format!("layer {}: {error}", call.source.layer), retryable: error.is_retryable() })
-            }
+            Some(error) => Err(ExpertsError {
+                message: format!("layer {}: {error}", call.source.layer),
+                retryable: error.is_retryable(),
+            }),
         };
         // The decode thread waits for exactly this; it is gone only when the process stops.
         let _ = call.done.send(outcome);

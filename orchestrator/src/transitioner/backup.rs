@@ -37,7 +37,8 @@ impl Orchestrator {
     pub(super) fn watch_pace(&mut self, id: TaskId, rows: u64, now: Moment) {
         self.backups.pay_in(self.settings.backups_percent);
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
-        let usual = self.registry.worker(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
+        let usual =
+            self.registry.worker(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
         let Some(usual) = usual else { return };
         let at = Moment(now.after(usual).0.saturating_add(task.ahead_us));
         if at < task.deadline {

@@ -111,8 +111,12 @@ impl Orchestrator {
     }
 
     fn item(&self, part: &Ready, ids: &[NodeId]) -> Item {
-        let choice =
-            |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.burdened(*id, self.cost_us(*id, part.rows)) });
+        let choice = |id: &NodeId| {
+            Some(Choice {
+                lane: ids.binary_search(id).ok()?,
+                cost_us: self.burdened(*id, self.cost_us(*id, part.rows)),
+            })
+        };
         Item { choices: part.holders.iter().filter_map(choice).collect() }
     }
 

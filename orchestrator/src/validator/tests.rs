@@ -106,7 +106,8 @@ impl Story {
                 return (!self.silent.contains(&worker)).then_some(answered);
             }
             Effect::KeepAnswer { task } => {
-                let (_, value) = arrived.filter(|(arrived, _)| *arrived == task).expect("kept in the step that reports it");
+                let (_, value) =
+                    arrived.filter(|(arrived, _)| *arrived == task).expect("kept in the step that reports it");
                 self.kept.insert(task, value);
             }
             Effect::AcceptAnswer { task, .. } => {

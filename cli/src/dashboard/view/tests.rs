@@ -36,6 +36,7 @@ fn worker(name: &str, state: WorkerState) -> WorkerStatus {
         connected_unix_ms: 1_700_000_000_000,
         path: PathKind::Direct.into(),
         transport: "tcp".to_owned(),
+        ..WorkerStatus::default()
     }
 }
 

@@ -1,0 +1,133 @@
+//! `neuro worker list` and `neuro worker show`: whom an orchestrator knows, and what it thinks of them.
+
+use clap::Args as ClapArgs;
+use neuro_protocol::control::{Status, WorkerState, WorkerStatus};
+use serde_json::json;
+
+use crate::args::GlobalArgs;
+use crate::exit_code::Outcome;
+use crate::failure::{CommandResult, Failure};
+use crate::output::{Output, bytes};
+use crate::{dashboard, runtime};
+
+/// Options of `neuro worker list`.
+#[derive(Debug, ClapArgs)]
+pub struct ListArgs {}
+
+/// Options of `neuro worker show`.
+#[derive(Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// The worker's name, or the beginning of its node id
+    pub worker: String,
+}
+
+/// Prints all workers of the orchestrator on this data folder.
+///
+/// # Errors
+/// When no orchestrator runs there.
+pub fn list(global: &GlobalArgs, _args: &ListArgs, output: Output) -> CommandResult {
+    let status = status(global)?;
+    if output.json {
+        return output.object(&json!({ "workers": status.workers }));
+    }
+    if status.workers.is_empty() {
+        return output.line("no worker has joined");
+    }
+    let rows: Vec<Vec<String>> = status.workers.iter().map(row).collect();
+    output.line(
+        output.table(&["worker", "id", "state", "experts", "memory", "p50", "p95", "right", "in time", "tasks"], &rows),
+    )
+}
+
+/// Prints one worker.
+///
+/// # Errors
+/// When no orchestrator runs there, or it knows no such worker, or several.
+pub fn show(global: &GlobalArgs, args: &ShowArgs, output: Output) -> CommandResult {
+    let status = status(global)?;
+    let worker = one_of(&status.workers, &args.worker)?;
+    if output.json {
+        return output.object(worker);
+    }
+    lines(worker).into_iter().try_for_each(|(what, value)| output.line(format!("{what:<14}{value}")))
+}
+
+fn status(global: &GlobalArgs) -> Result<Status, Failure> {
+    let data_dir = runtime::data_dir(global)?;
+    runtime::tokio()?.block_on(dashboard::status_once(data_dir))
+}
+
+/// The one worker that is called so, or whose id begins so.
+fn one_of<'a>(workers: &'a [WorkerStatus], wanted: &str) -> Result<&'a WorkerStatus, Failure> {
+    let fits = |worker: &&WorkerStatus| worker.name == wanted || (!wanted.is_empty() && worker.id.starts_with(wanted));
+    let mut found = workers.iter().filter(fits);
+    let refused = |text: String| Failure::message(Outcome::Usage, text).hint("neuro worker list shows names and ids");
+    match (found.next(), found.next()) {
+        (Some(worker), None) => Ok(worker),
+        (None, _) => Err(refused(format!("no worker is called {wanted:?} or has an id that begins so"))),
+        (Some(_), Some(_)) => Err(refused(format!("several workers are called {wanted:?} or have ids that begin so"))),
+    }
+}
+
+fn row(worker: &WorkerStatus) -> Vec<String> {
+    vec![
+        worker.name.clone(),
+        worker.id.chars().take(8).collect(),
+        state(worker).to_owned(),
+        worker.experts_held.to_string(),
+        bytes(worker.resident_bytes),
+        milliseconds(worker.rtt_us_p50),
+        milliseconds(worker.rtt_us_p95),
+        percent(worker.correctness),
+        percent(worker.timeliness),
+        worker.tasks_done.to_string(),
+    ]
+}
+
+fn lines(worker: &WorkerStatus) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("worker", worker.name.clone()),
+        ("id", worker.id.clone()),
+        ("state", state(worker).to_owned()),
+        ("threads", worker.threads.to_string()),
+        ("experts", worker.experts_held.to_string()),
+        ("memory", format!("{} of {}", bytes(worker.resident_bytes), bytes(worker.memory_limit_bytes))),
+        (
+            "link",
+            format!("{} {}", worker.path().as_str_name().to_lowercase().replace("path_kind_", ""), worker.transport),
+        ),
+        ("round trip", format!("p50 {}, p95 {}", milliseconds(worker.rtt_us_p50), milliseconds(worker.rtt_us_p95))),
+        ("tasks", format!("{} answered, {} in flight", worker.tasks_done, worker.in_flight)),
+        ("faults", worker.faults.to_string()),
+        (
+            "right",
+            format!("{} of the next checked result; {} in a row so far", percent(worker.correctness), worker.streak),
+        ),
+        ("in time", percent(worker.timeliness)),
+    ];
+    if !worker.excluded.is_empty() {
+        lines.push(("excluded", worker.excluded.clone()));
+    }
+    lines
+}
+
+fn state(worker: &WorkerStatus) -> &'static str {
+    if !worker.excluded.is_empty() {
+        return "excluded";
+    }
+    match worker.state() {
+        WorkerState::Unspecified => "unknown",
+        WorkerState::Joining => "joining",
+        WorkerState::Loading => "loading",
+        WorkerState::Ready => "ready",
+        WorkerState::Gone => "gone",
+    }
+}
+
+fn milliseconds(us: Option<u64>) -> String {
+    us.map_or_else(|| "–".to_owned(), |us| format!("{:.1} ms", us as f64 / 1e3))
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
