@@ -6,7 +6,8 @@
 //! # Roles
 //!
 //! `registry` knows workers and copies · `placement` decides who holds what · `scheduler` chooses holders for a
-//! call · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read.
+//! call · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read ·
+//! [`store`] says what outlives a run, [`credit`] what work is worth.
 //! The *driver* feeds in what happens and carries the effects out.
 //!
 //! # Message flow
@@ -40,9 +41,12 @@
 //! holds and for how long it computed (up to the round trip), so it can draw tasks to itself, or away. Identities are
 //! free: an expelled worker may come back under another key. Rows and gates are visible to the workers that get them.
 
+pub mod credit;
 pub mod effect;
 pub mod input;
+pub mod reputation;
 pub mod settings;
+pub mod store;
 pub mod views;
 
 mod catalogue;
@@ -59,5 +63,6 @@ mod transitioner;
 pub use effect::{CallError, Effect};
 pub use input::{ExpertLoad, Fault, Input};
 pub use orchestrator::Orchestrator;
+pub use reputation::Standing;
 pub use settings::{ExpertSpec, Settings};
 pub use views::{Counters, Coverage, InFlight, WorkerState, WorkerView};
