@@ -17,7 +17,6 @@ pub use records::{
 
 use neuro_primitives::{ModelId, NodeId};
 
-
 /// Audits that are kept of a worker; the oldest goes first. A wrong one ends in exclusion, so evidence is not pushed
 /// out. Doubled, a store of 10,000 workers grows by as many rows again and nothing gets better.
 pub const AUDITS_KEPT: usize = 256;

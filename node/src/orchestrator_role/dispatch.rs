@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::faults;
 use super::ledger::Ledger;
+use super::recorder::Recorder;
 use super::tally::JobTally;
 
 mod encoding;
@@ -88,6 +89,7 @@ struct State {
     wake_at: Option<Moment>,
     next_call: u64,
     stopped: bool,
+    recorder: Option<Recorder>,
 }
 
 /// A link, and what was asked over it.
@@ -130,8 +132,16 @@ impl Dispatch {
             wake_at: None,
             next_call: 0,
             stopped: false,
+            recorder: None,
         };
         Self { state: Mutex::new(state), started: Instant::now(), rearm: Notify::new(), model, formats }
+    }
+
+    /// The same dispatcher, telling `recorder` about accepted work.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).recorder = Some(recorder);
+        self
     }
 
     /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
@@ -430,6 +440,7 @@ impl State {
             }
         }
         call.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        self.recorder.iter().for_each(|recorder| recorder.worked(sent.worker, sent.routes.entries().len() as u64));
         None
     }
 
