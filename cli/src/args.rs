@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::command::{ask, bench, chat, completions, dashboard, fl, model, serve, smpc, up, worker};
+use crate::command::{ask, bench, chat, completions, credit, dashboard, fl, model, serve, smpc, up, worker};
 
 /// Run a large mixture-of-experts model together with others.
 #[derive(Debug, Parser)]
@@ -52,6 +52,9 @@ pub enum Command {
     /// Lend this machine to a network
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// See who earned what: workers, teams, badges
+    #[command(subcommand)]
+    Credit(credit::CreditCommand),
     /// Look into checkpoints and mark them
     #[command(subcommand)]
     Model(model::ModelCommand),

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod bench;
 pub mod chat;
 pub mod completions;
+pub mod credit;
 pub mod dashboard;
 pub mod fl;
 pub mod model;
@@ -28,6 +29,7 @@ pub fn run(args: Args, output: Output) -> CommandResult {
         Command::Chat(command) => chat::run(&global, &command, output),
         Command::Serve(command) => serve::run(&global, &command, output),
         Command::Worker(command) => worker::run(&global, &command, output),
+        Command::Credit(command) => credit::run(&global, &command, output),
         Command::Model(command) => model::run(&global, &command, output),
         Command::Dashboard(command) => dashboard::run(&global, &command, output),
         Command::Fl(command) => fl::run(&global, &command, output),

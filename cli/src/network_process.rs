@@ -35,6 +35,8 @@ pub struct NetworkPlan {
     pub api: String,
     /// Whether other machines may join: peer-to-peer listens on every address, not on loopback alone.
     pub reachable: bool,
+    /// The orchestrator's store; without it, a file in its data folder.
+    pub store: Option<String>,
 }
 
 /// One line of a child's `--json-lines`.
@@ -258,7 +260,8 @@ fn orchestrator_arguments(plan: &NetworkPlan) -> Vec<String> {
     let p2p = [format!("/ip4/{host}/tcp/0"), format!("/ip4/{host}/udp/0/quic-v1")];
     let listen = p2p.into_iter().flat_map(|address| ["--p2p".to_owned(), address]);
     let expected = ["--expect-workers".to_owned(), plan.workers.to_string()];
-    fixed.into_iter().map(str::to_owned).chain(listen).chain(expected).collect()
+    let store = plan.store.iter().flat_map(|store| ["--store".to_owned(), store.clone()]);
+    fixed.into_iter().map(str::to_owned).chain(listen).chain(expected).chain(store).collect()
 }
 
 fn worker_arguments(plan: &NetworkPlan, ready: &Ready, name: &str) -> Vec<String> {

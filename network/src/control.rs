@@ -27,7 +27,8 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt};
 use neuro_primitives::NodeId;
 use neuro_protocol::control::{
-    FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, Status, StopReply, WorkerReport,
+    CreditReply, CreditRequest, FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, SetTeamReply,
+    SetTeamRequest, Status, StopReply, WorkerReport,
 };
 use neuro_protocol::limits::CHUNK_BYTES;
 
@@ -76,8 +77,30 @@ pub trait ControlService: Send + Sync + 'static {
     /// A snapshot of this node.
     fn status(&self, peer: NodeId) -> impl Future<Output = Result<Status, ControlError>> + Send;
 
+    /// Who earned what. A node that counts nothing has no answer.
+    fn credit(
+        &self,
+        _peer: NodeId,
+        _request: CreditRequest,
+    ) -> impl Future<Output = Result<CreditReply, ControlError>> + Send {
+        std::future::ready(Err(counts_nothing()))
+    }
+
+    /// Changes `peer`'s team.
+    fn set_team(
+        &self,
+        _peer: NodeId,
+        _request: SetTeamRequest,
+    ) -> impl Future<Output = Result<SetTeamReply, ControlError>> + Send {
+        std::future::ready(Err(counts_nothing()))
+    }
+
     /// Asks this node to finish.
     fn stop(&self, peer: NodeId) -> impl Future<Output = Result<StopReply, ControlError>> + Send;
+}
+
+fn counts_nothing() -> ControlError {
+    ControlError::new(ControlErrorKind::NotFound, "this node counts no credit")
 }
 
 /// `source` from `offset` on, cut into chunks of 128 KiB. A mapped file is read as the chunks leave.

@@ -5,6 +5,8 @@
 //! | `node.key` | the secret seed of the node key, 64 hexadecimal digits | 0600 |
 //! | `node.json` | addresses of the running node; removed when it stops | 0600 |
 //! | `members` | nodes that were admitted, one id a line | 0600 |
+//! | `ticket` | the ticket that last admitted this worker: where `neuro credit` asks | 0600 |
+//! | `orchestrator.sqlite` | the orchestrator's store: workers, credit, vouchers | 0600 |
 //! | `publishers` | first publisher seen of each model name (trust on first use) | 0600 |
 //! | `tensors/` | verified tensors, named by their hash | 0700 |
 //! | `manifests/` | manifests of local checkpoints, so that they are hashed once | 0700 |
@@ -165,6 +167,28 @@ impl DataDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(failed("read", &path, source)),
         }
+    }
+
+    /// The text of the file `name`; nothing when it is missing.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn recall(&self, name: &str) -> Result<Option<String>, DataDirError> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("read", &path, source)),
+        }
+    }
+
+    /// Writes `text` to the private file `name`, in place of what was there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, name: &str, text: &str) -> Result<(), DataDirError> {
+        let path = self.join(name);
+        private_file::replace(&path, text.as_bytes()).map_err(|source| failed("write", &path, source))
     }
 
     /// Adds `line` to the list file `name`, durably.

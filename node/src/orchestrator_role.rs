@@ -14,6 +14,7 @@ mod attendance;
 mod auditor;
 mod completer;
 mod control_service;
+mod credit;
 pub mod dispatch;
 mod experts;
 mod faults;
@@ -21,6 +22,7 @@ mod ledger;
 pub mod link;
 pub mod members;
 mod metrics;
+pub mod recorder;
 mod roster;
 mod shared;
 mod status;
@@ -36,9 +38,10 @@ use neuro_inference::experts::Recomputation;
 use neuro_inference::{LoadError, Trunk};
 use neuro_model::{Checkpoint, CheckpointError};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
+use neuro_orchestrator::store::StoreError;
 use neuro_orchestrator::{Checks, ExpertSpec, Settings};
-use neuro_primitives::NodeKey;
 use neuro_primitives::key::EntropyError;
+use neuro_primitives::{NodeId, NodeKey};
 use neuro_protocol::manifest::Manifest;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -55,11 +58,18 @@ use dispatch::Dispatch;
 use experts::RemoteExperts;
 use members::{Members, new_ticket, unix_now};
 use metrics::CoreCollector;
+use recorder::{Pace, Purpose, Recorder};
 use roster::Roster;
 use shared::Shared;
 
 /// How often the node looks whether every expert has a holder, to say so.
 const COVERAGE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The store in the data folder.
+const STORE_FILE: &str = "orchestrator.sqlite";
+
+/// A unit of credit is a million micro-units, so 10^9 multiply-adds.
+const MULTIPLY_ADDS_PER_MICRO_UNIT: u64 = 1_000;
 
 /// Control streams over peer-to-peer that may wait to be served.
 const CONTROL_STREAM_QUEUE: usize = 16;
@@ -95,6 +105,8 @@ pub struct OrchestratorConfig {
     pub expected_workers: usize,
     /// How long a request waits for an expert that nobody holds; without it, as the core does by itself.
     pub call_patience: Option<Duration>,
+    /// Path or URL of the store; without it, a file in the folder.
+    pub store: Option<String>,
 }
 
 /// What happens while an orchestrator starts and runs.
@@ -189,6 +201,9 @@ pub enum OrchestratorError {
     /// Threads.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -212,10 +227,14 @@ pub async fn run(config: OrchestratorConfig, report: Report, stop: CancellationT
         let (config, report) = (config.clone(), Arc::clone(&report));
         blocking(move || Loaded::read(&config, &key, &report).map(|loaded| (loaded, key))).await??
     };
+    let recorder = {
+        let (config, purpose) = (config.clone(), loaded.purpose(key.node_id()));
+        blocking(move || start_recorder(&config, purpose)).await??
+    };
     let (network, incoming) = PeerToPeer::start(&key, &config.p2p).await?;
     let addresses = addresses(&key, &api, &control, &network, config.ticket_lifetime)?;
     let mut options = HttpOptions { keys, allowed_hosts: config.allowed_hosts.clone(), ..HttpOptions::default() };
-    let node = Node::assemble(&config, loaded, key, addresses, network)?;
+    let node = Node::assemble(&config, loaded, key, addresses, network, recorder)?;
     options.registry.register_collector(Box::new(CoreCollector(Arc::clone(&node.shared.dispatch))));
     let _announcement = config.data_dir.announce(&node.running())?;
     report(OrchestratorEvent::Ready(node.shared.addresses.clone()));
@@ -240,6 +259,21 @@ impl Loaded {
         let trunk = Trunk::load(&checkpoint, Arc::clone(&engine), &mut |done| loading(to_hash + done))?;
         Ok(Self { publication, trunk, engine })
     }
+
+    /// What is recorded, and what work is worth: a row takes three products of `d_model` × `d_expert` at an expert.
+    fn purpose(&self, orchestrator: NodeId) -> Purpose {
+        let config = self.trunk.config();
+        let multiply_adds = 3 * config.d_model as u64 * config.d_expert as u64;
+        let micro_units_per_row = multiply_adds.div_ceil(MULTIPLY_ADDS_PER_MICRO_UNIT);
+        Purpose { orchestrator, model: self.publication.manifest().model_id(), micro_units_per_row }
+    }
+}
+
+/// Opens the store and begins to write it. May block for seconds.
+fn start_recorder(config: &OrchestratorConfig, purpose: Purpose) -> Result<Recorder, StoreError> {
+    let own = || format!("sqlite:{}", config.data_dir.join(STORE_FILE).display());
+    let store = neuro_storage::open(&config.store.clone().unwrap_or_else(own))?;
+    Recorder::start(store, purpose, Pace::default())
 }
 
 /// A node whose parts are made and not yet running.
@@ -255,6 +289,7 @@ impl Node {
         key: NodeKey,
         addresses: Addresses,
         network: PeerToPeer,
+        recorder: Recorder,
     ) -> Result<Self, OrchestratorError> {
         let Loaded { publication, trunk, engine } = loaded;
         let manifest = publication.manifest();
@@ -267,8 +302,8 @@ impl Node {
             secret: random_secret()?,
             ..usual
         };
-        let dispatch =
-            Arc::new(Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings));
+        let dispatch = Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings);
+        let dispatch = Arc::new(dispatch.recorded(recorder.clone()));
         let recomputation = Recomputation::open(publication.checkpoint(), Arc::clone(&engine))?;
         Auditor::start(recomputation, &dispatch).map_err(OrchestratorError::Threads)?;
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
@@ -283,8 +318,20 @@ impl Node {
         let limits = JobLimits { slots: config.slots, queue: config.queue };
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
-        let (started, roster) = (unix_now(), Roster::default());
-        let shared = Shared { key, addresses, started, trunk, publication, dispatch, runner, members, roster, network };
+        let (started, roster) = (unix_now(), Roster::of_before(recorder.workers()));
+        let shared = Shared {
+            key,
+            addresses,
+            started,
+            trunk,
+            publication,
+            dispatch,
+            runner,
+            members,
+            roster,
+            recorder,
+            network,
+        };
         let shared = Arc::new(shared);
         let engine = engine.id().class;
         let completer =
@@ -335,7 +382,9 @@ impl Node {
         });
         stop.cancel();
         shared.network.clone().shutdown().await;
-        parts.and(api.map_err(OrchestratorError::from))
+        let recorder = shared.recorder.clone();
+        let recorded = blocking(move || recorder.close()).await;
+        parts.and(recorded).and(api.map_err(OrchestratorError::from))
     }
 }
 
@@ -351,7 +400,7 @@ async fn end_calls(shared: &Shared, stop: &CancellationToken) -> Infallible {
 /// Hands control streams to the control services. Data streams go the other way: only an orchestrator opens them.
 async fn sort_incoming(
     mut incoming: Incoming,
-    control: mpsc::Sender<(neuro_primitives::NodeId, neuro_network::peer_to_peer::PeerStream)>,
+    control: mpsc::Sender<(NodeId, neuro_network::peer_to_peer::PeerStream)>,
 ) {
     loop {
         tokio::select! {

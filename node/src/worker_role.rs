@@ -33,6 +33,9 @@ use crate::orchestrator_role::members::unix_now;
 use crate::os::memory;
 use session::Session;
 
+/// The file with the ticket that admitted this worker last.
+pub const TICKET_FILE: &str = "ticket";
+
 /// The first pause before a lost orchestrator is tried again; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 

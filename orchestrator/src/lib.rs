@@ -6,7 +6,9 @@
 //! # Roles
 //!
 //! `registry` knows workers and copies · `placement` decides who holds what · `scheduler` chooses holders for a
-//! call · `validator` checks answers · [`reputation`] remembers conduct · `transitioner` leads calls and tasks through their lives · `metering` counts · [`views`] are what may be read.
+//! call · `validator` checks answers · [`reputation`] remembers conduct · `transitioner` leads calls and tasks through their
+//! lives · `metering` counts · [`views`] are what may be read · [`store`] says what outlives a run, [`credit`] what work
+//! is worth.
 //! The *driver* feeds in what happens and carries the effects out.
 //!
 //! # Message flow
@@ -41,10 +43,12 @@
 //! holds and for how long it computed (up to the round trip), so it can draw tasks to itself, or away. Identities are
 //! free: an expelled worker may come back under another key. Rows and gates are visible to the workers that get them.
 
+pub mod credit;
 pub mod effect;
 pub mod input;
 pub mod reputation;
 pub mod settings;
+pub mod store;
 pub mod views;
 
 mod catalogue;

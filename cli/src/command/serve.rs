@@ -53,6 +53,10 @@ pub struct ServeArgs {
     /// Hours for which the printed ticket admits new workers
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     pub ticket_hours: u32,
+    /// Where workers, credit and vouchers are kept: a file, or postgres://USER@HOST/DATABASE; without it, a file in the
+    /// data folder
+    #[arg(long, env = "NEURO_STORE", value_name = "URL")]
+    pub store: Option<String>,
     /// Workers that are started together with this node
     #[arg(long, default_value_t = 0, hide = true)]
     pub expect_workers: u16,
@@ -106,6 +110,7 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
         expected_workers: usize::from(args.expect_workers),
         checks: args.checks.into(),
         call_patience: args.call_patience_ms.map(Duration::from_millis),
+        store: args.store.clone(),
     };
     let bar = progress::bytes("loading the model", 0);
     let report = Arc::new(move |event: OrchestratorEvent| drop(show(&event, output, &bar)));
@@ -124,6 +129,7 @@ fn with_hint(error: OrchestratorError) -> Failure {
         OrchestratorError::Listen { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
             Some("write HOST:PORT, such as 127.0.0.1:11711")
         }
+        OrchestratorError::Store(error) => Some(error.remedy()),
         _ => None,
     };
     let failure = Failure::from(error);

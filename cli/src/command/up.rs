@@ -26,6 +26,10 @@ pub struct UpArgs {
     /// A Hugging Face folder; without it, the small model that comes with the program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Where workers and credit are kept: a file, or postgres://USER@HOST/DATABASE; without it, a file in the data
+    /// folder
+    #[arg(long, env = "NEURO_STORE", value_name = "URL")]
+    pub store: Option<String>,
     /// Address of the API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub api: String,
@@ -41,7 +45,8 @@ pub fn run(global: &GlobalArgs, args: &UpArgs, output: Output) -> CommandResult 
     let workers = usize::from(args.workers);
     let threads = (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1);
     let (root, reachable) = (home.path().to_owned(), args.ask.is_none());
-    let plan = NetworkPlan { root, model, workers, threads, api: args.api.clone(), reachable };
+    let (api, store) = (args.api.clone(), args.store.clone());
+    let plan = NetworkPlan { root, model, workers, threads, api, reachable, store };
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
         let mut network = tokio::select! {

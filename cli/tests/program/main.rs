@@ -11,6 +11,7 @@ mod bad_checkpoint;
 mod bad_start;
 mod chat;
 mod clocks;
+mod credit;
 mod dashboard;
 mod federation;
 mod fl;

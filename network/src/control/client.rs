@@ -8,7 +8,8 @@ use futures::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use neuro_primitives::{NodeId, NodeKey};
 use neuro_protocol::control::{
-    FetchRequest, JoinReply, JoinRequest, Status, StatusRequest, StopReply, StopRequest, WorkerReport,
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, SetTeamReply, SetTeamRequest, Status,
+    StatusRequest, StopReply, StopRequest, WorkerReport,
 };
 use neuro_protocol::limits::{CHUNK_BYTES, MAX_SIGNED_MANIFEST_BYTES};
 use tokio::net::TcpStream;
@@ -159,6 +160,22 @@ impl ControlClient {
     /// `NotAllowed` for a stranger; `Unavailable` when the connection broke.
     pub async fn status(&self) -> Result<Status, ControlError> {
         called(self.stub(limits::MAX_STATUS_BYTES).status(StatusRequest {})).await
+    }
+
+    /// Asks who earned what.
+    ///
+    /// # Errors
+    /// `NotAllowed` for a stranger; `Unavailable` when the store does not answer or the connection broke.
+    pub async fn credit(&self, request: CreditRequest) -> Result<CreditReply, ControlError> {
+        called(self.stub(limits::MAX_CREDIT_BYTES).credit(request)).await
+    }
+
+    /// Changes this worker's team.
+    ///
+    /// # Errors
+    /// `NotAllowed` for a stranger; `BadRequest` for a name that no team can have.
+    pub async fn set_team(&self, request: SetTeamRequest) -> Result<SetTeamReply, ControlError> {
+        called(self.stub(limits::MESSAGE_OVERHEAD_BYTES).set_team(request)).await
     }
 
     /// Asks the node to finish.

@@ -33,6 +33,9 @@ pub const MAX_INSTRUCTION_BYTES: usize = 1 << 20;
 /// Bytes of a status: 1,000 workers and counts of 100 layers of 512 experts take 1 MB.
 pub const MAX_STATUS_BYTES: usize = 8 << 20;
 
+/// Bytes of an answer about credit: 1,000 workers and as many teams take 400 KB.
+pub const MAX_CREDIT_BYTES: usize = 1 << 20;
+
 /// What a message may have beside its large field.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 

@@ -157,6 +157,22 @@ impl<S: ControlService> Control for Handlers<S> {
         Ok(Response::new(self.0.status(peer_of(&request)?).await?))
     }
 
+    async fn credit(
+        &self,
+        request: Request<messages::CreditRequest>,
+    ) -> Result<Response<messages::CreditReply>, Status> {
+        let peer = peer_of(&request)?;
+        Ok(Response::new(self.0.credit(peer, request.into_inner()).await?))
+    }
+
+    async fn set_team(
+        &self,
+        request: Request<messages::SetTeamRequest>,
+    ) -> Result<Response<messages::SetTeamReply>, Status> {
+        let peer = peer_of(&request)?;
+        Ok(Response::new(self.0.set_team(peer, request.into_inner()).await?))
+    }
+
     async fn stop(&self, request: Request<messages::StopRequest>) -> Result<Response<messages::StopReply>, Status> {
         Ok(Response::new(self.0.stop(peer_of(&request)?).await?))
     }

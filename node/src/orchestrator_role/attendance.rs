@@ -112,7 +112,10 @@ impl Attendance {
                     dispatch.reported(input);
                 }
             }
-            Some(worker_report::Report::Beat(beat)) => self.shared.roster.beat(worker, &beat),
+            Some(worker_report::Report::Beat(beat)) => {
+                self.shared.roster.beat(worker, &beat);
+                self.shared.recorder.seen(worker);
+            }
             Some(worker_report::Report::Progress(_)) | None => {}
         }
     }

@@ -9,11 +9,14 @@ use neuro_network::control::{
     ChunkStream, ControlError, ControlErrorKind, ControlService, InstructionStream, ReportStream, chunks,
 };
 use neuro_primitives::{Hash, NodeId};
-use neuro_protocol::control::{FetchRequest, JoinReply, JoinRequest, Status, StopReply};
+use neuro_protocol::control::{
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, SetTeamReply, SetTeamRequest, Status, StopReply,
+};
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
 use tokio_util::sync::CancellationToken;
 
 use super::attendance::Attendance;
+use super::credit;
 use super::members::unix_now;
 use super::shared::Shared;
 use super::status;
@@ -59,9 +62,13 @@ impl ControlService for OrchestratorControl {
         let shared = &self.shared;
         self.well_behaved(peer)?;
         check_versions(&request)?;
+        if let Some(reason) = shared.dispatch.excluded(peer) {
+            return Err(not_allowed(format!("node {} is excluded: {reason}", peer.short())));
+        }
         let admitted = shared.members.admit(peer, &request.ticket, unix_now());
         admitted.map_err(|error| not_allowed(error.to_string()))?;
-        shared.roster.joined(peer, &request, unix_now());
+        let facts = shared.roster.joined(peer, &request, unix_now());
+        shared.recorder.joined(peer, &facts);
         Ok(JoinReply {
             signed_manifest: shared.publication.manifest().signed().encode(),
             p2p_addresses: shared.addresses.p2p.clone(),
@@ -89,6 +96,16 @@ impl ControlService for OrchestratorControl {
     async fn status(&self, peer: NodeId) -> Result<Status, ControlError> {
         self.owner(peer)?;
         Ok(status::read(&self.shared))
+    }
+
+    async fn credit(&self, peer: NodeId, request: CreditRequest) -> Result<CreditReply, ControlError> {
+        self.owner(peer).or_else(|_| self.known(peer))?;
+        credit::answer(&self.shared.recorder, peer, request).await
+    }
+
+    async fn set_team(&self, peer: NodeId, request: SetTeamRequest) -> Result<SetTeamReply, ControlError> {
+        self.known(peer)?;
+        credit::set_team(&self.shared.recorder, peer, request)
     }
 
     async fn stop(&self, peer: NodeId) -> Result<StopReply, ControlError> {

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use super::auditor::{Auditor, Dispute};
 use super::faults;
 use super::ledger::Ledger;
+use super::recorder::Recorder;
 use super::tally::JobTally;
 
 mod encoding;
@@ -100,6 +101,7 @@ struct State {
     wake_at: Option<Moment>,
     next_call: u64,
     stopped: bool,
+    recorder: Option<Recorder>,
 }
 
 /// A link, and what was asked over it.
@@ -159,6 +161,7 @@ impl Dispatch {
             wake_at: None,
             next_call: 0,
             stopped: false,
+            recorder: None,
         };
         let (state, started, rearm) = (Mutex::new(state), Instant::now(), Notify::new());
         Self { state, started, rearm, model, formats, auditor: OnceLock::new() }
@@ -167,6 +170,13 @@ impl Dispatch {
     /// Says who settles disputes. The first one counts.
     pub fn set_auditor(&self, auditor: Auditor) {
         let _ = self.auditor.set(auditor);
+    }
+
+    /// The same dispatcher, telling `recorder` about accepted work.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).recorder = Some(recorder);
+        self
     }
 
     /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
@@ -216,6 +226,10 @@ impl Dispatch {
         }
         state.links.insert(worker, Connection { link, ledger: Ledger::default() });
         self.advance(&mut state, Input::WorkerJoined { worker, memory_limit_bytes });
+        let known = state.recorder.as_ref().and_then(|recorder| recorder.worker(worker));
+        if let Some(known) = known.filter(|_| state.core.standing(worker).is_none()) {
+            self.advance(&mut state, Input::WorkerKnown { worker, standing: known.standing });
+        }
     }
 
     /// The link `session` of a worker is gone.
@@ -244,7 +258,9 @@ impl Dispatch {
 
     /// Why a worker is excluded for good, if it is.
     pub fn excluded(&self, worker: NodeId) -> Option<String> {
-        self.lock().excluded.get(&worker).cloned()
+        let state = self.lock();
+        let before = || state.recorder.as_ref()?.worker(worker)?.excluded;
+        state.excluded.get(&worker).cloned().or_else(before)
     }
 
     /// A worker reported something about its experts.
@@ -507,7 +523,13 @@ impl State {
 
     fn add(&mut self, call: CallId, sent: &SentTask, answer: &Answer) -> Option<Input> {
         sent.source.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        self.note_work(sent);
         self.add_sums(call, &sent.rows, &answer.sums)
+    }
+
+    /// Notes work that was of use: accepted, or a right witness.
+    fn note_work(&self, sent: &SentTask) {
+        self.recorder.iter().for_each(|recorder| recorder.worked(sent.worker, sent.routes.entries().len() as u64));
     }
 
     fn add_sums(&mut self, call_id: CallId, rows: &[usize], sums: &[RowSum]) -> Option<Input> {
@@ -534,6 +556,9 @@ impl State {
     fn compare(&self, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
         let witnesses: Vec<_> = against.iter().filter_map(|task| self.kept.get(task).map(Arc::clone)).collect();
         let same = witnesses.len() == against.len() && self.kept.get(&task)?.agrees_with(&witnesses);
+        if same {
+            witnesses.iter().for_each(|witness| self.note_work(&witness.sent));
+        }
         Some(Input::Compared { check, same })
     }
 
@@ -543,7 +568,12 @@ impl State {
     }
 
     fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
-        tasks.iter().for_each(|task| drop(self.kept.remove(task)));
+        let kept: Vec<_> = tasks.iter().filter_map(|task| self.kept.remove(task)).collect();
+        for worker in kept.iter().map(|kept| kept.sent.worker) {
+            if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
+                recorder.set_standing(worker, standing.clone());
+            }
+        }
         None
     }
 
@@ -561,6 +591,7 @@ impl State {
             format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
         tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
         self.blame(worker);
+        self.recorder.iter().for_each(|recorder| recorder.exclude(worker, reason.clone()));
         self.excluded.insert(worker, reason);
         None
     }

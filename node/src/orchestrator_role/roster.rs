@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use neuro_orchestrator::store::WorkerRecord;
 use neuro_primitives::{NodeId, UnixMillis};
 use neuro_protocol::control::{Beat, JoinRequest};
 
 /// Workers that are kept after they left, so that status shows who is gone. The oldest is forgotten first.
 const GONE_KEPT: usize = 64;
 
-/// The facts about every worker of this run.
+/// The facts about the workers of this run, and about the latest of those before.
 #[derive(Debug, Default)]
 pub struct Roster(Mutex<BTreeMap<NodeId, Facts>>);
 
@@ -20,6 +21,8 @@ pub struct Facts {
     pub name: String,
     /// The engine class that it computes with.
     pub engine: String,
+    /// The version of its program.
+    pub version: String,
     /// Threads that compute.
     pub threads: u32,
     /// Bytes of experts that it may hold.
@@ -33,11 +36,20 @@ pub struct Facts {
 }
 
 impl Roster {
+    /// The workers that runs before this one saw, as gone.
+    pub fn of_before(mut records: Vec<WorkerRecord>) -> Self {
+        records.sort_by_key(|record| std::cmp::Reverse(record.last_seen_s));
+        let facts = records.into_iter().take(GONE_KEPT).map(|record| (record.id, Facts::of_before(record)));
+        Self(Mutex::new(facts.collect()))
+    }
+
     /// A worker was admitted. It counts as present once it attends: a node that only ever joins is forgotten in time.
-    pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) {
+    /// Returns what is known of it from now on.
+    pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) -> Facts {
         let facts = Facts {
             name: shown(&request.name),
             engine: shown(&request.engine),
+            version: shown(&request.version),
             threads: request.threads,
             memory_limit_bytes: request.memory_limit_bytes,
             resident_bytes: 0,
@@ -45,12 +57,13 @@ impl Roster {
             present: false,
         };
         let mut workers = self.lock();
-        workers.insert(worker, facts);
+        workers.insert(worker, facts.clone());
         while workers.values().filter(|facts| !facts.present).count() > GONE_KEPT {
             let oldest = workers.iter().filter(|(_, facts)| !facts.present).min_by_key(|(_, facts)| facts.connected);
             let Some(oldest) = oldest.map(|(worker, _)| *worker) else { break };
             workers.remove(&oldest);
         }
+        facts
     }
 
     /// A worker attends.
@@ -93,6 +106,21 @@ impl Roster {
     }
 }
 
+impl Facts {
+    fn of_before(record: WorkerRecord) -> Self {
+        Self {
+            name: record.name,
+            engine: record.hardware.engine,
+            version: record.hardware.version,
+            threads: record.hardware.cores,
+            memory_limit_bytes: 0,
+            resident_bytes: 0,
+            connected: UnixMillis(record.last_seen_s * 1000),
+            present: false,
+        }
+    }
+}
+
 /// A stranger's text as it may be shown on a terminal: short, and without control characters.
 fn shown(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(64).collect()
@@ -100,12 +128,34 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use neuro_orchestrator::Standing;
+    use neuro_orchestrator::store::Hardware;
+
     use super::*;
 
     #[test]
     fn names_cannot_write_to_the_terminal() {
         assert_eq!(shown("\u{1b}[2Jnice\nname"), "[2Jnicename");
         assert_eq!(shown(&"x".repeat(1000)).len(), 64);
+    }
+
+    #[test]
+    fn the_latest_of_earlier_runs_are_shown_as_gone() {
+        let record = |number: u8| WorkerRecord {
+            id: NodeId([number; 32]),
+            name: format!("worker-{number}"),
+            team: None,
+            hardware: Hardware { cores: 4, ..Hardware::default() },
+            first_seen_s: 1,
+            last_seen_s: number.into(),
+            standing: Standing::default(),
+            excluded: None,
+        };
+        let all = Roster::of_before((0..100).map(record).collect()).all();
+        assert_eq!((all.len(), all[0].0), (GONE_KEPT, NodeId([36; 32])));
+        let last = &all[GONE_KEPT - 1].1;
+        assert_eq!((last.name.as_str(), last.threads, last.present), ("worker-99", 4, false));
+        assert_eq!(last.connected, UnixMillis(99_000));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use neuro_primitives::{NodeKey, UnixMillis};
 use super::Addresses;
 use super::dispatch::Dispatch;
 use super::members::Members;
+use super::recorder::Recorder;
 use super::roster::Roster;
 use crate::jobs::JobRunner;
 use crate::publish::Publication;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub members: Members,
     /// What workers say of themselves.
     pub roster: Roster,
+    /// What outlives this run.
+    pub recorder: Recorder,
     /// Peer-to-peer.
     pub network: PeerToPeer,
 }

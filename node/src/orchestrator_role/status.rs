@@ -36,6 +36,7 @@ pub fn read(shared: &Shared) -> Status {
         }),
         jobs: jobs.iter().map(job).collect(),
         join_command: shared.addresses.join_command(),
+        store: Some(shared.recorder.status()),
     }
 }
 

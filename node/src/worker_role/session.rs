@@ -26,7 +26,7 @@ use super::meter::Meter;
 use super::parts::Parts;
 use super::serve::{Gate, Serving, serve};
 use super::trust::check_publisher;
-use super::{Worker, WorkerError, WorkerEvent};
+use super::{TICKET_FILE, Worker, WorkerError, WorkerEvent};
 
 /// How often a worker sends its counters.
 const BEAT_INTERVAL: Duration = Duration::from_secs(2);
@@ -94,6 +94,7 @@ impl Session {
         let (client, over) = self.connect().await?;
         let reply = client.join(self.join_request()).await?;
         (self.admitted, self.ever_admitted) = (true, true);
+        self.remember_ticket();
         self.prepare(&reply)?;
         self.reach_data_plane(&reply).await?;
         let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
@@ -106,6 +107,14 @@ impl Session {
             ended = read_instructions(instructions, orders) => ended,
             ended = self.carry_out(model, &client, queue, &reports) => ended,
             ended = self.send_beats(model, &reports) => ended,
+        }
+    }
+
+    /// So that commands of this machine find the orchestrator. Without it, work goes on.
+    fn remember_ticket(&self) {
+        let config = &self.worker.config;
+        if let Err(error) = config.data_dir.remember(TICKET_FILE, &config.ticket) {
+            tracing::warn!(%error, "`neuro credit` will not find this orchestrator");
         }
     }
 

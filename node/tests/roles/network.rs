@@ -88,6 +88,7 @@ impl Network {
             ticket_lifetime: Duration::from_secs(3600),
             expected_workers: 0,
             call_patience: Some(PATIENCE),
+            store: None,
         };
         let (events, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();

@@ -231,7 +231,7 @@ fn trunk_parameters(config: &ModelConfig) -> u64 {
 fn plan(root: &Path, model: &Path, workers: usize) -> NetworkPlan {
     let threads = (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1);
     let (root, model) = (root.to_owned(), model.to_owned());
-    NetworkPlan { root, model, workers, threads, api: "127.0.0.1:0".to_owned(), reachable: false }
+    NetworkPlan { root, model, workers, threads, api: "127.0.0.1:0".to_owned(), reachable: false, store: None }
 }
 
 /// Tokens per second after the first token.

@@ -81,6 +81,7 @@ async fn answerer(args: &EvalArgs) -> Result<(Answerer, Option<NetworkProcess>, 
         threads,
         api: "127.0.0.1:0".to_owned(),
         reachable: false,
+        store: None,
     };
     let network = NetworkProcess::start(&plan, &mut |_| {}).await?;
     let client = ApiClient::new(&network.ready.api, None)?;

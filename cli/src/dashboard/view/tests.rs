@@ -102,6 +102,7 @@ fn status() -> Status {
             tokens_per_second: Some(123.4),
         }),
         join_command: "neuro worker start --join neuro-ticket-abc".to_owned(),
+        store: None,
     }
 }
 
