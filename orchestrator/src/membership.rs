@@ -52,6 +52,7 @@ impl Orchestrator {
             self.timers.clear(due, Timer::Loads(id));
         }
         self.pending.newcomers.remove(&id);
+        self.pending.early.remove(&id);
         self.pending.hungry.remove(&id);
         self.pending.replan = true;
     }
@@ -195,9 +196,14 @@ impl Orchestrator {
         self.watch_loads(id, now);
     }
 
-    /// A load ended: the worker may be told more, and has time again for the rest.
+    /// A load ended: the worker may be told more, and has time again for the rest. After the last one, those who joined
+    /// meanwhile get their part.
     fn note_progress(&mut self, id: NodeId, now: Moment) {
         self.pending.hungry.insert(id);
+        if !self.pending.early.is_empty() && !self.registry.is_loading() {
+            self.pending.newcomers.append(&mut self.pending.early);
+            self.pending.replan = true;
+        }
         let Some(worker) = self.registry.worker_mut(id) else { return };
         if let Some(due) = worker.loads_due.take() {
             self.timers.clear(due, Timer::Loads(id));

@@ -61,6 +61,8 @@ pub(crate) struct PlacementWork {
     pub(crate) short: bool,
     /// Workers that joined and have not got their part.
     pub(crate) newcomers: BTreeSet<NodeId>,
+    /// Workers that joined while others loaded: what is being loaded cannot move yet, so their part may be too small.
+    pub(crate) early: BTreeSet<NodeId>,
     /// Workers that may be told to load more.
     pub(crate) hungry: BTreeSet<NodeId>,
     /// Enough calls passed to look at the balance.
@@ -154,6 +156,9 @@ impl Orchestrator {
             let policy = Policy::new(self.settings.replicas, &self.registry, self.metering.recent());
             if plan {
                 let newcomers = std::mem::take(&mut self.pending.newcomers);
+                if self.registry.is_loading() {
+                    self.pending.early.extend(&newcomers);
+                }
                 self.pending.short = placement::plan(&mut self.registry, &policy, &newcomers, now);
             }
             if level {

@@ -85,6 +85,11 @@ impl Registry {
         self.workers.len()
     }
 
+    /// Whether anybody loads anything.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.workers.values().any(|worker| worker.loading > 0)
+    }
+
     /// Workers with a copy of the expert in any state, ascending.
     pub(crate) fn copies(&self, expert: usize) -> &[NodeId] {
         &self.copies[expert]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use neuro_node::http::{self, HttpOptions};
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use neuro_orchestrator::Checks;
-use neuro_protocol::control::WorkerStatus;
+use neuro_protocol::control::{Status, WorkerStatus};
 use serde_json::{Value, json};
 
 use network::{Network, TCP, checkpoint, of};
@@ -80,18 +80,18 @@ struct Chaos {
 
 impl Chaos {
     async fn begin(checks: Checks, odd: &[Part]) -> Self {
-        let network =
-            Network::checking(checks, tempfile::tempdir().unwrap(), "127.0.0.1:0", vec![TCP.to_owned()]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let network = Network::checking(checks, folder, "127.0.0.1:0", vec![TCP.to_owned()]).await;
         let start = |part: &Part| Player::start(part.clone(), &network.door());
         let good = ["ada", "ben", "cem"].map(|name| Part::Good { name: name.to_owned() });
         let steady = good.iter().chain(odd).map(start).collect();
         let mortal = start(&Part::Good { name: "mortal".to_owned() });
         let joined = 4 + odd.len();
-        network
-            .until("all workers", |status| {
-                status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined
-            })
-            .await;
+        let shared = |status: &Status| {
+            let twice = status.holders.iter().flat_map(|layer| &layer.counts).all(|holders| *holders >= 2);
+            twice && status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined
+        };
+        network.until("all workers", shared).await;
         Self { network, _steady: steady, mortal, asked: 0 }
     }
 

@@ -129,16 +129,19 @@ impl Network {
 
     /// Looks at the status until it is as wanted.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
-        within(what, async {
+        let mut last = Status::default();
+        let looking = async {
             loop {
-                let status = self.status().await;
-                if wanted(&status) {
-                    return status;
+                last = self.status().await;
+                if wanted(&last) {
+                    return;
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-        })
-        .await
+        };
+        let found = tokio::time::timeout(PATIENCE, looking).await.is_ok();
+        assert!(found, "waited in vain for {what}; the workers are {:#?}", last.workers);
+        last
     }
 
     /// What the network answers to a question of the training set, whose answer is 47.

@@ -374,6 +374,22 @@ fn a_large_model_is_spread_evenly_and_answers() {
     }
 }
 
+#[test]
+fn who_joins_while_others_load_gets_its_part_when_they_have_loaded() {
+    let specs = (0..32).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
+    let mut story = Story { core: Orchestrator::new(Settings::new(specs)), now: 0, calls: 0 };
+    let joins: Vec<Vec<Effect>> = (1..=6)
+        .map(|number| story.step(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 }))
+        .collect();
+    let mut effects: Vec<Effect> = joins.into_iter().flatten().collect();
+    while !effects.is_empty() {
+        effects = story.load(&effects);
+    }
+    let held: Vec<usize> = story.core.workers().iter().map(|worker| worker.experts_ready).collect();
+    assert!(held.iter().all(|count| (8..=14).contains(count)), "64 copies on six workers: {held:?}");
+    assert_eq!(story.core.coverage().replicated, 32);
+}
+
 /// A core for 40 experts that waits for `workers` workers before it places any.
 fn gathering(workers: usize) -> Story {
     let specs = (0..40).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
