@@ -53,8 +53,8 @@ impl Orchestrator {
         let task = task.clone();
         let Some(call) = self.transitioner.calls.get(&task.call) else { return };
         let has_other = |index: &usize| {
-            let tried = call.part(*index).map_or(&[][..], |part| &part.tried);
-            self.registry.serving(*index).iter().any(|id| *id != task.worker && !tried.contains(id))
+            let asked = call.part(*index).map_or(&[][..], |part| &part.asked);
+            self.registry.serving(*index).iter().any(|id| !asked.contains(id))
         };
         if !task.experts.iter().all(has_other) || !self.backups.spend() {
             return;

@@ -163,6 +163,7 @@ impl Orchestrator {
         self.timers.set(task.deadline, Timer::Task(id));
         self.registry.task_sent(worker, &experts, work_us);
         self.transitioner.tasks.insert(id, task);
+        self.note_asked(call_id, &experts, worker);
         match witness_of {
             Some(_) => self.metering.counters.tasks += 1,
             None => {
@@ -173,6 +174,15 @@ impl Orchestrator {
         let numbers = self.transitioner.calls.get(&call_id).map(|call| call.numbers(&experts)).unwrap_or_default();
         self.outbox.push(Effect::SendTask { task: id, call: call_id, worker, experts: numbers, deadline: span });
         id
+    }
+
+    fn note_asked(&mut self, call: CallId, experts: &[usize], worker: NodeId) {
+        let Some(call) = self.transitioner.calls.get_mut(&call) else { return };
+        for index in experts {
+            if let Some(part) = call.part_mut(*index).filter(|part| !part.asked.contains(&worker)) {
+                part.asked.push(worker);
+            }
+        }
     }
 
     fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) {
@@ -219,15 +229,17 @@ impl Orchestrator {
     }
 }
 
-/// What can be done about a waiting part now. Workers that were not tried come first; a part fails only when there are
-/// none and none is on its way.
+/// What can be done about a waiting part now. Workers that never saw its rows come first, then those that saw them as
+/// witnesses alone; a part fails only when there are none of either and none is on its way.
 fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Moment) -> Outlook {
     let serving = registry.serving(part.index);
-    let untried =
-        |holders: &[NodeId]| -> Vec<NodeId> { holders.iter().copied().filter(|id| !part.tried.contains(id)).collect() };
-    let (fresh, last_resort) = (untried(serving), untried(&registry.retiring(part.index)));
-    if !fresh.is_empty() || !last_resort.is_empty() {
-        return Outlook::Ask(if fresh.is_empty() { last_resort } else { fresh });
+    let retiring = registry.retiring(part.index);
+    let without = |known: &[NodeId], holders: &[NodeId]| -> Vec<NodeId> {
+        holders.iter().copied().filter(|id| !known.contains(id)).collect()
+    };
+    let open = [(&part.asked, serving), (&part.asked, &retiring[..]), (&part.tried, serving), (&part.tried, &retiring[..])];
+    if let Some(holders) = open.iter().map(|(known, holders)| without(known, holders)).find(|holders| !holders.is_empty()) {
+        return Outlook::Ask(holders);
     }
     let exhausted = part.attempts >= settings.max_attempts;
     let coming = registry.is_coming(part.index);

@@ -21,6 +21,8 @@ struct Story {
     /// What each worker adds to its sums.
     lies: BTreeMap<NodeId, u64>,
     sent: BTreeMap<TaskId, NodeId>,
+    /// Every task sent: of which call, to whom, for which experts.
+    asked: Vec<(CallId, NodeId, Vec<u16>)>,
     kept: BTreeMap<TaskId, u64>,
     /// Workers that do not answer.
     silent: Vec<NodeId>,
@@ -49,9 +51,9 @@ impl Story {
         let specs = (0..4).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
         let replicas = usize::from(workers);
         let settings = Settings { replicas, checks, task_deadline: Duration::from_millis(50), ..Settings::new(specs) };
-        let (core, lies, sent) = (Orchestrator::new(settings), BTreeMap::new(), BTreeMap::new());
+        let (core, lies, sent, asked) = (Orchestrator::new(settings), BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (kept, silent, told) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut story = Self { core, now: 0, calls: 0, lies, sent, kept, silent, recomputes: true, told };
+        let mut story = Self { core, now: 0, calls: 0, lies, sent, asked, kept, silent, recomputes: true, told };
         for number in 1..=workers {
             story.feed(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 });
         }
@@ -100,8 +102,9 @@ impl Story {
     fn perform(&mut self, effect: Effect, arrived: Option<(TaskId, u64)>) -> Option<Input> {
         match effect {
             Effect::Hold { worker, experts } => return Some(Input::WorkerReady { worker, experts }),
-            Effect::SendTask { task, worker, .. } => {
+            Effect::SendTask { task, call, worker, experts, .. } => {
                 self.sent.insert(task, worker);
+                self.asked.push((call, worker, experts));
                 let answered = Input::Answered { task, worker, compute_us: 50 };
                 return (!self.silent.contains(&worker)).then_some(answered);
             }
@@ -360,4 +363,27 @@ fn trust_comes_from_checked_results_alone() {
     let checks = story.core.counters().checks;
     assert!(u64::from(after.streak - before.streak) <= 2 * checks, "{} {checks}", after.streak);
     assert!(checks < 100, "{checks} checks of 500 calls");
+}
+
+#[test]
+fn nobody_gets_the_same_rows_twice_while_there_is_another_holder() {
+    let mut story = Story::new(4, Checks::Verified);
+    let mut got: Vec<(CallId, NodeId)> = Vec::new();
+    for round in 1..=40 {
+        story.silent = vec![node(round % 4 + 1)];
+        story.call();
+        (0..3).for_each(|_| drop(story.later(100)));
+    }
+    for (call, worker, experts) in &story.asked {
+        for expert in experts {
+            let again = story.asked.iter().filter(|(other, asked, of)| other == call && asked == worker && of.contains(expert));
+            let holders: std::collections::BTreeSet<_> =
+                story.asked.iter().filter(|(other, _, of)| other == call && of.contains(expert)).map(|(_, id, _)| id).collect();
+            if again.count() > 1 && holders.len() < 4 {
+                got.push((*call, *worker));
+            }
+        }
+    }
+    assert!(got.is_empty(), "{got:?}");
+    assert!(story.core.counters().late > 5, "{:?}", story.core.counters());
 }
