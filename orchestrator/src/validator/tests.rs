@@ -387,3 +387,53 @@ fn nobody_gets_the_same_rows_twice_while_there_is_another_holder() {
     assert!(got.is_empty(), "{got:?}");
     assert!(story.core.counters().late > 5, "{:?}", story.core.counters());
 }
+
+#[test]
+fn answers_that_were_on_their_way_when_a_check_began_count_too() {
+    let mut story = Story::trusted(2, Checks::Sampled { at_least_one_in: 1, meanwhile: 4 });
+    story.silent = vec![node(1), node(2)];
+    (0..40).for_each(|_| drop(story.call()));
+    let sent: Vec<(TaskId, NodeId)> = story.sent.iter().map(|(task, worker)| (*task, *worker)).collect();
+    for (task, worker) in sent {
+        story.feed(Input::Answered { task, worker, compute_us: 50 });
+    }
+    // Both are silent as witnesses, so no check ends but those that the checkpoint settles from the start. Four of each worker
+    // are used beside those.
+    let used = story.told.iter().filter(|told| matches!(told, Told::Accepted(_))).count();
+    assert!((2..=20).contains(&used) && story.sent.len() > 60, "{used} of {}", story.sent.len());
+}
+
+#[test]
+fn a_liar_that_two_checks_find_is_excluded_once() {
+    let mut story = Story::new(3, Checks::Verified);
+    story.lies.insert(node(1), 5);
+    story.silent = vec![node(2), node(3)];
+    (0..6).for_each(|_| drop(story.call()));
+    story.silent.clear();
+    (0..4).for_each(|_| drop(story.later(10_000)));
+    (0..20).for_each(|_| drop(story.call()));
+    let told = std::mem::take(&mut story.told);
+    let expelled = told.iter().filter(|told| **told == Told::Expelled(node(1))).count();
+    assert!(expelled <= 1 && story.core.counters().liars == 1, "{:?}", story.core.counters());
+}
+
+#[test]
+fn an_answer_that_is_held_does_not_count_for_the_next_connection() {
+    let mut story = Story::new(2, Checks::Verified);
+    story.silent.push(node(2));
+    (0..4).for_each(|_| drop(story.call()));
+    story.feed(Input::WorkerLeft { worker: node(1) });
+    story.feed(Input::WorkerJoined { worker: node(1), memory_limit_bytes: 1_000 });
+    story.silent.push(node(1));
+    story.call();
+    let in_flight = |story: &Story| -> Vec<u32> {
+        let worker = story.core.registry.worker(node(1)).expect("it is back");
+        worker.copies.values().map(|copy| copy.in_flight).collect()
+    };
+    let before = in_flight(&story);
+    // The checks of its earlier answers end; nothing of its new connection does.
+    for check in 1..=4 {
+        story.feed(Input::Recomputed { check: CheckId(check), wrong: Vec::new() });
+    }
+    assert!(before.iter().sum::<u32>() > 0 && in_flight(&story) == before, "{before:?} {:?}", in_flight(&story));
+}
