@@ -27,7 +27,13 @@ impl Transitioner {
 impl Orchestrator {
     /// Other workers than `worker` that hold the experts of one of its tasks among them and never saw these rows; `None` if
     /// there is none for one of the experts.
-    pub(crate) fn witnesses(&self, call: CallId, worker: NodeId, experts: &[usize], now: Moment) -> Option<Vec<(NodeId, Asked)>> {
+    pub(crate) fn witnesses(
+        &self,
+        call: CallId,
+        worker: NodeId,
+        experts: &[usize],
+        now: Moment,
+    ) -> Option<Vec<(NodeId, Asked)>> {
         let call = self.transitioner.calls.get(&call)?;
         let part = |index: &usize| {
             let part = call.part(*index)?;
@@ -41,7 +47,14 @@ impl Orchestrator {
     }
 
     /// Asks one witness.
-    pub(crate) fn ask_witness(&mut self, check: CheckId, call: CallId, witness: NodeId, asked: &Asked, now: Moment) -> TaskId {
+    pub(crate) fn ask_witness(
+        &mut self,
+        check: CheckId,
+        call: CallId,
+        witness: NodeId,
+        asked: &Asked,
+        now: Moment,
+    ) -> TaskId {
         let parts: Vec<Ready> =
             asked.iter().map(|(index, rows)| Ready { index: *index, rows: *rows, holders: Vec::new() }).collect();
         self.send(call, witness, &parts.iter().collect::<Vec<_>>(), Some(check), now)

@@ -109,7 +109,8 @@ impl Story {
                 return (!self.silent.contains(&worker)).then_some(answered);
             }
             Effect::KeepAnswer { task } => {
-                let (_, value) = arrived.filter(|(arrived, _)| *arrived == task).expect("kept in the step that reports it");
+                let (_, value) =
+                    arrived.filter(|(arrived, _)| *arrived == task).expect("kept in the step that reports it");
                 self.kept.insert(task, value);
             }
             Effect::AcceptAnswer { task, .. } => {
@@ -376,9 +377,14 @@ fn nobody_gets_the_same_rows_twice_while_there_is_another_holder() {
     }
     for (call, worker, experts) in &story.asked {
         for expert in experts {
-            let again = story.asked.iter().filter(|(other, asked, of)| other == call && asked == worker && of.contains(expert));
-            let holders: std::collections::BTreeSet<_> =
-                story.asked.iter().filter(|(other, _, of)| other == call && of.contains(expert)).map(|(_, id, _)| id).collect();
+            let again =
+                story.asked.iter().filter(|(other, asked, of)| other == call && asked == worker && of.contains(expert));
+            let holders: std::collections::BTreeSet<_> = story
+                .asked
+                .iter()
+                .filter(|(other, _, of)| other == call && of.contains(expert))
+                .map(|(_, id, _)| id)
+                .collect();
             if again.count() > 1 && holders.len() < 4 {
                 got.push((*call, *worker));
             }
