@@ -111,8 +111,12 @@ impl Orchestrator {
     }
 
     fn item(&self, part: &Ready, ids: &[NodeId]) -> Item {
-        let choice =
-            |id: &NodeId| Some(Choice { lane: ids.binary_search(id).ok()?, cost_us: self.burdened(*id, self.cost_us(*id, part.rows)) });
+        let choice = |id: &NodeId| {
+            Some(Choice {
+                lane: ids.binary_search(id).ok()?,
+                cost_us: self.burdened(*id, self.cost_us(*id, part.rows)),
+            })
+        };
         Item { choices: part.holders.iter().filter_map(choice).collect() }
     }
 
@@ -143,7 +147,8 @@ impl Orchestrator {
         let work_us = parts.iter().map(|part| self.cost_us(worker, part.rows)).fold(0, u64::saturating_add);
         let ahead_us = self.registry.worker(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
-        let span = self.deadline(worker, rows, work_us, ahead_us);
+        let hurried = witness_of.is_none() && self.may_hurry(call_id, worker, &experts);
+        let span = self.deadline(worker, rows, work_us, ahead_us, hurried);
         let task = Task {
             call: call_id,
             worker,
@@ -167,7 +172,9 @@ impl Orchestrator {
         match witness_of {
             Some(_) => self.metering.counters.tasks += 1,
             None => {
-                self.note_sent(call_id, id, &experts);
+                if !self.note_sent(call_id, id, &experts) {
+                    self.backups.pay_in(self.settings.backups_percent);
+                }
                 self.watch_pace(id, rows, now);
             }
         }
@@ -185,15 +192,18 @@ impl Orchestrator {
         }
     }
 
-    fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) {
-        let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
+    /// Notes a task of the call's own; whether it is a backup.
+    fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) -> bool {
+        let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return false };
         call.tasks.push(id);
-        let mut again = false;
+        let (mut again, mut is_backup) = (false, false);
         for index in experts {
             let Some(part) = call.part_mut(*index) else { continue };
             part.state = PartState::Sent;
             part.unheld_since = None;
-            again |= part.attempts > 0 && !std::mem::take(&mut part.backup);
+            let backup = std::mem::take(&mut part.backup);
+            again |= part.attempts > 0 && !backup;
+            is_backup |= backup;
             part.attempts += 1;
         }
         for index in experts {
@@ -201,16 +211,28 @@ impl Orchestrator {
         }
         self.metering.counters.tasks += 1;
         self.metering.counters.reissues += u64::from(again);
+        is_backup
     }
 
-    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known; before, more when
-    /// it must compute long, but not without bound.
-    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64) -> Duration {
+    /// Whether all of these experts were waited for in vain already, and others are left to ask after `worker`.
+    fn may_hurry(&self, call: CallId, worker: NodeId, experts: &[usize]) -> bool {
+        let Some(call) = self.transitioner.calls.get(&call) else { return false };
+        experts.iter().filter_map(|index| call.part(*index)).all(|part| {
+            let left = |id: &NodeId| *id != worker && !part.asked.contains(id);
+            part.late > 0 && self.registry.serving(part.index).iter().any(left)
+        })
+    }
+
+    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known, or what nineteen in
+    /// twenty do not exceed if it is `hurried`: of eight tasks in parallel a second one stalls too often to wait as long
+    /// again. Before that is known, more when it must compute long, but not without bound.
+    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64, hurried: bool) -> Duration {
         let base = self.settings.task_deadline;
         let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
         let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
-        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, 90));
-        let strict = usual.map(|usual| usual * 2 + Duration::from_micros(ahead_us));
+        let (percent, times) = if hurried { (95, 1) } else { (90, 2) };
+        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, percent));
+        let strict = usual.map(|usual| usual * times + Duration::from_micros(ahead_us));
         strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
     }
 
@@ -237,8 +259,11 @@ fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Momen
     let without = |known: &[NodeId], holders: &[NodeId]| -> Vec<NodeId> {
         holders.iter().copied().filter(|id| !known.contains(id)).collect()
     };
-    let open = [(&part.asked, serving), (&part.asked, &retiring[..]), (&part.tried, serving), (&part.tried, &retiring[..])];
-    if let Some(holders) = open.iter().map(|(known, holders)| without(known, holders)).find(|holders| !holders.is_empty()) {
+    let open =
+        [(&part.asked, serving), (&part.asked, &retiring[..]), (&part.tried, serving), (&part.tried, &retiring[..])];
+    if let Some(holders) =
+        open.iter().map(|(known, holders)| without(known, holders)).find(|holders| !holders.is_empty())
+    {
         return Outlook::Ask(holders);
     }
     let exhausted = part.attempts >= settings.max_attempts;
