@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 
-use super::call::{Part, PartState, Task};
+use super::call::{Call, Part, PartState, Task};
 use crate::effect::{CallError, CheckId, Effect};
 use crate::orchestrator::Orchestrator;
 use crate::registry::Registry;
@@ -58,12 +58,19 @@ impl Orchestrator {
         let Some(call) = self.transitioner.calls.get_mut(&id) else { return };
         let mut groups: BTreeMap<Option<TaskId>, Vec<Ready>> = BTreeMap::new();
         let (mut wake, mut failure) = (None, None);
-        for part in call.parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
+        let Call { parts, tasks, .. } = call;
+        for part in parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
+            let in_time = tasks.iter().filter_map(|id| self.transitioner.tasks.get(id)).filter(|task| !task.late);
+            let hope = in_time.filter(|task| task.experts.contains(&part.index)).map(|task| task.deadline).max();
             match outlook(part, &self.registry, &self.settings, now) {
                 Outlook::Ask(holders) => {
                     groups.entry(part.origin).or_default().push(Ready { index: part.index, rows: part.rows, holders });
                 }
                 Outlook::Wait(until) => wake = Some(wake.map_or(until, |before: Moment| before.min(until))),
+                // A worker that was slow is still in time, and the one asked in its place has failed.
+                Outlook::Fail(_) if hope.is_some_and(|until| until > now) => {
+                    wake = wake.min(hope).or(hope);
+                }
                 Outlook::Fail(error) => {
                     failure = Some(error);
                     break;
