@@ -52,8 +52,17 @@ impl Pace {
         let median = rank(counts, total.div_ceil(2));
         let usual = &counts[..BUCKETS.min(median + STRAGGLER + 1)];
         let kept: u32 = usual.iter().map(|count| u32::from(*count)).sum();
-        Some(upper_end(rank(usual, (kept * percent).div_ceil(100))))
+        Some(value(usual, (kept * percent).div_ceil(100)))
     }
+}
+
+/// The sample number `number`, from 1, as if those of a bucket lay evenly in it.
+fn value(counts: &[u16], number: u32) -> Duration {
+    let bucket = rank(counts, number);
+    let below: u32 = counts[..bucket].iter().map(|count| u32::from(*count)).sum();
+    let start = if bucket == 0 { Duration::ZERO } else { upper_end(bucket - 1) };
+    let inside = number.saturating_sub(below).min(u32::from(counts[bucket]));
+    start + (upper_end(bucket) - start) * inside / u32::from(counts[bucket]).max(1)
 }
 
 /// The bucket of the sample number `rank`, from 1.
@@ -101,6 +110,17 @@ mod tests {
         let (half, most) = (pace.quantile(1, 50).unwrap(), pace.quantile(1, 95).unwrap());
         assert!((millis(150)..millis(185)).contains(&half), "{half:?}");
         assert!((millis(195)..millis(235)).contains(&most), "{most:?}");
+    }
+
+    #[test]
+    fn quantiles_lie_between_the_ends_of_their_bucket() {
+        let mut pace = Pace::default();
+        (0..200u64).for_each(|step| pace.record(1, Duration::from_micros(16_400 + step * 20), Duration::ZERO));
+        for percent in [10, 50, 90] {
+            let expected = Duration::from_micros(16_400 + u64::from(percent) * 40);
+            let got = pace.quantile(1, percent).unwrap();
+            assert!(got.abs_diff(expected) < Duration::from_micros(200), "{percent} {got:?} {expected:?}");
+        }
     }
 
     #[test]

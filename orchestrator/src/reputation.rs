@@ -103,7 +103,7 @@ pub(crate) struct Book(BTreeMap<NodeId, Entry>);
 impl Book {
     /// Takes over what was known before.
     pub(crate) fn know(&mut self, worker: NodeId, standing: Standing) {
-        self.0.entry(worker).or_default().standing = standing;
+        self.entry(worker).standing = standing;
     }
 
     /// What is known of a worker.
@@ -232,6 +232,8 @@ mod tests {
             id[..8].copy_from_slice(&number.to_le_bytes());
             book.note_checked(NodeId(id), true);
         }
+        assert_eq!(book.all().count(), MAX_STANDINGS);
+        book.know(NodeId([255; 32]), Standing::default());
         assert_eq!(book.all().count(), MAX_STANDINGS);
     }
 }

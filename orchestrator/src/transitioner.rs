@@ -172,6 +172,11 @@ impl Orchestrator {
             }
             return;
         }
+        // Since it was sent, others of the worker may have used up what is taken on trust.
+        if self.holds_answers_of(worker) {
+            self.stop_waiting_for(id);
+            return self.begin_check(id, Checked::Held, now);
+        }
         let drawn = self.draws_check(worker);
         if drawn {
             self.begin_check(id, Checked::Accepted, now);
@@ -396,17 +401,19 @@ impl Orchestrator {
         }
     }
 
-    /// Takes a task's timers back and its work off its worker's account: its answer came, or will not be waited for.
+    /// Takes a task's timers back and its work and experts off its worker's account: its answer came, or will not be waited
+    /// for. The account may be another one later, if the worker leaves and returns.
     fn stop_waiting_for(&mut self, id: TaskId) {
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
         if let Some(at) = task.backup_at.take() {
             self.timers.clear(at, Timer::Backup(id));
         }
+        task.held = true;
         if !task.late {
             self.timers.clear(task.deadline, Timer::Task(id));
             self.registry.task_settled(task.worker, task.work_us);
         }
-        task.held = true;
+        self.registry.task_forgotten(task.worker, &task.experts);
     }
 
     /// Removes every trace of a task but what its call's parts say.
@@ -419,7 +426,6 @@ impl Orchestrator {
         if let Some(check) = task.check {
             self.abandon_check(check);
         }
-        self.registry.task_forgotten(task.worker, &task.experts);
         if let Some(call) = self.transitioner.calls.get_mut(&task.call) {
             call.tasks.retain(|other| *other != id);
         }

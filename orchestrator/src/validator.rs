@@ -279,7 +279,11 @@ impl Orchestrator {
         }
     }
 
+    /// Excludes a worker for good; two checks may find the same liar.
     fn exclude(&mut self, worker: NodeId, now: Moment) {
+        if self.expelled.get(&worker) == Some(&Moment(u64::MAX)) {
+            return;
+        }
         self.metering.counters.liars += 1;
         self.expel(worker, "a wrong result, settled from the checkpoint".to_owned(), true, now);
         self.expelled.insert(worker, Moment(u64::MAX));

@@ -1,4 +1,6 @@
-//! An aggregator and its participants in one process.
+//! Whole systems in one process, on virtual time, from a seed: federated rounds, and the swarm around an orchestrator.
+//!
+//! # Federated rounds
 //!
 //! [`Simulation::run`] carries the cores of `neuro-secagg` through whole rounds with real keys, shares, masks and vectors.
 //! Messages pass through memory, time is virtual, and everything that would be random comes from one seed: the same
@@ -14,6 +16,10 @@
 //!
 //! What is *not* simulated: the network, the disk (a stored record stays in memory unless the plan parks it), and
 //! training. The costs are CPU seconds of this process in either side's code, as [`cpu`] reads them.
+//!
+//! # The swarm
+//!
+//! [`swarm::run`] puts clients, workers and mishaps around the orchestrator's core, and looks at what must hold in each step.
 
 mod cast;
 mod cohort;
@@ -28,6 +34,7 @@ mod plan;
 mod report;
 mod seat;
 mod server;
+pub mod swarm;
 mod updates;
 mod verify;
 

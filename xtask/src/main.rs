@@ -1,9 +1,10 @@
-//! The repository's own checks: `cargo xtask tidy`.
+//! The repository's own checks: `cargo xtask tidy`, and what is run by hand beside them.
 //!
 //! A rule that only a page states is soon broken; what this program checks stays true. It needs nothing but cargo and
 //! git, builds in seconds and is a step of the continuous integration.
 
 mod compare;
+mod simulate;
 mod tidy;
 
 use std::path::Path;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask tidy            check layers, licences, sizes, names, documents
        cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file
        cargo xtask compare secagg  measure secure aggregation beside Flower's
-       cargo xtask compare smpc    measure private inference beside SPU";
+       cargo xtask compare smpc    measure private inference beside SPU
+       cargo xtask simulate        run swarms of many seeds, or replay one";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,10 @@ fn main() -> ExitCode {
             let these = compare::smpc::Comparison::from_arguments(&arguments[2..]);
             run_compare(these.and_then(|these| these.run(&repository_root())))
         }
+        ["simulate", ..] => simulate::run(&repository_root(), &arguments[1..]).unwrap_or_else(|error| {
+            eprintln!("cannot simulate: {error:#}");
+            ExitCode::FAILURE
+        }),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

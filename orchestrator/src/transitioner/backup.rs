@@ -14,14 +14,14 @@ const SAVED: u32 = 16;
 /// What one costs.
 const PRICE: u32 = 100;
 
-/// A token bucket: each task pays in some hundredths, a backup request costs a whole.
+/// A token bucket: each task that is no backup pays in some hundredths, a backup request costs a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     hundredths: u32,
 }
 
 impl Budget {
-    fn pay_in(&mut self, percent: u32) {
+    pub(super) fn pay_in(&mut self, percent: u32) {
         self.hundredths = self.hundredths.saturating_add(percent).min(SAVED * PRICE);
     }
 
@@ -35,7 +35,6 @@ impl Budget {
 impl Orchestrator {
     /// Sets the time at which the task is slow for its worker, if that comes before its deadline.
     pub(super) fn watch_pace(&mut self, id: TaskId, rows: u64, now: Moment) {
-        self.backups.pay_in(self.settings.backups_percent);
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
         let usual =
             self.registry.worker(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
@@ -54,8 +53,8 @@ impl Orchestrator {
         let task = task.clone();
         let Some(call) = self.transitioner.calls.get(&task.call) else { return };
         let has_other = |index: &usize| {
-            let tried = call.part(*index).map_or(&[][..], |part| &part.tried);
-            self.registry.serving(*index).iter().any(|id| *id != task.worker && !tried.contains(id))
+            let asked = call.part(*index).map_or(&[][..], |part| &part.asked);
+            self.registry.serving(*index).iter().any(|id| !asked.contains(id))
         };
         if !task.experts.iter().all(has_other) || !self.backups.spend() {
             return;

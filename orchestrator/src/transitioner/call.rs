@@ -34,6 +34,9 @@ pub(super) struct Part {
     pub(super) refusals: u32,
     /// Workers asked, in order. At most as many as attempts.
     pub(super) tried: Vec<NodeId>,
+    /// Workers that were sent its rows, as witnesses too. Whoever gets them again knows that something is checked, and can
+    /// repeat itself.
+    pub(super) asked: Vec<NodeId>,
     /// The smallest late task that covers it. Only experts of the same origin share a re-issue.
     pub(super) origin: Option<TaskId>,
     /// Workers that were tried are not asked again before this.
@@ -56,6 +59,7 @@ impl Part {
             late: 0,
             refusals: 0,
             tried: Vec::new(),
+            asked: Vec::new(),
             origin: None,
             not_before: Moment(0),
             unheld_since: None,

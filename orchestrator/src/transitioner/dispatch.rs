@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 
-use super::call::{Part, PartState, Task};
+use super::call::{Call, Part, PartState, Task};
 use crate::effect::{CallError, CheckId, Effect};
 use crate::orchestrator::Orchestrator;
 use crate::registry::Registry;
@@ -58,12 +58,19 @@ impl Orchestrator {
         let Some(call) = self.transitioner.calls.get_mut(&id) else { return };
         let mut groups: BTreeMap<Option<TaskId>, Vec<Ready>> = BTreeMap::new();
         let (mut wake, mut failure) = (None, None);
-        for part in call.parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
+        let Call { parts, tasks, .. } = call;
+        for part in parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
+            let in_time = tasks.iter().filter_map(|id| self.transitioner.tasks.get(id)).filter(|task| !task.late);
+            let hope = in_time.filter(|task| task.experts.contains(&part.index)).map(|task| task.deadline).max();
             match outlook(part, &self.registry, &self.settings, now) {
                 Outlook::Ask(holders) => {
                     groups.entry(part.origin).or_default().push(Ready { index: part.index, rows: part.rows, holders });
                 }
                 Outlook::Wait(until) => wake = Some(wake.map_or(until, |before: Moment| before.min(until))),
+                // A worker that was slow is still in time, and the one asked in its place has failed.
+                Outlook::Fail(_) if hope.is_some_and(|until| until > now) => {
+                    wake = wake.min(hope).or(hope);
+                }
                 Outlook::Fail(error) => {
                     failure = Some(error);
                     break;
@@ -147,7 +154,8 @@ impl Orchestrator {
         let work_us = parts.iter().map(|part| self.cost_us(worker, part.rows)).fold(0, u64::saturating_add);
         let ahead_us = self.registry.worker(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
-        let span = self.deadline(worker, rows, work_us, ahead_us);
+        let hurried = witness_of.is_none() && self.may_hurry(call_id, worker, &experts);
+        let span = self.deadline(worker, rows, work_us, ahead_us, hurried);
         let task = Task {
             call: call_id,
             worker,
@@ -167,10 +175,13 @@ impl Orchestrator {
         self.timers.set(task.deadline, Timer::Task(id));
         self.registry.task_sent(worker, &experts, work_us);
         self.transitioner.tasks.insert(id, task);
+        self.note_asked(call_id, &experts, worker);
         match witness_of {
             Some(_) => self.metering.counters.tasks += 1,
             None => {
-                self.note_sent(call_id, id, &experts);
+                if !self.note_sent(call_id, id, &experts) {
+                    self.backups.pay_in(self.settings.backups_percent);
+                }
                 self.watch_pace(id, rows, now);
             }
         }
@@ -179,15 +190,27 @@ impl Orchestrator {
         id
     }
 
-    fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) {
-        let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
+    fn note_asked(&mut self, call: CallId, experts: &[usize], worker: NodeId) {
+        let Some(call) = self.transitioner.calls.get_mut(&call) else { return };
+        for index in experts {
+            if let Some(part) = call.part_mut(*index).filter(|part| !part.asked.contains(&worker)) {
+                part.asked.push(worker);
+            }
+        }
+    }
+
+    /// Notes a task of the call's own; whether it is a backup.
+    fn note_sent(&mut self, call_id: CallId, id: TaskId, experts: &[usize]) -> bool {
+        let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return false };
         call.tasks.push(id);
-        let mut again = false;
+        let (mut again, mut is_backup) = (false, false);
         for index in experts {
             let Some(part) = call.part_mut(*index) else { continue };
             part.state = PartState::Sent;
             part.unheld_since = None;
-            again |= part.attempts > 0 && !std::mem::take(&mut part.backup);
+            let backup = std::mem::take(&mut part.backup);
+            again |= part.attempts > 0 && !backup;
+            is_backup |= backup;
             part.attempts += 1;
         }
         for index in experts {
@@ -195,16 +218,28 @@ impl Orchestrator {
         }
         self.metering.counters.tasks += 1;
         self.metering.counters.reissues += u64::from(again);
+        is_backup
     }
 
-    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known; before, more when
-    /// it must compute long, but not without bound.
-    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64) -> Duration {
+    /// Whether all of these experts were waited for in vain already, and others are left to ask after `worker`.
+    fn may_hurry(&self, call: CallId, worker: NodeId, experts: &[usize]) -> bool {
+        let Some(call) = self.transitioner.calls.get(&call) else { return false };
+        experts.iter().filter_map(|index| call.part(*index)).all(|part| {
+            let left = |id: &NodeId| *id != worker && !part.asked.contains(id);
+            part.late > 0 && self.registry.serving(part.index).iter().any(left)
+        })
+    }
+
+    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known, or what nineteen in
+    /// twenty do not exceed if it is `hurried`: of eight tasks in parallel a second one stalls too often to wait as long
+    /// again. Before that is known, more when it must compute long, but not without bound.
+    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64, hurried: bool) -> Duration {
         let base = self.settings.task_deadline;
         let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
         let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
-        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, 90));
-        let strict = usual.map(|usual| usual * 2 + Duration::from_micros(ahead_us));
+        let (percent, times) = if hurried { (95, 1) } else { (90, 2) };
+        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, percent));
+        let strict = usual.map(|usual| usual * times + Duration::from_micros(ahead_us));
         strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
     }
 
@@ -223,15 +258,20 @@ impl Orchestrator {
     }
 }
 
-/// What can be done about a waiting part now. Workers that were not tried come first; a part fails only when there are
-/// none and none is on its way.
+/// What can be done about a waiting part now. Workers that never saw its rows come first, then those that saw them as
+/// witnesses alone; a part fails only when there are none of either and none is on its way.
 fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Moment) -> Outlook {
     let serving = registry.serving(part.index);
-    let untried =
-        |holders: &[NodeId]| -> Vec<NodeId> { holders.iter().copied().filter(|id| !part.tried.contains(id)).collect() };
-    let (fresh, last_resort) = (untried(serving), untried(&registry.retiring(part.index)));
-    if !fresh.is_empty() || !last_resort.is_empty() {
-        return Outlook::Ask(if fresh.is_empty() { last_resort } else { fresh });
+    let retiring = registry.retiring(part.index);
+    let without = |known: &[NodeId], holders: &[NodeId]| -> Vec<NodeId> {
+        holders.iter().copied().filter(|id| !known.contains(id)).collect()
+    };
+    let open =
+        [(&part.asked, serving), (&part.asked, &retiring[..]), (&part.tried, serving), (&part.tried, &retiring[..])];
+    if let Some(holders) =
+        open.iter().map(|(known, holders)| without(known, holders)).find(|holders| !holders.is_empty())
+    {
+        return Outlook::Ask(holders);
     }
     let exhausted = part.attempts >= settings.max_attempts;
     let coming = registry.is_coming(part.index);

@@ -25,7 +25,8 @@ impl Transitioner {
 }
 
 impl Orchestrator {
-    /// Other workers than `worker` that hold the experts of one of its tasks among them; `None` if nobody else holds one.
+    /// Other workers than `worker` that hold the experts of one of its tasks among them and never saw these rows; `None` if
+    /// there is none for one of the experts.
     pub(crate) fn witnesses(
         &self,
         call: CallId,
@@ -35,9 +36,10 @@ impl Orchestrator {
     ) -> Option<Vec<(NodeId, Asked)>> {
         let call = self.transitioner.calls.get(&call)?;
         let part = |index: &usize| {
-            let holders = self.validator.candidates(worker, self.registry.serving(*index));
-            let rows = call.part(*index)?.rows;
-            (!holders.is_empty()).then_some(Ready { index: *index, rows, holders })
+            let part = call.part(*index)?;
+            let unasked = self.registry.serving(*index).iter().copied().filter(|id| !part.asked.contains(id));
+            let holders = self.validator.candidates(worker, &unasked.collect::<Vec<_>>());
+            (!holders.is_empty()).then_some(Ready { index: *index, rows: part.rows, holders })
         };
         let parts: Vec<Ready> = experts.iter().map(part).collect::<Option<_>>()?;
         let shares = self.share_out(&parts, now).into_iter();

@@ -21,6 +21,8 @@ struct Story {
     /// What each worker adds to its sums.
     lies: BTreeMap<NodeId, u64>,
     sent: BTreeMap<TaskId, NodeId>,
+    /// Every task sent: of which call, to whom, for which experts.
+    asked: Vec<(CallId, NodeId, Vec<u16>)>,
     kept: BTreeMap<TaskId, u64>,
     /// Workers that do not answer.
     silent: Vec<NodeId>,
@@ -49,9 +51,9 @@ impl Story {
         let specs = (0..4).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
         let replicas = usize::from(workers);
         let settings = Settings { replicas, checks, task_deadline: Duration::from_millis(50), ..Settings::new(specs) };
-        let (core, lies, sent) = (Orchestrator::new(settings), BTreeMap::new(), BTreeMap::new());
+        let (core, lies, sent, asked) = (Orchestrator::new(settings), BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (kept, silent, told) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut story = Self { core, now: 0, calls: 0, lies, sent, kept, silent, recomputes: true, told };
+        let mut story = Self { core, now: 0, calls: 0, lies, sent, asked, kept, silent, recomputes: true, told };
         for number in 1..=workers {
             story.feed(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 });
         }
@@ -100,8 +102,9 @@ impl Story {
     fn perform(&mut self, effect: Effect, arrived: Option<(TaskId, u64)>) -> Option<Input> {
         match effect {
             Effect::Hold { worker, experts } => return Some(Input::WorkerReady { worker, experts }),
-            Effect::SendTask { task, worker, .. } => {
+            Effect::SendTask { task, call, worker, experts, .. } => {
                 self.sent.insert(task, worker);
+                self.asked.push((call, worker, experts));
                 let answered = Input::Answered { task, worker, compute_us: 50 };
                 return (!self.silent.contains(&worker)).then_some(answered);
             }
@@ -361,4 +364,82 @@ fn trust_comes_from_checked_results_alone() {
     let checks = story.core.counters().checks;
     assert!(u64::from(after.streak - before.streak) <= 2 * checks, "{} {checks}", after.streak);
     assert!(checks < 100, "{checks} checks of 500 calls");
+}
+
+#[test]
+fn nobody_gets_the_same_rows_twice_while_there_is_another_holder() {
+    let mut story = Story::new(4, Checks::Verified);
+    let mut got: Vec<(CallId, NodeId)> = Vec::new();
+    for round in 1..=40 {
+        story.silent = vec![node(round % 4 + 1)];
+        story.call();
+        (0..3).for_each(|_| drop(story.later(100)));
+    }
+    for (call, worker, experts) in &story.asked {
+        for expert in experts {
+            let again =
+                story.asked.iter().filter(|(other, asked, of)| other == call && asked == worker && of.contains(expert));
+            let holders: std::collections::BTreeSet<_> = story
+                .asked
+                .iter()
+                .filter(|(other, _, of)| other == call && of.contains(expert))
+                .map(|(_, id, _)| id)
+                .collect();
+            if again.count() > 1 && holders.len() < 4 {
+                got.push((*call, *worker));
+            }
+        }
+    }
+    assert!(got.is_empty(), "{got:?}");
+    assert!(story.core.counters().late > 5, "{:?}", story.core.counters());
+}
+
+#[test]
+fn answers_that_were_on_their_way_when_a_check_began_count_too() {
+    let mut story = Story::trusted(2, Checks::Sampled { at_least_one_in: 1, meanwhile: 4 });
+    story.silent = vec![node(1), node(2)];
+    (0..40).for_each(|_| drop(story.call()));
+    let sent: Vec<(TaskId, NodeId)> = story.sent.iter().map(|(task, worker)| (*task, *worker)).collect();
+    for (task, worker) in sent {
+        story.feed(Input::Answered { task, worker, compute_us: 50 });
+    }
+    // Both are silent as witnesses, so no check ends but those that the checkpoint settles from the start. Four of each worker
+    // are used beside those.
+    let used = story.told.iter().filter(|told| matches!(told, Told::Accepted(_))).count();
+    assert!((2..=20).contains(&used) && story.sent.len() > 60, "{used} of {}", story.sent.len());
+}
+
+#[test]
+fn a_liar_that_two_checks_find_is_excluded_once() {
+    let mut story = Story::new(3, Checks::Verified);
+    story.lies.insert(node(1), 5);
+    story.silent = vec![node(2), node(3)];
+    (0..6).for_each(|_| drop(story.call()));
+    story.silent.clear();
+    (0..4).for_each(|_| drop(story.later(10_000)));
+    (0..20).for_each(|_| drop(story.call()));
+    let told = std::mem::take(&mut story.told);
+    let expelled = told.iter().filter(|told| **told == Told::Expelled(node(1))).count();
+    assert!(expelled <= 1 && story.core.counters().liars == 1, "{:?}", story.core.counters());
+}
+
+#[test]
+fn an_answer_that_is_held_does_not_count_for_the_next_connection() {
+    let mut story = Story::new(2, Checks::Verified);
+    story.silent.push(node(2));
+    (0..4).for_each(|_| drop(story.call()));
+    story.feed(Input::WorkerLeft { worker: node(1) });
+    story.feed(Input::WorkerJoined { worker: node(1), memory_limit_bytes: 1_000 });
+    story.silent.push(node(1));
+    story.call();
+    let in_flight = |story: &Story| -> Vec<u32> {
+        let worker = story.core.registry.worker(node(1)).expect("it is back");
+        worker.copies.values().map(|copy| copy.in_flight).collect()
+    };
+    let before = in_flight(&story);
+    // The checks of its earlier answers end; nothing of its new connection does.
+    for check in 1..=4 {
+        story.feed(Input::Recomputed { check: CheckId(check), wrong: Vec::new() });
+    }
+    assert!(before.iter().sum::<u32>() > 0 && in_flight(&story) == before, "{before:?} {:?}", in_flight(&story));
 }
