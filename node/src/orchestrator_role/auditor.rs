@@ -36,7 +36,9 @@ impl Auditor {
     pub fn start(recomputation: Recomputation, dispatch: &Arc<Dispatch>) -> std::io::Result<()> {
         let (disputes, waiting) = sync_channel(QUEUE);
         let weak = Arc::downgrade(dispatch);
-        std::thread::Builder::new().name("auditor".to_owned()).spawn(move || settle_all(&recomputation, &waiting, &weak))?;
+        std::thread::Builder::new()
+            .name("auditor".to_owned())
+            .spawn(move || settle_all(&recomputation, &waiting, &weak))?;
         dispatch.set_auditor(Self(disputes));
         Ok(())
     }

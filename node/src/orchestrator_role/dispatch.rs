@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use super::auditor::{Auditor, Dispute};
 use super::faults;
 use super::ledger::Ledger;
-use super::tally::JobTally;
+use super::tally::CallTally;
 
 mod encoding;
 mod kept;
@@ -122,7 +122,7 @@ struct Source {
     /// As it travels: every worker is sent rows of the same encoding.
     hidden: Activations,
     routes: Routes,
-    tally: Arc<JobTally>,
+    tally: Arc<CallTally>,
 }
 
 /// The right sums of a task that was checked.
@@ -180,7 +180,7 @@ impl Dispatch {
         layer: u16,
         hidden: &Rows,
         routes: &Routes,
-        tally: &Arc<JobTally>,
+        tally: &Arc<CallTally>,
     ) -> Result<Rows, ExpertsError> {
         let (done, outcome) = sync_channel(1);
         tally.check_untainted()?;
@@ -506,7 +506,7 @@ impl State {
     }
 
     fn add(&mut self, call: CallId, sent: &SentTask, answer: &Answer) -> Option<Input> {
-        sent.source.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        sent.source.tally.count(sent.worker, &sent.rows, &sent.routes, answer.compute_us);
         self.add_sums(call, &sent.rows, &answer.sums)
     }
 
@@ -557,7 +557,8 @@ impl State {
     fn convict(&mut self, worker: NodeId, task: TaskId) -> Option<Input> {
         let kept = self.kept.get(&task)?;
         let experts: BTreeSet<u16> = kept.routes().entries().iter().map(|route| route.expert).collect();
-        let reason = format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
+        let reason =
+            format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
         tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
         self.blame(worker);
         self.excluded.insert(worker, reason);
@@ -568,9 +569,10 @@ impl State {
         let call = self.calls.remove(&call_id)?;
         let outcome = match error {
             None => Ok(call.sum.to_rows()),
-            Some(error) => {
-                Err(ExpertsError { message: format!("layer {}: {error}", call.source.layer), retryable: error.is_retryable() })
-            }
+            Some(error) => Err(ExpertsError {
+                message: format!("layer {}: {error}", call.source.layer),
+                retryable: error.is_retryable(),
+            }),
         };
         // The decode thread waits for exactly this; it is gone only when the process stops.
         let _ = call.done.send(outcome);

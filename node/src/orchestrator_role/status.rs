@@ -93,7 +93,10 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         excluded: shared.dispatch.excluded(id).unwrap_or_default(),
         correctness: standing.as_ref().filter(|standing| standing.valid + standing.invalid > 0.0).map(Standing::score),
         streak: standing.as_ref().map_or(0, |standing| standing.streak),
-        timeliness: standing.as_ref().filter(|standing| standing.timely + standing.late > 0.0).map(Standing::timeliness),
+        timeliness: standing
+            .as_ref()
+            .filter(|standing| standing.timely + standing.late > 0.0)
+            .map(Standing::timeliness),
     }
 }
 

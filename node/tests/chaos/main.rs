@@ -84,7 +84,11 @@ impl Chaos {
         let steady = good.iter().chain(odd).map(start).collect();
         let mortal = start(&Part::Good { name: "mortal".to_owned() });
         let joined = 4 + odd.len();
-        network.until("all workers", |status| status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined).await;
+        network
+            .until("all workers", |status| {
+                status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined
+            })
+            .await;
         Self { network, _steady: steady, mortal, asked: 0 }
     }
 
@@ -133,7 +137,10 @@ async fn under_sampled_a_trusted_liar_is_found_and_its_lies_are_few() {
             Ok(answer) => wrong += usize::from(answer != expected[question]),
             // A stream whose answer rests on a lie ends with an error that says so.
             Err(reply) => {
-                assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("turned out wrong")), "{reply}");
+                assert!(
+                    reply["error"]["message"].as_str().is_some_and(|text| text.contains("turned out wrong")),
+                    "{reply}"
+                );
                 told += 1;
             }
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use neuro_network::control::ControlClient;
 use neuro_node::data_dir::DataDir;
 use neuro_node::orchestrator_role::{self, Addresses, OrchestratorConfig, OrchestratorError, OrchestratorEvent};
-use neuro_orchestrator::Checks;
 use neuro_node::worker_role::{self, WorkerConfig, WorkerError, WorkerEvent};
+use neuro_orchestrator::Checks;
 use neuro_primitives::NodeKey;
 use neuro_protocol::control::{Status, WorkerState, WorkerStatus};
 use serde_json::{Value, json};
@@ -84,6 +84,7 @@ impl Network {
             p2p,
             slots: 2,
             queue: 8,
+            kv_cache_bytes: None,
             replicas: 2,
             ticket_lifetime: Duration::from_secs(3600),
             expected_workers: 0,

@@ -46,7 +46,8 @@ impl Kept {
     /// Whether it is what an honest worker gives: every sum and every digest.
     #[must_use]
     pub fn is(&self, right: &Computed) -> bool {
-        self.answer.digests == right.digests && same_sums(&self.answer.sums, &right.sums, self.sent.source.hidden.width())
+        self.answer.digests == right.digests
+            && same_sums(&self.answer.sums, &right.sums, self.sent.source.hidden.width())
     }
 
     /// Whether `witnesses`, who were asked for its experts among them, say the same: digest by digest, and all of their
@@ -65,7 +66,8 @@ impl Kept {
             }
         }
         let digests: BTreeMap<_, _> = witnesses.iter().flat_map(|witness| witness.digests()).collect();
-        fixed(&self.answer.sums, width).is_some_and(|own| own == theirs) && self.digests().collect::<BTreeMap<_, _>>() == digests
+        fixed(&self.answer.sums, width).is_some_and(|own| own == theirs)
+            && self.digests().collect::<BTreeMap<_, _>>() == digests
     }
 
     /// The digest of each row and expert.

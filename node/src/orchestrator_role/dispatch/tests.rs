@@ -23,7 +23,8 @@ fn dispatch(replicas: usize) -> Arc<Dispatch> {
 fn dispatch_as(format: ActivationFormat, replicas: usize) -> Arc<Dispatch> {
     let experts = (0..2).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
     let checks = Checks::Trusting;
-    let settings = Settings { replicas, checks, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
+    let settings =
+        Settings { replicas, checks, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
     Arc::new(Dispatch::new(ModelId(Hash([7; 32])), vec![format], settings))
 }
 
