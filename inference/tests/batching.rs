@@ -1,6 +1,6 @@
 //! Answers decoded side by side are the answers that each request gets alone.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "model/loaded.rs"]
 mod loaded;

@@ -53,7 +53,9 @@ pub fn run(args: &DispatchArgs) -> Result<Vec<Measurement>, Failure> {
     let wanted = |case: &str| args.only.as_ref().is_none_or(|only| case.contains(only.as_str()));
     let mut results = Vec::new();
     for workers in SIZES {
-        if wanted(&format!("dispatch_{workers}w")) || (workers == WORKERS && ["latency", "memory"].iter().any(|case| wanted(case))) {
+        if wanted(&format!("dispatch_{workers}w"))
+            || (workers == WORKERS && ["latency", "memory"].iter().any(|case| wanted(case)))
+        {
             results.extend(of_size(workers, span)?);
         }
     }
@@ -72,7 +74,8 @@ fn of_size(workers: u64, span: Duration) -> Result<Vec<Measurement>, Failure> {
     let rate = tasks as f64 / core.as_secs_f64();
     let mut results = vec![Measurement::new(&format!("dispatch_{workers}w"), rate, "micro-tasks/s")];
     if workers == WORKERS {
-        let at = |percent: usize| per_task.get(per_task.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
+        let at =
+            |percent: usize| per_task.get(per_task.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
         results.push(Measurement::new("latency_p50", at(50), "us"));
         results.push(Measurement::new("latency_p99", at(99), "us"));
         let bytes = placed.saturating_sub(before) as f64 / pairs.max(1) as f64;

@@ -49,7 +49,8 @@ impl Load {
     pub fn new(workers: u64, layers: u16, experts: u16, replicas: usize) -> Self {
         let ids = (0..layers).flat_map(|layer| (0..experts).map(move |expert| ExpertId { layer, expert }));
         let specs = ids.map(|id| ExpertSpec { id, bytes: 1 }).collect();
-        let settings = Settings { replicas, checks: Checks::SAMPLED, gather_workers: workers as usize, ..Settings::new(specs) };
+        let settings =
+            Settings { replicas, checks: Checks::SAMPLED, gather_workers: workers as usize, ..Settings::new(specs) };
         let core = Orchestrator::new(settings);
         let mut load = Self { core, layers, experts, now: 1, random: 1, calls: 0, tasks: 0, open: VecDeque::new() };
         for number in 0..workers {
