@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 use neuro_inference::{FinishReason, GenerateRequest, SamplingParams};
 use neuro_model::ChatMessage;
-use neuro_node::completer::{Completer, JobEvent};
+use neuro_node::completer::{Caller, Completer, JobEvent};
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +99,7 @@ impl Answerer {
 }
 
 async fn chat_here(completer: &LocalCompleter, request: &ChatRequest, show: OnText<'_>) -> Result<Reply, Failure> {
-    let mut job = completer.submit(generate_request(completer, request)?, "ask")?;
+    let mut job = completer.submit(generate_request(completer, request)?, Caller::at("ask"))?;
     while let Some(event) = job.events.recv().await {
         match event {
             JobEvent::Token(token) => show(&token.text)?,

@@ -1,6 +1,6 @@
-//! The decode loop: from a prompt to text, token by token.
+//! One answer by itself: from a prompt to text, token by token. What many answers side by side must equal.
 
-mod completion;
+pub(crate) mod completion;
 
 use std::ops::ControlFlow;
 
@@ -143,7 +143,8 @@ impl Generator<'_> {
             let logits = self.trunk.forward(&mut cache, &next, self.experts)?;
             let id = request.sampling.sample(&logits, cache.len());
             let (text, finish) = completion.push(id);
-            let event = TokenEvent { id, text, logprob: self.logprob(request, &logits, id) };
+            let logprob = token_logprob(self.tokenizer, &request.sampling, &logits, id);
+            let event = TokenEvent { id, text, logprob };
             if on_event(event).is_break() {
                 return Ok(completion.finish(FinishReason::Cancelled));
             }
@@ -161,16 +162,23 @@ impl Generator<'_> {
         let left = context.checked_sub(wanted).ok_or(ForwardError::ContextFull { context, wanted })?;
         Ok(request.max_tokens.min(left))
     }
+}
 
-    fn logprob(&self, request: &GenerateRequest, logits: &[f32], id: u32) -> Option<TokenLogprob> {
-        let (chosen, top) = logprobs(logits, id, usize::from(request.sampling.top_logprobs?));
-        let (id, logprob, text, bytes) = self.spelled(chosen);
-        Some(TokenLogprob { id, logprob, text, bytes, top: top.into_iter().map(|token| self.spelled(token)).collect() })
-    }
+/// The log-probability of token `id` under `logits` (`[vocab]`, f32), if `sampling` asks for it.
+pub(crate) fn token_logprob(
+    tokenizer: &Tokenizer,
+    sampling: &SamplingParams,
+    logits: &[f32],
+    id: u32,
+) -> Option<TokenLogprob> {
+    let (chosen, top) = logprobs(logits, id, usize::from(sampling.top_logprobs?));
+    let (id, logprob, text, bytes) = spelled(tokenizer, chosen);
+    let top = top.into_iter().map(|token| spelled(tokenizer, token)).collect();
+    Some(TokenLogprob { id, logprob, text, bytes, top })
+}
 
-    /// A token with its text and bytes, both empty where the tokenizer has no such token.
-    fn spelled(&self, token: Logprob) -> (u32, f32, String, Vec<u8>) {
-        let (text, bytes) = (self.tokenizer.token_text(token.id), self.tokenizer.token_bytes(token.id));
-        (token.id, token.logprob, text.unwrap_or_default(), bytes.unwrap_or_default())
-    }
+/// A token with its text and bytes, both empty where the tokenizer has no such token.
+fn spelled(tokenizer: &Tokenizer, token: Logprob) -> (u32, f32, String, Vec<u8>) {
+    let (text, bytes) = (tokenizer.token_text(token.id), tokenizer.token_bytes(token.id));
+    (token.id, token.logprob, text.unwrap_or_default(), bytes.unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use neuro_expert_runtime::{
     input_format,
 };
 use neuro_model::{Checkpoint, CheckpointError, TensorData, names};
-use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, Routes, Rows};
+use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, JobId, Routes, Rows};
 
 use crate::error::LoadError;
 pub use recomputation::{Contribution, Recomputation};
@@ -27,6 +27,24 @@ pub trait ExpertLayers: Send + Sync {
     /// # Errors
     /// When an expert is held by nobody, or its holders fail.
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError>;
+
+    /// As [`Self::run`], for rows of several jobs: the first rows are the first owner's, and so on.
+    ///
+    /// # Errors
+    /// As there.
+    fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
+        let _ = owners;
+        self.run(layer, hidden, routes)
+    }
+}
+
+/// Whose some rows of a call are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowOwner {
+    /// The job; 0 where there is none.
+    pub job: JobId,
+    /// How many rows; maybe none.
+    pub rows: usize,
 }
 
 /// The experts gave no sums.

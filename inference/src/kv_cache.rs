@@ -1,26 +1,26 @@
-//! Keys and values of the positions seen so far.
+//! Keys and values of the positions seen so far, in pages.
 //!
-//! A layer's cache is a list of blocks of [`BLOCK_POSITIONS`] positions. Growth allocates a block and never copies, and
-//! within a block the rows of one head lie side by side, so attention reads memory in order.
+//! A page holds [`PAGE_POSITIONS`] positions of every layer. A sequence has a table of pages, in order; the pages lie in a
+//! [`PagePool`], which bounds how many there are. Growth takes a page and never copies, and within a page the rows of one
+//! head lie side by side, so attention reads memory in order. Where a page ends changes no bit of attention.
 
-use std::ops::Range;
+mod layer;
+mod page;
+mod pool;
 
-use neuro_expert_runtime::kernels::attention::{Elements, Run};
-use neuro_expert_runtime::kernels::{InstructionSet, functions};
 use neuro_model::{Checkpoint, ModelConfig, names};
 
-/// Positions of one block. At 8 heads of 128 elements of f32 a block takes 1 MiB a layer, of f16 half; twice as many would waste more at
-/// the end of short sequences, half as many would end the run of a head too soon.
-pub const BLOCK_POSITIONS: usize = 128;
+pub use layer::LayerPages;
+pub use page::PAGE_POSITIONS;
+pub use pool::{PageId, PageLayout, PagePool};
 
-/// Keys (rotated) and values of one sequence, all layers.
+/// Keys (rotated) and values of one sequence, all layers, in pages of its own without a bound.
 #[derive(Debug, Clone)]
 pub struct KvCache {
-    shape: HeadShape,
-    cache_type: CacheType,
+    pool: PagePool,
+    pages: Vec<PageId>,
     context: usize,
     len: usize,
-    layers: Vec<LayerCache>,
 }
 
 /// How keys and values are kept. It is part of a model's arithmetic, not a matter of taste: every node that runs the
@@ -47,41 +47,18 @@ pub struct HeadShape {
     pub shared_values: bool,
 }
 
-/// Keys and values of one layer.
-#[derive(Debug, Clone)]
-pub struct LayerCache {
-    shape: HeadShape,
-    cache_type: CacheType,
-    blocks: Vec<Block>,
-}
-
-/// `[kv_heads, BLOCK_POSITIONS, key_dim]` and `[kv_heads, BLOCK_POSITIONS, value_dim]`; no values where they are shared.
-#[derive(Debug, Clone)]
-struct Block {
-    keys: Stored,
-    values: Stored,
-}
-
-/// Elements of a block.
-#[derive(Debug, Clone)]
-enum Stored {
-    F16(Vec<u16>),
-    F32(Vec<f32>),
-}
-
 impl KvCache {
     /// An empty cache for a sequence of at most `config.context` positions.
     #[must_use]
     pub fn new(config: &ModelConfig, cache_type: CacheType) -> Self {
-        let shape = HeadShape::of(config);
-        let layers = (0..config.layers).map(|_| LayerCache::new(shape, cache_type)).collect();
-        Self { shape, cache_type, context: config.context, len: 0, layers }
+        let pool = PagePool::unbounded(PageLayout::of(config, cache_type));
+        Self { pool, pages: Vec::new(), context: config.context, len: 0 }
     }
 
     /// How keys and values are kept.
     #[must_use]
     pub const fn cache_type(&self) -> CacheType {
-        self.cache_type
+        self.pool.layout().cache_type
     }
 
     /// Positions held.
@@ -102,131 +79,41 @@ impl KvCache {
         self.context
     }
 
-    /// Forgets every position from `len` on, and frees the blocks that only they used. No-op when fewer are held.
+    /// Forgets every position from `len` on, and frees the pages that only they used. No-op when fewer are held.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        let blocks = self.len.div_ceil(BLOCK_POSITIONS);
-        for layer in &mut self.layers {
-            layer.blocks.truncate(blocks);
+        let kept = self.len.div_ceil(PAGE_POSITIONS).min(self.pages.len());
+        for page in self.pages.drain(kept..) {
+            self.pool.release(page);
         }
     }
 
     /// Bytes allocated for keys and values.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        let blocks: usize = self.layers.iter().map(|layer| layer.blocks.len()).sum();
-        (blocks * self.shape.block_elements() * self.cache_type.bytes()) as u64
+    pub const fn bytes(&self) -> u64 {
+        self.pool.used() as u64 * self.pool.layout().page_bytes()
     }
 
-    /// Whether it was made for a model of `layers` layers with such heads, kept so.
+    /// How a page of it looks, which says what models it can be used for.
     #[must_use]
-    pub fn fits(&self, layers: usize, shape: HeadShape, cache_type: CacheType) -> bool {
-        self.layers.len() == layers && self.shape == shape && self.cache_type == cache_type
+    pub const fn layout(&self) -> PageLayout {
+        self.pool.layout()
     }
 
-    /// How many layers it has.
-    #[must_use]
-    pub const fn layers(&self) -> usize {
-        self.layers.len()
-    }
-
-    /// The cache of layer `index`.
-    pub fn layer_mut(&mut self, index: usize) -> &mut LayerCache {
-        &mut self.layers[index]
+    /// Makes room for `rows` more positions. The pages and the table of what is written into them.
+    pub(crate) fn grown(&mut self, rows: usize) -> (&mut PagePool, &[PageId]) {
+        let wanted = (self.len + rows).div_ceil(PAGE_POSITIONS);
+        while self.pages.len() < wanted {
+            // A pool without a bound always has another page.
+            let Some(page) = self.pool.allocate() else { break };
+            self.pages.push(page);
+        }
+        (&mut self.pool, &self.pages)
     }
 
     /// Counts `rows` more positions as held, once every layer has them.
-    pub fn advance(&mut self, rows: usize) {
+    pub(crate) const fn advance(&mut self, rows: usize) {
         self.len += rows;
-    }
-}
-
-impl LayerCache {
-    /// A cache without positions.
-    #[must_use]
-    pub const fn new(shape: HeadShape, cache_type: CacheType) -> Self {
-        Self { shape, cache_type, blocks: Vec::new() }
-    }
-
-    /// Writes the key (`[kv_heads × key_dim]`, f32) and value (`[kv_heads × value_dim]`, f32; unused where values are
-    /// shared) of `position`, over what was there.
-    pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        let (index, offset) = (position / BLOCK_POSITIONS, position % BLOCK_POSITIONS);
-        while self.blocks.len() <= index {
-            self.blocks.push(Block::zeros(self.shape, self.cache_type));
-        }
-        let (block, shape) = (&mut self.blocks[index], self.shape);
-        block.keys.write(offset, shape.key_dim, key);
-        if !shape.shared_values {
-            block.values.write(offset, shape.value_dim, value);
-        }
-    }
-
-    /// The keys of `head` at positions `from..to` in runs that lie side by side.
-    pub fn keys(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = Run<'_>> + Clone {
-        let width = self.shape.key_dim;
-        self.runs(head, from, to).map(move |(block, rows)| block.keys.run(rows, width))
-    }
-
-    /// The values of `head` at positions `from..to`, as [`Self::keys`]; the keys themselves where values are shared.
-    pub fn values(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = Run<'_>> + Clone {
-        let shape = self.shape;
-        self.runs(head, from, to).map(move |(block, rows)| match shape.shared_values {
-            true => block.keys.run(rows, shape.key_dim),
-            false => block.values.run(rows, shape.value_dim),
-        })
-    }
-
-    /// The blocks that hold `from..to`, with the rows that belong to `head` and those positions.
-    fn runs(&self, head: usize, from: usize, to: usize) -> impl Iterator<Item = (&Block, Range<usize>)> + Clone {
-        let first = from / BLOCK_POSITIONS;
-        self.blocks.iter().enumerate().take(to.div_ceil(BLOCK_POSITIONS)).skip(first).map(move |(index, block)| {
-            let base = index * BLOCK_POSITIONS;
-            let start = head * BLOCK_POSITIONS + from.max(base) - base;
-            let end = head * BLOCK_POSITIONS + to.min(base + BLOCK_POSITIONS) - base;
-            (block, start..end)
-        })
-    }
-}
-
-impl Block {
-    fn zeros(shape: HeadShape, cache_type: CacheType) -> Self {
-        Self {
-            keys: Stored::zeros(shape.block_keys(), cache_type),
-            values: Stored::zeros(shape.block_values(), cache_type),
-        }
-    }
-}
-
-impl Stored {
-    fn zeros(elements: usize, cache_type: CacheType) -> Self {
-        match cache_type {
-            CacheType::F16 => Self::F16(vec![0; elements]),
-            CacheType::F32 => Self::F32(vec![0.0; elements]),
-        }
-    }
-
-    /// Writes every head's row (`[heads × width]`, f32) at position `offset` of the block.
-    fn write(&mut self, offset: usize, width: usize, rows: &[f32]) {
-        for (head, row) in rows.chunks_exact(width).enumerate() {
-            let start = (head * BLOCK_POSITIONS + offset) * width;
-            match self {
-                Self::F16(halves) => {
-                    functions::narrow(InstructionSet::current(), row, &mut halves[start..start + width]);
-                }
-                Self::F32(values) => values[start..start + width].copy_from_slice(row),
-            }
-        }
-    }
-
-    /// `rows` of `width` elements.
-    fn run(&self, rows: Range<usize>, width: usize) -> Run<'_> {
-        let elements = rows.start * width..rows.end * width;
-        let elements = match self {
-            Self::F16(halves) => Elements::F16(&halves[elements]),
-            Self::F32(values) => Elements::F32(&values[elements]),
-        };
-        Run { elements, stride: width }
     }
 }
 
@@ -251,16 +138,12 @@ impl HeadShape {
         }
     }
 
-    const fn block_keys(self) -> usize {
-        self.kv_heads * BLOCK_POSITIONS * self.key_dim
+    const fn page_keys(self) -> usize {
+        self.kv_heads * PAGE_POSITIONS * self.key_dim
     }
 
-    const fn block_values(self) -> usize {
-        if self.shared_values { 0 } else { self.kv_heads * BLOCK_POSITIONS * self.value_dim }
-    }
-
-    const fn block_elements(self) -> usize {
-        self.block_keys() + self.block_values()
+    const fn page_values(self) -> usize {
+        if self.shared_values { 0 } else { self.kv_heads * PAGE_POSITIONS * self.value_dim }
     }
 }
 

@@ -14,6 +14,7 @@
 //! with an engine whose rows do not depend on their neighbours, prefill and decode give the same bytes.
 
 pub mod attention;
+pub mod batch;
 pub mod decode;
 pub mod dense;
 pub mod embedding;
@@ -31,9 +32,12 @@ pub mod stop;
 pub mod sums;
 pub mod trunk;
 
+pub use batch::{
+    Account, Batch, BatchFigures, FairQueue, PageFigures, Priority, QueueLimits, Refused, Shares, Start, Update,
+};
 pub use decode::{FinishReason, GenerateError, GenerateRequest, Generated, Generator, TokenEvent, TokenLogprob, Usage};
 pub use error::{ForwardError, LoadError};
-pub use experts::{Contribution, ExpertLayers, ExpertsError, LocalExperts, Recomputation, expert_tensors};
-pub use kv_cache::{CacheType, KvCache};
+pub use experts::{Contribution, ExpertLayers, ExpertsError, LocalExperts, Recomputation, RowOwner, expert_tensors};
+pub use kv_cache::{CacheType, KvCache, PagePool};
 pub use sampler::{SamplingError, SamplingParams};
-pub use trunk::Trunk;
+pub use trunk::{PassError, Portion, Trunk};

@@ -1,4 +1,4 @@
-//! The last norm and the language-model head: one row of logits.
+//! The last norm and the language-model head: a row of logits for each row that asks.
 
 use neuro_expert_runtime::EngineError;
 use neuro_primitives::Rows;
@@ -20,12 +20,11 @@ impl LmHead {
         Self { norm, projection }
     }
 
-    /// The logits (`[vocab]`, f32) of one hidden state (`[d_model]`, f32).
+    /// The logits (`[rows, vocab]`, f32) of hidden states (`[rows, d_model]`, f32).
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>, EngineError> {
-        let normed = self.norm.apply(&Rows::new(hidden.len(), hidden.to_vec()));
-        self.projection.apply(&normed).map(Rows::into_values)
+    pub fn logits(&self, hidden: &Rows) -> Result<Rows, EngineError> {
+        self.projection.apply(&self.norm.apply(hidden))
     }
 }

@@ -6,8 +6,6 @@
 
 mod scaling;
 
-use std::ops::Range;
-
 use neuro_model::{RopePairing, RopeSettings};
 
 pub(crate) use scaling::score_factor;
@@ -22,12 +20,12 @@ pub struct Rope {
     amplitude: f32,
 }
 
-/// Sines and cosines for a run of positions. All layers share it.
+/// Sines and cosines for the positions of some rows. All layers share it.
 #[derive(Debug, Clone)]
 pub struct Rotation {
     pairs: usize,
     pairing: RopePairing,
-    /// `[positions, width / 2]` of (cos, sin), f32.
+    /// `[rows, width / 2]` of (cos, sin), f32.
     turns: Vec<(f32, f32)>,
 }
 
@@ -54,17 +52,18 @@ impl Rope {
         self.amplitude
     }
 
-    /// The rotation of every position in `positions`.
+    /// The rotation of rows at `positions`.
     #[must_use]
-    pub fn rotation(&self, positions: Range<usize>) -> Rotation {
+    pub fn rotation(&self, positions: impl IntoIterator<Item = usize>) -> Rotation {
         let turn = |angle| turn(angle, self.amplitude);
-        let turns = positions.flat_map(|position| self.frequencies.iter().map(move |f| turn(position as f32 * f)));
+        let turns =
+            positions.into_iter().flat_map(|position| self.frequencies.iter().map(move |f| turn(position as f32 * f)));
         Rotation { pairs: self.frequencies.len(), pairing: self.pairing, turns: turns.collect() }
     }
 }
 
 impl Rotation {
-    /// Rotates the vectors of one row (`[vectors × width]`, f32), which stands at `index` of the run.
+    /// Rotates the vectors of one row (`[vectors × width]`, f32), the one at `index`.
     pub fn apply(&self, index: usize, row: &mut [f32]) {
         let turns = &self.turns[index * self.pairs..(index + 1) * self.pairs];
         for vector in row.chunks_exact_mut((2 * self.pairs).max(1)) {

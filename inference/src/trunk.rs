@@ -1,24 +1,26 @@
 //! The trunk and its layer loop.
 
 mod loading;
+mod pass;
 
 use std::sync::Arc;
 
 use neuro_expert_runtime::Engine;
 use neuro_model::{Checkpoint, ModelConfig};
-use neuro_primitives::Rows;
+use neuro_primitives::{JobId, Rows};
 
-use crate::attention::{Attention, Span};
+use crate::attention::Attention;
 use crate::dense::{Dense, SharedExpert};
 use crate::embedding::Embedding;
 use crate::error::{ForwardError, LoadError};
-use crate::experts::{ExpertLayers, ExpertsError};
-use crate::kv_cache::{CacheType, HeadShape, KvCache, LayerCache};
+use crate::experts::ExpertLayers;
+use crate::kv_cache::{CacheType, KvCache, PageLayout};
 use crate::lm_head::LmHead;
 use crate::norm::RmsNorm;
 use crate::rope::Rope;
-use crate::router::{Router, RouterError};
-use crate::sums;
+use crate::router::Router;
+
+pub use pass::{PassError, Portion};
 
 /// Rows that go through the layers together. A task frame carries no more; twice as many would double the memory of a
 /// prefill's hidden states and every message to a worker.
@@ -127,118 +129,57 @@ impl Trunk {
         experts: &dyn ExpertLayers,
         after_layer: &mut dyn FnMut(usize, &Rows),
     ) -> Result<Vec<f32>, ForwardError> {
-        self.check(cache, ids)?;
-        let (mut last, chunks) = (Vec::new(), ids.len().div_ceil(MAX_CHUNK_ROWS));
+        self.check_cache(cache, ids)?;
+        let (mut logits, chunks) = (Vec::new(), ids.len().div_ceil(MAX_CHUNK_ROWS));
         for (index, chunk) in ids.chunks(MAX_CHUNK_ROWS).enumerate() {
-            let wanted = usize::from(index + 1 == chunks);
-            last = self.forward_chunk(cache, (chunk, wanted), experts, after_layer)?.into_values();
+            let (first, wants_logits) = (cache.len(), index + 1 == chunks);
+            let (pool, pages) = cache.grown(chunk.len());
+            let portion = Portion { job: JobId(0), pages, first, ids: chunk, wants_logits };
+            logits = self.pass(pool, &[portion], experts, after_layer)?;
+            cache.advance(chunk.len());
         }
-        let logits = self.lm_head.logits(&last)?;
-        if logits.iter().all(|logit| logit.is_finite()) {
-            return Ok(logits);
-        }
-        Err(ForwardError::NotFinite { what: "logits", layer: self.layers.len(), position: cache.len() - 1 })
+        let logits = logits.pop().flatten().unwrap_or_default();
+        self.check_finite(&logits, cache.len() - 1)?;
+        Ok(logits)
     }
 
-    fn check(&self, cache: &KvCache, ids: &[u32]) -> Result<(), ForwardError> {
-        let (config, vocab_size) = (&self.config, self.embedding.vocab_size());
-        if !cache.fits(config.layers, HeadShape::of(config), self.cache_type) {
-            return Err(ForwardError::WrongCache { expected: config.layers, got: cache.layers() });
+    /// Whether logits (`[vocab]`, f32) that follow `position` can be drawn from.
+    ///
+    /// # Errors
+    /// [`ForwardError::NotFinite`].
+    pub fn check_finite(&self, logits: &[f32], position: usize) -> Result<(), ForwardError> {
+        if logits.iter().all(|logit| logit.is_finite()) {
+            return Ok(());
         }
-        if ids.is_empty() {
-            return Err(ForwardError::NoTokens);
+        Err(ForwardError::NotFinite { what: "logits", layer: self.layers.len(), position })
+    }
+
+    /// Whether `ids` are tokens of this model.
+    ///
+    /// # Errors
+    /// [`ForwardError::NoTokens`], [`ForwardError::TokenOutOfVocabulary`].
+    pub fn check_ids(&self, ids: &[u32]) -> Result<(), ForwardError> {
+        let vocab_size = self.embedding.vocab_size();
+        match ids.iter().find(|id| **id as usize >= vocab_size) {
+            Some(&id) => Err(ForwardError::TokenOutOfVocabulary { id, vocab_size }),
+            None if ids.is_empty() => Err(ForwardError::NoTokens),
+            None => Ok(()),
         }
-        if let Some(&id) = ids.iter().find(|id| **id as usize >= vocab_size) {
-            return Err(ForwardError::TokenOutOfVocabulary { id, vocab_size });
+    }
+
+    /// How pages of this model's keys and values look.
+    #[must_use]
+    pub fn page_layout(&self) -> PageLayout {
+        PageLayout::of(&self.config, self.cache_type)
+    }
+
+    fn check_cache(&self, cache: &KvCache, ids: &[u32]) -> Result<(), ForwardError> {
+        let (layout, context) = (cache.layout(), cache.context().min(self.config.context));
+        if layout != self.page_layout() {
+            return Err(ForwardError::WrongCache { expected: self.config.layers, got: layout.layers });
         }
-        let (context, wanted) = (cache.context().min(config.context), cache.len() + ids.len());
+        self.check_ids(ids)?;
+        let wanted = cache.len() + ids.len();
         if wanted > context { Err(ForwardError::ContextFull { context, wanted }) } else { Ok(()) }
     }
-
-    /// The layer loop. `[ids]` → the hidden states of the last `wanted` rows after the last layer,
-    /// `[wanted, d_model]`, f32. The last layer computes nothing else for the others than their keys and values.
-    fn forward_chunk(
-        &self,
-        cache: &mut KvCache,
-        (ids, wanted): (&[u32], usize),
-        experts: &dyn ExpertLayers,
-        after_layer: &mut dyn FnMut(usize, &Rows),
-    ) -> Result<Rows, ForwardError> {
-        let first = cache.len();
-        let rotation = self.rope.rotation(first..first + ids.len());
-        let mut hidden = self.embed(ids)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let asking = if index + 1 == self.layers.len() { wanted } else { ids.len() };
-            let span = Span { first, asking, rotation: &rotation };
-            hidden = layer.apply(hidden, &span, cache.layer_mut(index), experts)?;
-            after_layer(index, &hidden);
-        }
-        cache.advance(ids.len());
-        Ok(hidden)
-    }
-
-    fn embed(&self, ids: &[u32]) -> Result<Rows, ForwardError> {
-        let vocab_size = self.embedding.vocab_size();
-        self.embedding.rows(ids).map_err(|id| ForwardError::TokenOutOfVocabulary { id, vocab_size })
-    }
-}
-
-impl Layer {
-    /// `hidden` (`[rows, d_model]`, f32) → the rows that ask after this layer, `[span.asking, d_model]`, f32.
-    fn apply(
-        &self,
-        mut hidden: Rows,
-        span: &Span<'_>,
-        cache: &mut LayerCache,
-        experts: &dyn ExpertLayers,
-    ) -> Result<Rows, ForwardError> {
-        let attended = self.attention.apply(&self.attention_norm.apply(&hidden), span, cache)?;
-        let skipped = hidden.count() - attended.count();
-        if skipped > 0 {
-            hidden = hidden.slice(skipped, hidden.count());
-        }
-        if hidden.count() > 0 {
-            sums::add(hidden.values_mut(), attended.values());
-            let normed = self.feed_forward_norm.apply(&hidden);
-            let fed = self.feed_forward(&normed, span.first + skipped, experts)?;
-            sums::add(hidden.values_mut(), fed.values());
-        }
-        Ok(hidden)
-    }
-
-    /// `hidden` (`[rows, d_model]`, f32, normalised), the first row at position `first` → what the feed-forward part
-    /// adds to it, `[rows, d_model]`, f32.
-    fn feed_forward(&self, hidden: &Rows, first: usize, experts: &dyn ExpertLayers) -> Result<Rows, ForwardError> {
-        let block = match &self.feed_forward {
-            FeedForward::Dense(dense) => return Ok(dense.apply(hidden)?),
-            FeedForward::Experts(block) => block,
-        };
-        let routes = block.router.route(hidden).map_err(|error| self.router_error(error, first))?;
-        let mut sums = experts.run(self.number, hidden, &routes)?;
-        check_shape(hidden, &sums)?;
-        if let Some(shared) = &block.shared {
-            sums::add(sums.values_mut(), shared.apply(hidden)?.values());
-        }
-        Ok(sums)
-    }
-
-    fn router_error(&self, error: RouterError, first: usize) -> ForwardError {
-        match error {
-            RouterError::Engine(error) => error.into(),
-            RouterError::NotFinite { row } => ForwardError::NotFinite {
-                what: "router logits",
-                layer: usize::from(self.number),
-                position: first + row,
-            },
-        }
-    }
-}
-
-/// Sums of the wrong shape would be added to the wrong rows.
-fn check_shape(hidden: &Rows, sums: &Rows) -> Result<(), ExpertsError> {
-    let (expected, got) = ((hidden.count(), hidden.width()), (sums.count(), sums.width()));
-    if expected == got {
-        return Ok(());
-    }
-    Err(ExpertsError { message: format!("expected expert sums of shape {expected:?}, got {got:?}"), retryable: false })
 }

@@ -294,9 +294,9 @@ fn a_cache_takes_memory_for_what_it_holds() {
     let mut cache: KvCache = model.cache();
     assert_eq!(cache.bytes(), 0);
     model.forward(&mut cache, &ids(10, 512));
-    let one_block = cache.bytes();
-    model.forward(&mut cache, &ids(100, 512));
-    assert_eq!((cache.len(), cache.bytes()), (110, one_block));
-    model.forward(&mut cache, &ids(100, 512));
-    assert_eq!(cache.bytes(), 2 * one_block);
+    let one_page = cache.bytes();
+    model.forward(&mut cache, &ids(20, 512));
+    assert_eq!((cache.len(), cache.bytes()), (30, one_page));
+    model.forward(&mut cache, &ids(20, 512));
+    assert_eq!(cache.bytes(), 2 * one_page);
 }

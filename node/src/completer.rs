@@ -2,7 +2,7 @@
 //!
 //! The HTTP API, `ask --model` and `eval` speak to a [`Completer`] and never ask where the arithmetic happens.
 
-use neuro_inference::{GenerateRequest, Generated, TokenEvent};
+use neuro_inference::{Account, BatchFigures, GenerateRequest, Generated, Priority, TokenEvent};
 use neuro_model::{ChatTemplate, Tokenizer};
 use neuro_primitives::JobId;
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ pub struct ModelSummary {
 /// How busy a completer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Jobs that hold a slot.
+    /// Jobs that run, those that wait for pages included.
     pub running: usize,
     /// Jobs that wait for a slot.
     pub waiting: usize,
@@ -35,6 +35,29 @@ pub struct Load {
     pub slots: usize,
     /// Jobs that may wait.
     pub queue: usize,
+    /// Jobs that one named account may have, running and waiting.
+    pub per_account: usize,
+    /// What runs together, and the pages of its keys and values.
+    pub batch: BatchFigures,
+}
+
+/// Who asks for a job, and how urgently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Where it came in (`/v1/chat/completions`, `ask`), for the status view.
+    pub endpoint: &'static str,
+    /// Whose job it is. Accounts share the node fairly, and nothing computed for one is used for another.
+    pub account: Account,
+    /// How urgent it is.
+    pub priority: Priority,
+}
+
+impl Caller {
+    /// Whoever sits at this machine, as usual.
+    #[must_use]
+    pub const fn at(endpoint: &'static str) -> Self {
+        Self { endpoint, account: Account::LOCAL, priority: Priority::Normal }
+    }
 }
 
 /// Takes jobs and answers with streams of tokens.
@@ -63,11 +86,11 @@ pub trait Completer: Send + Sync + 'static {
         None
     }
 
-    /// Queues one job. `endpoint` says who asks (`/v1/chat/completions`, `ask`), for the status view.
+    /// Queues one job.
     ///
     /// # Errors
     /// When the queue is full, the model is not ready, or the request cannot be served.
-    fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError>;
+    fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError>;
 }
 
 /// Who computed what for one answer.
@@ -129,6 +152,12 @@ pub enum SubmitError {
     #[error("every slot is taken and the queue is full; try again in {retry_after_s} s")]
     Full {
         /// When a place may be free, seconds.
+        retry_after_s: u32,
+    },
+    /// The account has as many jobs as one account may.
+    #[error("this account has as many requests running and waiting as one may; try again in {retry_after_s} s")]
+    AccountFull {
+        /// When one of them may have ended, seconds.
         retry_after_s: u32,
     },
     /// The model cannot answer yet.

@@ -5,7 +5,11 @@
 //! ([`prompt`]), jobs ([`choices`]), and leaves as one JSON object or as server-sent events ([`stream`]). Every error,
 //! whichever of these it comes from, is the same JSON object ([`error`]).
 //!
-//! Not protected against: a client with a valid key may fill the queue; keys name clients, they do not share out slots.
+//! Keys name accounts: each gets at most half of the places, and all get the model's time in fair shares. `"priority"`
+//! (`"low"`, `"normal"`, `"high"`), which OpenAI's API has not, moves a request a bounded way forward or back among those
+//! that wait.
+//!
+//! Not protected against: whoever asks without a key, on the loopback, may fill the queue.
 //! Keys travel in the clear, because the listener speaks plain HTTP: off the loopback, put TLS in front of it.
 
 mod access;

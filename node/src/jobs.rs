@@ -1,13 +1,14 @@
-//! Runs jobs: a fixed number of slots, each a thread, and a bounded first-in-first-out queue in front of them.
+//! Runs jobs: one thread drives all that run, a step at a time, and a bounded queue stands in front of it.
 //!
-//! Generation blocks (it computes, or waits for workers), so a slot is a thread and not a task. What a slot does is a
-//! [`Decode`]; the local and the distributed completer differ in nothing else. A job ends early when its receiver is
-//! dropped: the slot notices at the next token, or at the next layer with [`TrunkDecoder`].
+//! What steps the jobs is a [`Decoding`]; the local and the distributed completer differ in nothing but its experts. The
+//! queue is fair between accounts ([`neuro_inference::FairQueue`]). A job ends early when its receiver is dropped: its
+//! place and its pages are free after the step that runs, and where all jobs of a step are given up, after a layer. A
+//! reader that falls behind stops its own job only.
 
 mod board;
 mod decoder;
-mod delivery;
-mod slot;
+mod driver;
+mod reader;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,16 +17,16 @@ use neuro_inference::GenerateRequest;
 use neuro_primitives::JobId;
 use tokio::sync::{mpsc, watch};
 
-use crate::completer::{Job, Load, SubmitError};
+use crate::completer::{Caller, Job, Load, SubmitError};
 use board::{Board, Queued};
-pub use decoder::{Decode, DecodeFailure, JobContext, JobExperts, TrunkDecoder};
+pub use decoder::{BatchExperts, Decode, DecodeFailure, Decoding, JobContext, JobUpdate, TrunkDecoder};
 
 /// Events that may wait for a job's reader. A thousand tokens are minutes of reading and at most a few megabytes with
 /// logprobs; doubled, a stalled reader pins twice that.
 pub const EVENTS_PER_JOB: usize = 1_024;
 
-/// How long a slot waits for a reader that does not read, once [`EVENTS_PER_JOB`] events wait. Longer, and a few
-/// stalled clients hold every slot.
+/// How long a job waits for a reader that does not read, once [`EVENTS_PER_JOB`] events wait. Longer, and a few stalled
+/// clients hold every slot.
 pub const STALLED_READER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Bounds of `retry_after_s`. OpenAI's clients obey at most two minutes.
@@ -34,17 +35,25 @@ const RETRY_AFTER_S: std::ops::RangeInclusive<u32> = 1..=120;
 /// How many jobs run and how many wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobLimits {
-    /// Jobs at once; each holds a KV cache. At least one.
+    /// Jobs at once, as far as there are pages for their keys and values. At least one.
     pub slots: usize,
     /// Jobs that wait for a slot.
     pub queue: usize,
 }
 
+impl JobLimits {
+    /// Jobs of one named account, running and waiting: half of all, so that one client cannot shut out the others.
+    #[must_use]
+    pub const fn per_account(self) -> usize {
+        self.slots.saturating_add(self.queue).div_ceil(2)
+    }
+}
+
 impl Default for JobLimits {
-    /// Four slots keep the experts' batches filled without dividing one machine's speed further; 64 waiting jobs are
-    /// a few minutes of work, the longest that a client should be kept.
+    /// A pass over sixteen rows costs a machine little more than one over one row, and more would make everybody's next token
+    /// late; 64 waiting jobs are a few minutes of work, the longest that a client should be kept.
     fn default() -> Self {
-        Self { slots: 4, queue: 64 }
+        Self { slots: 16, queue: 64 }
     }
 }
 
@@ -97,15 +106,15 @@ pub struct JobTotals {
     pub tokens_per_second: f64,
 }
 
-/// The slots and the queue. Dropping it closes it.
+/// The running jobs and the queue. Dropping it closes it.
 pub struct JobRunner {
     shared: Arc<Shared>,
 }
 
-/// What the slots and the face share. The lock is held for bookkeeping only, never while a token is made.
+/// What the driver and the face share. The lock is held for bookkeeping only, never while a token is made.
 struct Shared {
     board: Mutex<Board>,
-    /// Rung when a job is queued or the runner closes.
+    /// Rung when a job is queued or to be failed, and when the runner closes.
     work: Condvar,
     /// Counts changes of the board, so that a view can wait for the next.
     revision: watch::Sender<u64>,
@@ -114,48 +123,49 @@ struct Shared {
 }
 
 impl JobRunner {
-    /// Starts `limits.slots` threads (at least one) that run `decoder`.
+    /// Starts a thread that runs jobs with `decoder`.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(limits: JobLimits, decoder: impl Decode) -> std::io::Result<Self> {
         let limits = JobLimits { slots: limits.slots.max(1), ..limits };
         let shared = Arc::new(Shared {
-            board: Mutex::new(Board::default()),
+            board: Mutex::new(Board::new(limits)),
             work: Condvar::new(),
             revision: watch::Sender::new(0),
             limits,
             decoder: Box::new(decoder),
         });
-        let runner = Self { shared };
-        for index in 0..limits.slots {
-            let shared = Arc::clone(&runner.shared);
-            std::thread::Builder::new().name(format!("slot-{index}")).spawn(move || slot::work(&shared))?;
-        }
+        let runner = Self { shared: Arc::clone(&shared) };
+        std::thread::Builder::new().name("batch".to_owned()).spawn(move || driver::drive(&shared))?;
         Ok(runner)
     }
 
     /// Queues a job.
     ///
     /// # Errors
-    /// [`SubmitError::Full`] when all slots are taken and `limits.queue` jobs wait; [`SubmitError::NotReady`] once the
-    /// runner is closed.
-    pub fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError> {
+    /// [`SubmitError::Full`] when all slots are taken and `limits.queue` jobs wait, [`SubmitError::AccountFull`] when the
+    /// account has its share of them; [`SubmitError::NotReady`] once the runner is closed.
+    pub fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
         let (sender, events) = mpsc::channel(EVENTS_PER_JOB);
         let mut board = self.shared.board();
         board.drop_abandoned();
         if board.closed {
             return Err(SubmitError::NotReady("the node is shutting down".to_owned()));
         }
-        if board.has_no_room(self.shared.limits) {
-            board.totals.refused += 1;
-            return Err(SubmitError::Full { retry_after_s: board.retry_after_s(self.shared.limits.slots) });
-        }
-        let id = board.enqueue(Queued { request, events: sender, endpoint });
+        board.admit(&caller.account)?;
+        let id = board.enqueue(Queued { request, events: sender, caller });
         drop(board);
         self.shared.work.notify_one();
         self.shared.changed();
         Ok(Job { id, events })
+    }
+
+    /// Fails a job whose answer has turned out to rest on something wrong, with `reason` for its reader, and every job
+    /// that used what it computed. Nothing of it is used again, also when it has ended.
+    pub fn fail(&self, job: JobId, reason: impl Into<String>) {
+        self.shared.board().failing.push((job, reason.into()));
+        self.shared.work.notify_one();
     }
 
     /// The live jobs, oldest first.
@@ -180,7 +190,8 @@ impl JobRunner {
         let mut board = self.shared.board();
         board.drop_abandoned();
         let JobLimits { slots, queue } = self.shared.limits;
-        Load { running: board.running(), waiting: board.waiting(), slots, queue }
+        let per_account = self.shared.limits.per_account();
+        Load { running: board.running(), waiting: board.waiting(), slots, queue, per_account, batch: board.figures }
     }
 
     /// A number that changes whenever a job is queued, starts, makes its first token or ends.
@@ -189,7 +200,7 @@ impl JobRunner {
         self.shared.revision.subscribe()
     }
 
-    /// Takes no more jobs, fails the waiting ones and stops the running ones at their next token.
+    /// Takes no more jobs, fails the waiting ones and stops the running ones after the step that runs.
     pub fn close(&self) {
         self.shared.board().close();
         self.shared.work.notify_all();
@@ -210,7 +221,7 @@ impl std::fmt::Debug for JobRunner {
 }
 
 impl Shared {
-    /// The board. A slot that panicked left it between two whole steps, so poison says nothing here.
+    /// The board. A driver that panicked left it between two whole steps, so poison says nothing here.
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ use neuro_expert_runtime::{Engine, ExpertPool, default_engine};
 use neuro_inference::{GenerateRequest, LoadError, LocalExperts, Trunk};
 use neuro_model::{ChatTemplate, Checkpoint, CheckpointError, TemplateError, Tokenizer, TokenizerError};
 
-use crate::completer::{Completer, Job, Load, ModelSummary, SubmitError};
+use crate::completer::{Caller, Completer, Job, Load, ModelSummary, SubmitError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::hash_tensors;
 
@@ -27,6 +27,8 @@ pub struct LocalOptions {
     /// Bytes that the experts may take in memory; those beyond are read from the files when they are needed. `None`
     /// keeps all of them.
     pub memory_limit_bytes: Option<u64>,
+    /// Bytes that keys and values of all jobs may take; `None` takes a part of the memory that is free.
+    pub cache_bytes: Option<u64>,
 }
 
 /// A model that could not be loaded.
@@ -44,7 +46,7 @@ pub enum LocalError {
     /// Its weights cannot be used.
     #[error(transparent)]
     Weights(#[from] LoadError),
-    /// The operating system gave no threads for the slots.
+    /// The operating system gave no thread for the jobs.
     #[error("cannot start the threads that run jobs: {0}")]
     Threads(#[from] std::io::Error),
 }
@@ -99,10 +101,11 @@ impl LocalCompleter {
             limit => LocalExperts::load(&checkpoint, engine, limit, &mut tell_experts)?,
         };
         let pool = Arc::clone(experts.pool());
-        let decoder =
-            TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: Arc::new(experts) };
+        let (experts, cache_bytes) = (Arc::new(experts), options.cache_bytes);
+        let decoder = TrunkDecoder::new(Arc::clone(&trunk), Arc::clone(&tokenizer), experts, cache_bytes);
+        let name = options.name.unwrap_or_else(|| folder_name(dir));
+        let model = ModelSummary { context: decoder.context(), ..summary(&checkpoint, name) };
         let jobs = JobRunner::start(options.jobs, decoder)?;
-        let model = summary(&checkpoint, options.name.unwrap_or_else(|| folder_name(dir)));
         Ok(Self { model, id: OnceLock::new(), checkpoint, tokenizer, chat_template, trunk, pool, jobs })
     }
 
@@ -148,8 +151,8 @@ impl Completer for LocalCompleter {
         self.jobs.load()
     }
 
-    fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError> {
-        self.jobs.submit(request, endpoint)
+    fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
+        self.jobs.submit(request, caller)
     }
 }
 

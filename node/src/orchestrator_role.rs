@@ -1,7 +1,7 @@
 //! The orchestrator: holds the trunk, places experts on workers, answers over HTTP.
 //!
 //! ```text
-//! http  ──▶ jobs (a thread each) ──▶ inference: trunk, layer by layer
+//! http  ──▶ jobs ──▶ inference: a batch, through the trunk layer by layer
 //!                                        │ ExpertLayers
 //!                                        ▼
 //!                dispatch ── Input ──▶ orchestrator core ── Effect ──▶ dispatch
@@ -95,6 +95,8 @@ pub struct OrchestratorConfig {
     pub slots: usize,
     /// Jobs that may wait.
     pub queue: usize,
+    /// Bytes that keys and values of all jobs may take; without it, a part of the memory that is free.
+    pub kv_cache_bytes: Option<u64>,
     /// Workers that hold each expert.
     pub replicas: usize,
     /// Which answers of workers are checked.
@@ -314,7 +316,8 @@ impl Node {
         let template = checkpoint.chat_template().map_err(|error| text("chat template")(&error))?;
         let trunk = Arc::new(trunk);
         let decoder =
-            TrunkDecoder { trunk: Arc::clone(&trunk), tokenizer: Arc::clone(&tokenizer), experts: experts.clone() };
+            TrunkDecoder::new(Arc::clone(&trunk), Arc::clone(&tokenizer), experts.clone(), config.kv_cache_bytes);
+        let context = decoder.context();
         let limits = JobLimits { slots: config.slots, queue: config.queue };
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
@@ -334,8 +337,14 @@ impl Node {
         };
         let shared = Arc::new(shared);
         let engine = engine.id().class;
-        let completer =
-            Arc::new(DistributedCompleter { shared: Arc::clone(&shared), experts, tokenizer, template, engine });
+        let completer = Arc::new(DistributedCompleter {
+            shared: Arc::clone(&shared),
+            experts,
+            tokenizer,
+            template,
+            engine,
+            context,
+        });
         Ok(Self { shared, completer })
     }
 

@@ -38,12 +38,15 @@ pub struct ServeArgs {
     /// Multiaddr for peer-to-peer connections (repeatable)
     #[arg(long, default_values = ["/ip4/0.0.0.0/tcp/11713", "/ip4/0.0.0.0/udp/11713/quic-v1"], value_name = "MULTIADDR")]
     pub p2p: Vec<String>,
-    /// Requests that run at once
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Requests that run at once, in one batch
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub slots: u16,
     /// Requests that may wait for a slot
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub queue: u16,
+    /// Mebibytes that keys and values of all requests may take; by default a fourth of the memory that is free
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub kv_cache: Option<u64>,
     /// Workers that hold each expert
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub replicas: u16,
@@ -105,6 +108,7 @@ pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResu
         p2p: args.p2p.clone(),
         slots: usize::from(args.slots),
         queue: usize::from(args.queue),
+        kv_cache_bytes: args.kv_cache.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
         replicas: usize::from(args.replicas),
         ticket_lifetime: Duration::from_secs(u64::from(args.ticket_hours) * 3600),
         expected_workers: usize::from(args.expect_workers),

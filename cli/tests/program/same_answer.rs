@@ -1,7 +1,7 @@
 //! The same request gives the same numbers, bit for bit, however many workers compute them.
 
 use neuro_inference::{GenerateRequest, SamplingParams, TokenLogprob};
-use neuro_node::completer::{Completer, JobEvent};
+use neuro_node::completer::{Caller, Completer, JobEvent};
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn in_one_process(model: &LocalCompleter, request: &Request) -> (String, Vec<Tok
         stop_ids: model.model().eos,
         skip_special: true,
     };
-    let mut job = model.submit(generate, "test").unwrap();
+    let mut job = model.submit(generate, Caller::at("test")).unwrap();
     let mut logprobs = Vec::new();
     loop {
         match job.events.blocking_recv().expect("a last word") {

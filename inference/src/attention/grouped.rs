@@ -4,7 +4,7 @@ use neuro_expert_runtime::EngineError;
 use neuro_primitives::Rows;
 
 use super::{Heads, Span};
-use crate::kv_cache::LayerCache;
+use crate::kv_cache::PagePool;
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
 
@@ -28,28 +28,26 @@ pub struct GroupedAttention {
 
 impl GroupedAttention {
     /// As [`super::Attention::apply`].
-    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, cache: &mut LayerCache) -> Result<Rows, EngineError> {
+    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, pool: &mut PagePool) -> Result<Rows, EngineError> {
         let (keys, values) = self.keys_and_values(hidden, span)?;
-        for (offset, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-            cache.write(span.first + offset, key, value);
-        }
-        if span.asking == 0 {
+        span.write(pool, |row| (keys.row(row), values.row(row)));
+        let asking = span.asking();
+        if asking.is_empty() {
             return Ok(Rows::zeros(0, hidden.width()));
         }
-        let queries = self.queries(hidden, span)?;
-        let first = span.first + span.skipped(hidden.count());
-        self.output.apply(&self.heads.attend(&queries, first, cache))
+        let queries = self.queries(hidden, span, &asking)?;
+        self.output.apply(&self.heads.attend(&queries, span, pool))
     }
 
-    /// The queries of the rows that ask, normalised, clipped, rotated. `[asking, heads × head_dim]`, f32.
-    pub(super) fn queries(&self, hidden: &Rows, span: &Span<'_>) -> Result<Rows, EngineError> {
-        let mut queries = self.query.apply(&span.asking(hidden))?;
+    /// The queries of the rows `asking`, normalised, clipped, rotated. `[asking, heads × head_dim]`, f32.
+    pub(super) fn queries(&self, hidden: &Rows, span: &Span<'_>, asking: &[usize]) -> Result<Rows, EngineError> {
+        let mut queries = self.query.apply(&Span::gathered(hidden, asking))?;
         if let Some((norm, _)) = &self.query_key_norm {
             norm.apply_in_place(queries.values_mut());
         }
         self.clip(&mut queries);
-        for row in 0..queries.count() {
-            span.rotation.apply(span.skipped(hidden.count()) + row, queries.row_mut(row));
+        for (index, row) in asking.iter().enumerate() {
+            span.rotation.apply(*row, queries.row_mut(index));
         }
         Ok(queries)
     }

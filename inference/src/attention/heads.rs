@@ -4,7 +4,8 @@ use neuro_expert_runtime::kernels::InstructionSet;
 use neuro_expert_runtime::kernels::attention::{Queries, attend};
 use neuro_primitives::Rows;
 
-use crate::kv_cache::{HeadShape, LayerCache};
+use super::Span;
+use crate::kv_cache::{HeadShape, LayerPages, PagePool};
 use crate::parallel;
 
 /// Query heads that a thread takes at once, as far as they share keys and values, so that these are read once. More
@@ -26,16 +27,15 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Every query over the positions that it may see. `queries`: `[rows, heads × key_dim]`, f32, the first at position
-    /// `first`. `[rows, heads × value_dim]`, f32.
+    /// Every query over the positions of its own sequence that it may see. `queries`: `[asking, heads × key_dim]`, f32,
+    /// those of the rows of `span` that ask. `[asking, heads × value_dim]`, f32.
     #[must_use]
-    pub fn attend(&self, queries: &Rows, first: usize, cache: &LayerCache) -> Rows {
-        let stretches = self.stretches();
-        let items = queries.count() * stretches.len();
-        let work = queries.values().len() * (first + queries.count());
-        let attended = parallel::collect(items, work, |index| {
+    pub fn attend(&self, queries: &Rows, span: &Span<'_>, pool: &PagePool) -> Rows {
+        let (stretches, askers) = (self.stretches(), askers(span, pool));
+        let seen: usize = askers.iter().map(|asker| asker.to).sum();
+        let attended = parallel::collect(askers.len() * stretches.len(), queries.width() * seen, |index| {
             let (row, stretch) = (index / stretches.len(), stretches[index % stretches.len()]);
-            self.attend_stretch(queries.row(row), stretch, first + row + 1, cache)
+            self.attend_stretch(queries.row(row), stretch, askers[row])
         });
         Rows::new(self.count * self.kv.value_dim, attended.concat())
     }
@@ -51,8 +51,8 @@ impl Heads {
         (0..self.count).step_by(group).flat_map(of_group).collect()
     }
 
-    /// Some heads of one row, which sees positions below `to`. `[heads, value_dim]`, f32.
-    fn attend_stretch(&self, row: &[f32], (head, heads): (usize, usize), to: usize, cache: &LayerCache) -> Vec<f32> {
+    /// Some heads of one row. `[heads, value_dim]`, f32.
+    fn attend_stretch(&self, row: &[f32], (head, heads): (usize, usize), Asker { pages, to }: Asker<'_>) -> Vec<f32> {
         let (kv_head, width) = (head / self.group(), self.kv.key_dim);
         let from = self.window.map_or(0, |window| to.saturating_sub(window));
         let queries = Queries {
@@ -61,7 +61,7 @@ impl Heads {
             scale: self.scale,
             sinks: self.sinks.as_ref().map(|sinks| &sinks[head..head + heads]),
         };
-        let (keys, values) = (cache.keys(kv_head, from, to), cache.values(kv_head, from, to));
+        let (keys, values) = (pages.keys(kv_head, from, to), pages.values(kv_head, from, to));
         let (mut scratch, mut out) = (Vec::new(), vec![0.0; heads * self.kv.value_dim]);
         attend(InstructionSet::current(), &queries, keys, values, &mut scratch, &mut out);
         out
@@ -71,4 +71,23 @@ impl Heads {
     const fn group(&self) -> usize {
         self.count / self.kv.kv_heads
     }
+}
+
+/// A row that asks.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    pages: LayerPages<'a>,
+    /// It sees positions below this.
+    to: usize,
+}
+
+/// The rows of `span` that ask, in order.
+fn askers<'a>(span: &Span<'a>, pool: &'a PagePool) -> Vec<Asker<'a>> {
+    let mut askers = Vec::new();
+    for segment in span.segments {
+        let (end, pages) = (segment.first + segment.rows, pool.layer(span.layer, segment.pages));
+        let asking = segment.asking.min(segment.rows);
+        askers.extend((end - asking..end).map(|position| Asker { pages, to: position + 1 }));
+    }
+    askers
 }

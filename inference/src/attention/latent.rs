@@ -9,7 +9,7 @@ use neuro_expert_runtime::{EngineError, Linear};
 use neuro_primitives::Rows;
 
 use super::{Heads, Span};
-use crate::kv_cache::LayerCache;
+use crate::kv_cache::PagePool;
 use crate::norm::RmsNorm;
 use crate::parallel;
 use crate::projection::Projection;
@@ -63,16 +63,15 @@ pub struct HeadProjections {
 
 impl LatentAttention {
     /// As [`super::Attention::apply`].
-    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, cache: &mut LayerCache) -> Result<Rows, EngineError> {
+    pub(super) fn apply(&self, hidden: &Rows, span: &Span<'_>, pool: &mut PagePool) -> Result<Rows, EngineError> {
         let latents = self.latents(hidden, span)?;
-        for (offset, latent) in latents.iter().enumerate() {
-            cache.write(span.first + offset, latent, &[]);
-        }
-        if span.asking == 0 {
+        span.write(pool, |row| (latents.row(row), &[]));
+        let asking = span.asking();
+        if asking.is_empty() {
             return Ok(Rows::zeros(0, hidden.width()));
         }
-        let queries = self.queries(hidden, span)?;
-        let attended = self.heads.attend(&queries, span.first + span.skipped(hidden.count()), cache);
+        let queries = self.queries(hidden, span, &asking)?;
+        let attended = self.heads.attend(&queries, span, pool);
         self.output.apply(&self.value_up.apply(&attended)?)
     }
 
@@ -88,13 +87,13 @@ impl LatentAttention {
         Ok(latents)
     }
 
-    /// The queries of the rows that ask, in the cache's space. `[asking, heads × (kv_rank + rope_dim)]`, f32.
-    fn queries(&self, hidden: &Rows, span: &Span<'_>) -> Result<Rows, EngineError> {
-        let mut queries = self.query.apply(&span.asking(hidden))?;
-        let (width, skipped) = (self.nope_dim + self.rope_dim, span.skipped(hidden.count()));
-        for row in 0..queries.count() {
-            for head in queries.row_mut(row).chunks_exact_mut(width) {
-                span.rotation.apply(skipped + row, &mut head[self.nope_dim..]);
+    /// The queries of the rows `asking`, in the cache's space. `[asking, heads × (kv_rank + rope_dim)]`, f32.
+    fn queries(&self, hidden: &Rows, span: &Span<'_>, asking: &[usize]) -> Result<Rows, EngineError> {
+        let mut queries = self.query.apply(&Span::gathered(hidden, asking))?;
+        let width = self.nope_dim + self.rope_dim;
+        for (index, row) in asking.iter().enumerate() {
+            for head in queries.row_mut(index).chunks_exact_mut(width) {
+                span.rotation.apply(*row, &mut head[self.nope_dim..]);
             }
         }
         let split = |from: usize, to: usize| {

@@ -7,7 +7,7 @@ use neuro_expert_runtime::{Engine, Weight};
 use neuro_model::{RopePairing, RopeScaling, RopeSettings};
 
 use super::*;
-use crate::kv_cache::{CacheType, HeadShape};
+use crate::kv_cache::{CacheType, HeadShape, PAGE_POSITIONS, PageId, PageLayout, PagePool};
 use crate::norm::RmsNorm;
 use crate::projection::Projection;
 use crate::rope::Rope;
@@ -26,6 +26,49 @@ fn projection(seed: u32, rows: usize, columns: usize, bias: bool) -> Projection 
     let weight = Weight::from_f32("w", rows, columns, &noise(seed, rows * columns));
     let linear = ReferenceEngine.linear(&weight).expect("a well-formed matrix");
     Projection::new(linear, bias.then(|| noise(seed + 100, rows)))
+}
+
+/// One layer's keys and values of one sequence.
+struct Cache {
+    pool: PagePool,
+    pages: Vec<PageId>,
+}
+
+impl Cache {
+    /// With room for 320 positions.
+    fn new(shape: HeadShape) -> Self {
+        let mut pool = PagePool::unbounded(PageLayout { layers: 1, shape, cache_type: CacheType::F32 });
+        let pages = (0..320 / PAGE_POSITIONS).map(|_| pool.allocate().expect("a page")).collect();
+        Self { pool, pages }
+    }
+
+    fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        self.pool.write(0, &self.pages, position, key, value);
+    }
+
+    fn segment(&self, first: usize, rows: usize, asking: usize) -> Segment<'_> {
+        Segment { pages: &self.pages, first, rows, asking }
+    }
+
+    /// `attention` over `hidden` from position `first`, with the last `asking` rows.
+    fn apply(&mut self, attention: &Attention, hidden: &Rows, first: usize, asking: usize) -> Rows {
+        let rope = match attention {
+            Attention::Grouped(_) => rope(HEAD_DIM),
+            Attention::Latent(latent) => rope(latent.rope_dim),
+        };
+        let rotation = rope.rotation(first..first + hidden.count());
+        let pages = self.pages.clone();
+        let segments = [Segment { pages: &pages, first, rows: hidden.count(), asking }];
+        let span = Span { layer: 0, segments: &segments, rotation: &rotation };
+        attention.apply(hidden, &span, &mut self.pool).expect("the engine works")
+    }
+}
+
+const fn shape_of(attention: &Attention) -> HeadShape {
+    match attention {
+        Attention::Grouped(grouped) => grouped.heads.kv,
+        Attention::Latent(latent) => latent.heads.kv,
+    }
 }
 
 const D_MODEL: usize = 12;
@@ -60,16 +103,10 @@ fn plain() -> Attention {
 
 /// Runs `hidden` in chunks of `chunk` rows over a fresh cache.
 fn run(attention: &Attention, hidden: &Rows, chunk: usize) -> Vec<f32> {
-    let (kv, rope) = match attention {
-        Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
-        Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
-    };
-    let (mut cache, mut out) = (LayerCache::new(kv, CacheType::F32), Vec::new());
+    let (mut cache, mut out) = (Cache::new(shape_of(attention)), Vec::new());
     for first in (0..hidden.count()).step_by(chunk) {
         let rows = hidden.slice(first, (first + chunk).min(hidden.count()));
-        let rotation = rope.rotation(first..first + rows.count());
-        let span = Span { first, asking: rows.count(), rotation: &rotation };
-        out.extend(attention.apply(&rows, &span, &mut cache).expect("the engine works").into_values());
+        out.extend(cache.apply(attention, &rows, first, rows.count()).into_values());
     }
     out
 }
@@ -87,15 +124,20 @@ fn formula(query: &[f32], scale: f64, sink: Option<f32>, keys: &[Vec<f32>], valu
 fn heads_of(attention: &GroupedAttention) -> (Rows, Rows, Rows, Rows) {
     let hidden = Rows::new(D_MODEL, noise(12, 5 * D_MODEL));
     let rotation = rope(HEAD_DIM).rotation(0..5);
-    let span = Span { first: 0, asking: 1, rotation: &rotation };
-    let queries = attention.queries(&hidden, &span).expect("the engine works");
-    let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
-    let mut cache = LayerCache::new(KV, CacheType::F32);
+    let mut cache = Cache::new(KV);
+    let project = |cache: &Cache| {
+        let segments = [cache.segment(0, 5, 1)];
+        let span = Span { layer: 0, segments: &segments, rotation: &rotation };
+        let queries = attention.queries(&hidden, &span, &[4]).expect("the engine works");
+        let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
+        let attended = attention.heads.attend(&queries, &span, &cache.pool);
+        (queries, keys, values, attended)
+    };
+    let (_, keys, values, _) = project(&cache);
     for p in 0..5 {
         cache.write(p, keys.row(p), values.row(p));
     }
-    let attended = attention.heads.attend(&queries, 4, &cache);
-    (queries, keys, values, attended)
+    project(&cache)
 }
 
 #[test]
@@ -129,11 +171,13 @@ fn a_sink_far_above_the_scores_swallows_the_values() {
 #[test]
 fn scores_far_beyond_the_range_of_exp_still_give_a_mean() {
     let kv = HeadShape { kv_heads: 1, key_dim: 2, value_dim: 2, shared_values: false };
-    let mut cache = LayerCache::new(kv, CacheType::F32);
+    let mut cache = Cache::new(kv);
     cache.write(0, &[300.0, 0.0], &[1.0, 5.0]);
     cache.write(1, &[300.0, 0.0], &[3.0, 7.0]);
     let heads = Heads { count: 1, kv, scale: 1.0, window: None, sinks: None };
-    assert_eq!(heads.attend(&Rows::new(2, vec![9.0, 0.0]), 1, &cache).values(), [2.0, 6.0]);
+    let (segments, rotation) = ([cache.segment(1, 1, 1)], rope(2).rotation(1..2));
+    let span = Span { layer: 0, segments: &segments, rotation: &rotation };
+    assert_eq!(heads.attend(&Rows::new(2, vec![9.0, 0.0]), &span, &cache.pool).values(), [2.0, 6.0]);
 }
 
 #[test]
@@ -141,16 +185,8 @@ fn rows_that_do_not_ask_leave_their_keys_and_change_nothing_else() {
     let hidden = Rows::new(D_MODEL, noise(14, 7 * D_MODEL));
     for attention in [plain(), Attention::Latent(latent::attention())] {
         let whole = run(&attention, &hidden, 7);
-        let (kv, rope) = match &attention {
-            Attention::Grouped(grouped) => (grouped.heads.kv, rope(HEAD_DIM)),
-            Attention::Latent(latent) => (latent.heads.kv, rope(latent.rope_dim)),
-        };
-        let mut cache = LayerCache::new(kv, CacheType::F32);
-        let mut ask = |from: usize, to: usize, asking| {
-            let rotation = rope.rotation(from..to);
-            let span = Span { first: from, asking, rotation: &rotation };
-            attention.apply(&hidden.slice(from, to), &span, &mut cache).expect("the engine works")
-        };
+        let mut cache = Cache::new(shape_of(&attention));
+        let mut ask = |from: usize, to: usize, asking| cache.apply(&attention, &hidden.slice(from, to), from, asking);
         assert_eq!(ask(0, 3, 0).count(), 0);
         assert_eq!(ask(3, 7, 2).values(), &whole[5 * D_MODEL..]);
     }
@@ -166,6 +202,47 @@ fn chunks_of_any_size_give_the_same_bits() {
             assert!(whole.iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits()), "chunks of {chunk}");
         }
     }
+}
+
+#[test]
+fn sequences_in_one_call_get_the_bits_that_each_gets_alone() {
+    for attention in [plain(), Attention::Latent(latent::attention())] {
+        let mut caches = [Cache::new(shape_of(&attention)), Cache::new(shape_of(&attention))];
+        let hidden = [Rows::new(D_MODEL, noise(15, 40 * D_MODEL)), Rows::new(D_MODEL, noise(16, 35 * D_MODEL))];
+        let before = [
+            cached_alone(&attention, &mut caches[0], &hidden[0]),
+            cached_alone(&attention, &mut caches[1], &hidden[1]),
+        ];
+        // Positions 37 to 39 of one sequence and 34 of the other, in one pool.
+        let mut pool = PagePool::unbounded(caches[0].pool.layout());
+        let pages: [Vec<PageId>; 2] =
+            std::array::from_fn(|_| (0..2).map(|_| pool.allocate().expect("a page")).collect());
+        let width = match &attention {
+            Attention::Grouped(_) => HEAD_DIM,
+            Attention::Latent(latent) => latent.rope_dim,
+        };
+        let mut call = |firsts: [usize; 2], ends: [usize; 2]| {
+            let rotation = rope(width).rotation((firsts[0]..ends[0]).chain(firsts[1]..ends[1]));
+            let segment = |index: usize| {
+                let rows = ends[index] - firsts[index];
+                Segment { pages: &pages[index], first: firsts[index], rows, asking: rows }
+            };
+            let segments = [segment(0), segment(1)];
+            let rows =
+                [0, 1].map(|index: usize| hidden[index].slice(firsts[index], ends[index]).into_values()).concat();
+            let span = Span { layer: 0, segments: &segments, rotation: &rotation };
+            attention.apply(&Rows::new(D_MODEL, rows), &span, &mut pool).expect("the engine works")
+        };
+        call([0, 0], [37, 34]);
+        let together = call([37, 34], [40, 35]);
+        assert_eq!(together.values()[..3 * D_MODEL], before[0][37 * D_MODEL..]);
+        assert_eq!(together.values()[3 * D_MODEL..], before[1][34 * D_MODEL..]);
+    }
+}
+
+/// What `attention` makes of `hidden` in one piece.
+fn cached_alone(attention: &Attention, cache: &mut Cache, hidden: &Rows) -> Vec<f32> {
+    cache.apply(attention, hidden, 0, hidden.count()).into_values()
 }
 
 #[test]
@@ -196,10 +273,12 @@ fn a_window_hides_what_lies_before_it() {
 fn norms_and_clip_act_before_the_rotation() {
     let hidden = Rows::new(D_MODEL, noise(13, D_MODEL));
     let rotation = rope(HEAD_DIM).rotation(0..1);
-    let span = Span { first: 0, asking: 1, rotation: &rotation };
+    let cache = Cache::new(KV);
+    let segments = [cache.segment(0, 1, 1)];
+    let span = Span { layer: 0, segments: &segments, rotation: &rotation };
     let project = |attention: &GroupedAttention| {
         let (keys, values) = attention.keys_and_values(&hidden, &span).expect("the engine works");
-        (attention.queries(&hidden, &span).expect("the engine works"), keys, values)
+        (attention.queries(&hidden, &span, &[0]).expect("the engine works"), keys, values)
     };
     let unit = |width| RmsNorm::new(vec![1.0; width], 0.0);
     let mean_square = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;

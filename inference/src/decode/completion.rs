@@ -6,45 +6,49 @@ use super::{FinishReason, GenerateRequest, Generated, Usage};
 use crate::stop::StopMatcher;
 
 /// The answer so far.
-pub(super) struct Completion<'a> {
-    request: &'a GenerateRequest,
-    stream: TokenStream<'a>,
+pub(crate) struct Completion<'m> {
+    stream: TokenStream<'m>,
     stops: StopMatcher,
+    stop_ids: Vec<u32>,
+    prompt_tokens: usize,
     /// The most tokens it may have.
     budget: usize,
     ids: Vec<u32>,
     text: String,
 }
 
-impl<'a> Completion<'a> {
+impl<'m> Completion<'m> {
     /// An empty answer of at most `budget` tokens.
-    pub(super) fn new(request: &'a GenerateRequest, tokenizer: &'a Tokenizer, budget: usize) -> Self {
-        let stream = TokenStream::new(tokenizer, request.skip_special);
-        let stops = StopMatcher::new(&request.stop);
-        Self { request, stream, stops, budget, ids: Vec::new(), text: String::new() }
+    pub(crate) fn new(request: &GenerateRequest, tokenizer: &'m Tokenizer, budget: usize) -> Self {
+        Self {
+            stream: TokenStream::new(tokenizer, request.skip_special),
+            stops: StopMatcher::new(&request.stop),
+            stop_ids: request.stop_ids.clone(),
+            prompt_tokens: request.prompt.len(),
+            budget,
+            ids: Vec::new(),
+            text: String::new(),
+        }
     }
 
     /// Whether it has all the tokens that it may have.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.ids.len() >= self.budget
     }
 
     /// Takes the next token. Returns the text that became certain, and why the answer ends if it does.
-    pub(super) fn push(&mut self, id: u32) -> (String, Option<FinishReason>) {
+    pub(crate) fn push(&mut self, id: u32) -> (String, Option<FinishReason>) {
         self.ids.push(id);
-        let (text, finish) = if self.request.stop_ids.contains(&id) {
-            (self.flush().0, Some(FinishReason::Stop))
-        } else {
-            self.push_text(id)
-        };
+        let (text, finish) =
+            if self.stop_ids.contains(&id) { (self.flush().0, Some(FinishReason::Stop)) } else { self.push_text(id) };
         self.text.push_str(&text);
         (text, finish)
     }
 
     /// The finished answer.
-    pub(super) fn finish(self, finish: FinishReason) -> Generated {
-        let usage = Usage { prompt_tokens: self.request.prompt.len(), completion_tokens: self.ids.len() };
-        Generated { text: self.text, ids: self.ids, finish, usage }
+    pub(crate) fn finish(&self, finish: FinishReason) -> Generated {
+        let usage = Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.ids.len() };
+        Generated { text: self.text.clone(), ids: self.ids.clone(), finish, usage }
     }
 
     fn push_text(&mut self, id: u32) -> (String, Option<FinishReason>) {

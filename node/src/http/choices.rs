@@ -8,11 +8,10 @@ use neuro_inference::{FinishReason, GenerateRequest, Generated, SamplingParams, 
 use neuro_primitives::JobId;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::metrics::Meter;
 use super::parameters::Parameters;
-use crate::completer::{Completer, Explanation, Job, JobEvent, ModelSummary};
+use crate::completer::{Caller, Completer, Explanation, Job, JobEvent, ModelSummary};
 
 /// A choice that came to its end.
 #[derive(Debug, Clone)]
@@ -65,26 +64,24 @@ impl Explainer {
 /// jobs already submitted are cancelled.
 pub(super) fn submit(
     completer: &dyn Completer,
-    endpoint: Endpoint,
+    caller: &Caller,
     model: &ModelSummary,
     parameters: &Parameters,
     prompts: &[Vec<u32>],
 ) -> Result<Vec<Job>, ApiError> {
     let load = completer.load();
     let jobs = parameters.jobs();
+    let most = if caller.account.is_named() { load.per_account } else { load.slots + load.queue };
     // Waiting would not help: the request never fits.
-    if jobs > load.slots + load.queue {
-        let message = format!(
-            "{jobs} answers, expected at most {}: as many as this node runs and queues",
-            load.slots + load.queue
-        );
+    if jobs > most {
+        let message = format!("{jobs} answers, expected at most {most}: as many as this node runs and queues for you");
         return Err(ApiError::invalid("n", message));
     }
     let mut submitted = Vec::with_capacity(jobs);
     for prompt in prompts {
         for choice in 0..parameters.choices {
             let request = request(model, parameters, prompt, choice as u32);
-            submitted.push(completer.submit(request, endpoint.path())?);
+            submitted.push(completer.submit(request, caller.clone())?);
         }
     }
     Ok(submitted)

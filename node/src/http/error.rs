@@ -51,6 +51,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "generation_failed", message)
     }
 
+    /// 429: no place in the queue.
+    fn too_many(code: &'static str, message: String, retry_after_s: u32) -> Self {
+        Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, message) }
+    }
+
     /// 503: the model cannot answer yet.
     pub(super) fn not_ready(why: &str) -> Self {
         let message = format!("the model is not ready: {why}");
@@ -78,9 +83,9 @@ impl ApiError {
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Full { retry_after_s } => {
-                let full = Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", error.to_string());
-                Self { retry_after_s: Some(retry_after_s), ..full }
+            SubmitError::Full { retry_after_s } => Self::too_many("queue_full", error.to_string(), retry_after_s),
+            SubmitError::AccountFull { retry_after_s } => {
+                Self::too_many("account_queue_full", error.to_string(), retry_after_s)
             }
             SubmitError::NotReady(why) => Self::not_ready(&why),
             SubmitError::Invalid { param, message } => Self::invalid(param, message),

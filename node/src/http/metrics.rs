@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use neuro_inference::Generated;
+use neuro_inference::{BatchFigures, Generated};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,6 +33,13 @@ struct Families {
     running: Gauge,
     waiting: Gauge,
     slots: Gauge,
+    preempted: Gauge,
+    pages: Gauge,
+    pages_used: Gauge,
+    pages_idle: Gauge,
+    preemptions: Counter,
+    passes: Counter,
+    reused_tokens: Counter,
     first_token: Histogram,
     per_token: Histogram,
     duration: Histogram,
@@ -49,6 +57,13 @@ impl Metrics {
             running: Gauge::default(),
             waiting: Gauge::default(),
             slots: Gauge::default(),
+            preempted: Gauge::default(),
+            pages: Gauge::default(),
+            pages_used: Gauge::default(),
+            pages_idle: Gauge::default(),
+            preemptions: Counter::default(),
+            passes: Counter::default(),
+            reused_tokens: Counter::default(),
             first_token: Histogram::new(REQUEST_BUCKETS_S),
             per_token: Histogram::new(TOKEN_BUCKETS_S),
             duration: Histogram::new(REQUEST_BUCKETS_S),
@@ -60,6 +75,7 @@ impl Metrics {
         };
         let registry = registry.sub_registry_with_prefix("neuro");
         families.register_gauges(registry);
+        families.register_batch(registry);
         families.register_times(registry);
         families.register_counters(registry);
         Self(Arc::new(families))
@@ -73,6 +89,7 @@ impl Metrics {
         self.0.running.set(load.running as i64);
         self.0.waiting.set(load.waiting as i64);
         self.0.slots.set(load.slots as i64);
+        self.0.note_batch(load.batch);
         let mut text = String::new();
         encode(&mut text, registry)?;
         Ok(text)
@@ -92,9 +109,40 @@ impl Metrics {
 
 impl Families {
     fn register_gauges(&self, registry: &mut Registry) {
-        registry.register("requests_running", "Jobs that hold a slot", self.running.clone());
+        registry.register("requests_running", "Jobs that run", self.running.clone());
         registry.register("requests_waiting", "Jobs that wait for a slot", self.waiting.clone());
         registry.register("slots", "Jobs that can run at once", self.slots.clone());
+    }
+
+    fn register_batch(&self, registry: &mut Registry) {
+        registry.register("requests_preempted", "Jobs that wait for pages of keys and values", self.preempted.clone());
+        registry.register("kv_pages", "Pages of keys and values there may be", self.pages.clone());
+        registry.register("kv_pages_used", "Pages of keys and values, kept ones included", self.pages_used.clone());
+        registry.register("kv_pages_idle", "Pages kept for prompts with the same beginning", self.pages_idle.clone());
+        registry.register("preemptions", "Times that a job lost its pages", self.preemptions.clone());
+        registry.register("passes", "Passes over rows of all running jobs", self.passes.clone());
+        registry.register(
+            "prefix_hit_tokens",
+            "Prompt tokens that were not computed again",
+            self.reused_tokens.clone(),
+        );
+    }
+
+    /// The gauges and counters of a batch, as of now.
+    fn note_batch(&self, batch: BatchFigures) {
+        self.preempted.set(batch.preempted as i64);
+        self.pages.set(i64::try_from(batch.pages.capacity).unwrap_or(i64::MAX));
+        self.pages_used.set(batch.pages.used as i64);
+        self.pages_idle.set(batch.pages.idle as i64);
+        let counters = [
+            (&self.preemptions, batch.preemptions),
+            (&self.passes, batch.passes),
+            (&self.reused_tokens, batch.pages.reused_tokens),
+        ];
+        for (counter, total) in counters {
+            // The batch counts; a scrape beside this one may have noted more already.
+            counter.inner().fetch_max(total, Ordering::Relaxed);
+        }
     }
 
     fn register_times(&self, registry: &mut Registry) {

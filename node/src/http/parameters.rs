@@ -7,6 +7,7 @@
 mod fields;
 mod input;
 
+use neuro_inference::Priority;
 use serde_json::{Map, Value};
 
 use super::endpoint::Endpoint;
@@ -64,6 +65,8 @@ pub(super) struct Parameters {
     pub(super) top_logprobs: Option<u8>,
     /// `None` is one whole answer.
     pub(super) stream: Option<StreamOptions>,
+    /// How urgent it is: not OpenAI's, whose clients never send it.
+    pub(super) priority: Priority,
     /// Which of [`IGNORED`] were given.
     pub(super) ignored: Vec<&'static str>,
 }
@@ -94,6 +97,7 @@ impl Parameters {
             stop: stop(&mut fields)?,
             top_logprobs: top_logprobs(endpoint, &mut fields)?,
             stream: stream(&mut fields)?,
+            priority: priority(&mut fields)?,
             ignored: IGNORED.iter().copied().filter(|name| fields.take(name).is_some()).collect(),
         };
         refuse_unserved(endpoint, &mut fields)?;
@@ -151,6 +155,16 @@ fn max_tokens(endpoint: Endpoint, fields: &mut Fields) -> Result<Option<usize>, 
         return Err(ApiError::invalid("max_tokens", message));
     }
     Ok(new.or(old).map(|tokens| tokens as usize))
+}
+
+/// `"low"`, `"normal"` or `"high"`.
+fn priority(fields: &mut Fields) -> Result<Priority, ApiError> {
+    match fields.text("priority")?.as_deref() {
+        None | Some("normal") => Ok(Priority::Normal),
+        Some("low") => Ok(Priority::Low),
+        Some("high") => Ok(Priority::High),
+        Some(_) => Err(ApiError::invalid("priority", "expected \"low\", \"normal\" or \"high\"")),
+    }
 }
 
 /// A negative seed is as good as any: its bits are taken.

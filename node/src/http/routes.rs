@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use neuro_inference::Account;
 use serde_json::{Value, json};
 
 use super::access::Reached;
@@ -20,7 +21,7 @@ use super::parameters::Parameters;
 use super::reply::{Reply, model_object};
 use super::request_id::{REQUEST_ID, request_id};
 use super::{Api, body, choices, prompt, stream};
-use crate::completer::ModelSummary;
+use crate::completer::{Caller, ModelSummary};
 
 /// What OpenMetrics text calls itself.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,7 +56,10 @@ async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) ->
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, route) = (method_label(request.method()), route_label(request.uri().path()));
     let mut response = match check(&api, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(account) => {
+            request.extensions_mut().insert(account);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     };
     api.metrics.answered(method, route, response.status().as_u16());
@@ -64,21 +68,24 @@ async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) ->
     response
 }
 
-fn check(api: &Api, request: &Request) -> Result<(), ApiError> {
+/// Whose request it is, if it may be answered.
+fn check(api: &Api, request: &Request) -> Result<Account, ApiError> {
     let internal = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the connection has no address");
     let Reached(reached) = *request.extensions().get::<Reached>().ok_or_else(internal)?;
     api.access.check_origin(request.uri(), request.headers(), reached)?;
     // Load balancers and service managers ask these, and have no key.
-    if !matches!(request.uri().path(), "/healthz" | "/readyz") {
-        let key = api.access.check_key(request.headers())?;
-        tracing::trace!(key, "admitted");
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return Ok(Account::LOCAL);
     }
-    Ok(())
+    let key = api.access.check_key(request.headers())?;
+    tracing::trace!(key, "admitted");
+    Ok(key.map_or(Account::LOCAL, Account::named))
 }
 
 /// Answers one completion request.
 async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
+    let account = request.extensions().get::<Account>().cloned().unwrap_or(Account::LOCAL);
     let explaining = request.headers().contains_key(EXPLAIN).then(|| Arc::clone(&api.completer));
     let body = body::read_object(request, &api.limits).await?;
     let parameters = Parameters::parse(endpoint, body)?;
@@ -86,7 +93,8 @@ async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result
     check_model(&parameters.model, &model)?;
     api.completer.ready().map_err(|why| ApiError::not_ready(&why))?;
     let prompts = prompt::prepare(&api, parameters.input.clone(), &model).await?;
-    let jobs = choices::submit(api.completer.as_ref(), endpoint, &model, &parameters, &prompts)?;
+    let caller = Caller { endpoint: endpoint.path(), account, priority: parameters.priority };
+    let jobs = choices::submit(api.completer.as_ref(), &caller, &model, &parameters, &prompts)?;
     let (reply, meter) = (Reply::new(endpoint, &model), api.metrics.meter(arrived, jobs.len()));
     let explainer = Explainer::new(&jobs, explaining);
     let asked = Asked { jobs, prompts: prompts.len(), eos: model.eos, explainer };

@@ -1,31 +1,68 @@
-//! What a slot runs.
+//! What runs the jobs: several side by side, a step at a time.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use neuro_inference::{
-    ExpertLayers, ExpertsError, GenerateRequest, Generated, Generator, LocalExperts, TokenEvent, Trunk,
+    Account, Batch, BatchFigures, ExpertLayers, ExpertsError, GenerateRequest, LocalExperts, Priority, RowOwner,
+    Shares, Start, Trunk, Update,
 };
 use neuro_model::Tokenizer;
 use neuro_primitives::{JobId, Routes, Rows};
 use tokio::sync::mpsc;
 
 use crate::completer::JobEvent;
+use crate::os::memory;
 
-/// Turns a request into tokens, blocking. One value serves all slots at once.
+/// Of the memory that programs can still get, the part that keys and values take unless something else is asked for: the
+/// experts of this process and of others beside it need the most.
+const FREE_MEMORY_PART: u64 = 4;
+
+/// What keys and values may take where nobody knows how much memory is free.
+const UNKNOWN_MEMORY_BYTES: u64 = 1 << 30;
+
+/// Something that can run jobs.
 pub trait Decode: Send + Sync + 'static {
-    /// Runs `request` to its end and hands every token to `on_event`; when that says to break, ends early with
-    /// [`neuro_inference::FinishReason::Cancelled`].
+    /// Begins with no jobs. One thread drives what comes back; another is opened should that one break down.
+    fn open(&self) -> Box<dyn Decoding + '_>;
+}
+
+/// Jobs that run side by side.
+pub trait Decoding {
+    /// Whether a job would find room now. Always, when none runs.
+    fn has_room(&self, request: &GenerateRequest) -> bool;
+
+    /// Starts a job. An answer that is complete already is returned.
     ///
     /// # Errors
-    /// When there is no answer. A failure of an abandoned job counts as cancelled.
-    fn decode(
-        &self,
-        job: &JobContext,
-        request: &GenerateRequest,
-        on_event: &mut dyn FnMut(TokenEvent) -> ControlFlow<()>,
-    ) -> Result<Generated, DecodeFailure>;
+    /// When the request cannot be served.
+    fn start(&mut self, job: JobContext, request: GenerateRequest) -> Result<Option<JobUpdate>, DecodeFailure>;
+
+    /// Ends a job that nobody wants any more.
+    fn end(&mut self, job: JobId);
+
+    /// Leaves a job out of the steps, or takes it in again.
+    fn pause(&mut self, job: JobId, paused: bool);
+
+    /// Ends a job that rests on something wrong, and forgets what it computed. The others that used any of it.
+    fn taint(&mut self, job: JobId) -> Vec<JobId>;
+
+    /// Jobs that were found since the last time to rest on something wrong, and what to tell their readers.
+    fn newly_tainted(&self) -> Vec<(JobId, String)> {
+        Vec::new()
+    }
+
+    /// Whether a step may do anything.
+    fn has_work(&self) -> bool;
+
+    /// Goes on with all jobs by at most one token each, blocking.
+    fn step(&mut self, shares: &mut Shares) -> Vec<(JobId, JobUpdate)>;
+
+    /// How busy it is.
+    fn figures(&self) -> BatchFigures;
 }
+
+/// What happened to a job in a step.
+pub type JobUpdate = Result<JobEvent, DecodeFailure>;
 
 /// Why a job has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +79,10 @@ pub struct DecodeFailure {
 pub struct JobContext {
     /// Its name.
     pub id: JobId,
+    /// Whose it is.
+    pub account: Account,
+    /// How urgent.
+    pub priority: Priority,
     pub(super) events: mpsc::Sender<JobEvent>,
 }
 
@@ -55,63 +96,135 @@ impl JobContext {
 
 /// Decodes with a trunk in this process and experts wherever `experts` finds them.
 pub struct TrunkDecoder {
-    /// The trunk, shared with the completer.
-    pub trunk: Arc<Trunk>,
-    /// The tokenizer, shared with the completer.
-    pub tokenizer: Arc<Tokenizer>,
-    /// Runs the experts.
-    pub experts: Arc<dyn JobExperts>,
+    trunk: Arc<Trunk>,
+    tokenizer: Arc<Tokenizer>,
+    experts: Arc<dyn BatchExperts>,
+    /// Pages for keys and values.
+    pages: usize,
 }
 
-/// Experts that know which job calls them, so that who computed what can be told.
-pub trait JobExperts: Send + Sync {
-    /// The experts as `job` calls them, until it ends.
-    fn for_job(&self, job: JobId) -> Box<dyn ExpertLayers + '_>;
-}
-
-impl JobExperts for LocalExperts {
-    fn for_job(&self, _: JobId) -> Box<dyn ExpertLayers + '_> {
-        Box::new(Here(self))
+/// Experts that can find out later that a job rests on a wrong result.
+pub trait BatchExperts: ExpertLayers {
+    /// Jobs of which it was found since the last time, and what to tell their readers.
+    fn newly_tainted(&self) -> Vec<(JobId, String)> {
+        Vec::new()
     }
 }
 
-/// Experts of this process: every job calls the same.
-struct Here<'a>(&'a LocalExperts);
+impl BatchExperts for LocalExperts {}
 
-impl ExpertLayers for Here<'_> {
-    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
-        self.0.run(layer, hidden, routes)
+impl TrunkDecoder {
+    /// Decodes with `trunk`, its `tokenizer` and `experts`. Keys and values take at most `cache_bytes`, but one page at
+    /// least; by default a fourth of the memory that is free now.
+    #[must_use]
+    pub fn new(
+        trunk: Arc<Trunk>,
+        tokenizer: Arc<Tokenizer>,
+        experts: Arc<dyn BatchExperts>,
+        cache_bytes: Option<u64>,
+    ) -> Self {
+        let usual = || memory::available_bytes().map_or(UNKNOWN_MEMORY_BYTES, |bytes| bytes / FREE_MEMORY_PART);
+        let pages = cache_bytes.unwrap_or_else(usual) / trunk.page_layout().page_bytes().max(1);
+        Self { trunk, tokenizer, experts, pages: usize::try_from(pages).unwrap_or(usize::MAX) }
+    }
+
+    /// Positions that one job can have, prompt and answer together.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        Batch::new(&self.trunk, &self.tokenizer, self.pages).context()
     }
 }
 
 impl Decode for TrunkDecoder {
-    fn decode(
-        &self,
-        job: &JobContext,
-        request: &GenerateRequest,
-        on_event: &mut dyn FnMut(TokenEvent) -> ControlFlow<()>,
-    ) -> Result<Generated, DecodeFailure> {
-        let experts = self.experts.for_job(job.id);
-        let experts = WhileWanted { experts: experts.as_ref(), job };
-        let generator = Generator { trunk: &self.trunk, tokenizer: &self.tokenizer, experts: &experts };
-        generator
-            .run(request, on_event)
-            .map_err(|error| DecodeFailure { message: error.to_string(), retryable: error.is_retryable() })
+    fn open(&self) -> Box<dyn Decoding + '_> {
+        let batch = Batch::new(&self.trunk, &self.tokenizer, self.pages);
+        Box::new(TrunkDecoding { batch, experts: self.experts.as_ref(), jobs: Vec::new() })
     }
 }
 
-/// Stops asking for experts once the job is abandoned: a long prompt then frees its slot within one layer, not after
-/// its first token.
+/// A batch, and who waits for its jobs.
+struct TrunkDecoding<'a> {
+    batch: Batch<'a>,
+    experts: &'a dyn BatchExperts,
+    jobs: Vec<JobContext>,
+}
+
+impl Decoding for TrunkDecoding<'_> {
+    fn has_room(&self, request: &GenerateRequest) -> bool {
+        self.batch.has_room(request.prompt.len())
+    }
+
+    fn start(&mut self, job: JobContext, request: GenerateRequest) -> Result<Option<JobUpdate>, DecodeFailure> {
+        let start = Start { job: job.id, account: job.account.clone(), priority: job.priority, request };
+        let update = self.batch.start(start).map_err(DecodeFailure::from)?;
+        self.jobs.push(job);
+        Ok(update.map(told))
+    }
+
+    fn end(&mut self, job: JobId) {
+        self.batch.end(job);
+        self.jobs.retain(|context| context.id != job);
+    }
+
+    fn pause(&mut self, job: JobId, paused: bool) {
+        self.batch.pause(job, paused);
+    }
+
+    fn taint(&mut self, job: JobId) -> Vec<JobId> {
+        self.jobs.retain(|context| context.id != job);
+        self.batch.taint(job)
+    }
+
+    fn newly_tainted(&self) -> Vec<(JobId, String)> {
+        self.experts.newly_tainted()
+    }
+
+    fn has_work(&self) -> bool {
+        self.batch.has_work()
+    }
+
+    fn step(&mut self, shares: &mut Shares) -> Vec<(JobId, JobUpdate)> {
+        let experts = WhileWanted { experts: self.experts, jobs: &self.jobs };
+        let updates = self.batch.step(&experts, shares);
+        updates.into_iter().map(|(job, update)| (job, told(update))).collect()
+    }
+
+    fn figures(&self) -> BatchFigures {
+        self.batch.figures()
+    }
+}
+
+fn told(update: Update) -> JobUpdate {
+    match update {
+        Update::Token(event) => Ok(JobEvent::Token(event)),
+        Update::Done(generated) => Ok(JobEvent::Done(generated)),
+        Update::Failed(error) => Err(error.into()),
+    }
+}
+
+impl From<neuro_inference::GenerateError> for DecodeFailure {
+    fn from(error: neuro_inference::GenerateError) -> Self {
+        Self { message: error.to_string(), retryable: error.is_retryable() }
+    }
+}
+
+/// Stops asking for experts once nobody waits for any row: a long prompt then gives its place back within one layer, not
+/// after a pass.
 struct WhileWanted<'a> {
-    experts: &'a dyn ExpertLayers,
-    job: &'a JobContext,
+    experts: &'a dyn BatchExperts,
+    jobs: &'a [JobContext],
 }
 
 impl ExpertLayers for WhileWanted<'_> {
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
-        if self.job.is_abandoned() {
+        self.experts.run(layer, hidden, routes)
+    }
+
+    fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
+        let wanted = |owner: &RowOwner| self.jobs.iter().any(|job| job.id == owner.job && !job.is_abandoned());
+        if !owners.iter().any(wanted) {
             return Err(ExpertsError { message: "the job was abandoned".to_owned(), retryable: false });
         }
-        self.experts.run(layer, hidden, routes)
+        self.experts.run_for(layer, hidden, routes, owners)
     }
 }

@@ -8,7 +8,7 @@ use neuro_primitives::JobId;
 
 use super::experts::RemoteExperts;
 use super::shared::Shared;
-use crate::completer::{Completer, Explanation, Job, Load, ModelSummary, SubmitError, WorkerShare};
+use crate::completer::{Caller, Completer, Explanation, Job, Load, ModelSummary, SubmitError, WorkerShare};
 
 /// Completes with the orchestrator's trunk and the workers' experts.
 pub struct DistributedCompleter {
@@ -22,6 +22,8 @@ pub struct DistributedCompleter {
     pub template: Option<ChatTemplate>,
     /// The engine class that requests run in.
     pub engine: &'static str,
+    /// Positions that a job can have: the model's, or fewer where keys and values have no room for more.
+    pub context: usize,
 }
 
 impl Completer for DistributedCompleter {
@@ -31,7 +33,7 @@ impl Completer for DistributedCompleter {
             id: manifest.model_id().to_string(),
             name: manifest.manifest().name.clone(),
             created_unix_s: self.shared.started.0 / 1000,
-            context: config.context,
+            context: self.context,
             vocab_size: config.vocab_size,
             eos: config.eos.clone(),
         }
@@ -61,13 +63,13 @@ impl Completer for DistributedCompleter {
         self.shared.runner.load()
     }
 
-    fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError> {
+    fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
         // A request that comes while an expert is being placed anew waits for it, as a running one does; only a node
         // without workers turns requests away.
         if self.shared.dispatch.view(|core, _| core.workers().is_empty()) {
             return Err(SubmitError::NotReady("no worker is connected".to_owned()));
         }
-        self.shared.runner.submit(request, endpoint)
+        self.shared.runner.submit(request, caller)
     }
 
     fn explain(&self, job: JobId) -> Option<Explanation> {

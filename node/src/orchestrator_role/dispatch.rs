@@ -24,7 +24,7 @@ use super::auditor::{Auditor, Dispute};
 use super::faults;
 use super::ledger::Ledger;
 use super::recorder::Recorder;
-use super::tally::JobTally;
+use super::tally::CallTally;
 
 mod encoding;
 mod kept;
@@ -124,7 +124,7 @@ struct Source {
     /// As it travels: every worker is sent rows of the same encoding.
     hidden: Activations,
     routes: Routes,
-    tally: Arc<JobTally>,
+    tally: Arc<CallTally>,
 }
 
 /// The right sums of a task that was checked.
@@ -190,7 +190,7 @@ impl Dispatch {
         layer: u16,
         hidden: &Rows,
         routes: &Routes,
-        tally: &Arc<JobTally>,
+        tally: &Arc<CallTally>,
     ) -> Result<Rows, ExpertsError> {
         let (done, outcome) = sync_channel(1);
         tally.check_untainted()?;
@@ -522,7 +522,7 @@ impl State {
     }
 
     fn add(&mut self, call: CallId, sent: &SentTask, answer: &Answer) -> Option<Input> {
-        sent.source.tally.count(sent.worker, sent.routes.entries().len(), answer.compute_us);
+        sent.source.tally.count(sent.worker, &sent.rows, &sent.routes, answer.compute_us);
         self.note_work(sent);
         self.add_sums(call, &sent.rows, &answer.sums)
     }

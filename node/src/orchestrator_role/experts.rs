@@ -1,23 +1,39 @@
-//! The decode loop's way to experts on workers, and the memory of who computed what.
+//! The batch's way to experts on workers, and the memory of who computed what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use neuro_inference::{ExpertLayers, ExpertsError};
+use neuro_inference::{ExpertLayers, ExpertsError, RowOwner};
 use neuro_primitives::{JobId, NodeId, Routes, Rows};
 
 use super::dispatch::Dispatch;
-use super::tally::{JobTally, Share};
-use crate::jobs::JobExperts;
+use super::tally::{CallTally, JobTally, Share, TAINTED};
+use crate::jobs::BatchExperts;
 
-/// Jobs whose shares are kept after they ended. An answer's explanation is read right at its end; 256 cover every slot
-/// many times over.
-const TALLIES_KEPT: usize = 256;
+/// Jobs whose shares are kept, those that were called for last. An answer's explanation is read right at its end, and a
+/// wrong result is found within seconds; 1,024 cover every slot many times over.
+const TALLIES_KEPT: usize = 1_024;
 
 /// Experts on workers.
 pub struct RemoteExperts {
     dispatch: Arc<Dispatch>,
-    tallies: Mutex<BTreeMap<JobId, Arc<JobTally>>>,
+    tallies: Mutex<Tallies>,
+}
+
+/// The tallies by job.
+#[derive(Default)]
+struct Tallies {
+    by_job: BTreeMap<JobId, Kept>,
+    /// By last use, the oldest first.
+    by_use: BTreeMap<u64, JobId>,
+    uses: u64,
+    /// Jobs that were told to be tainted.
+    told: BTreeSet<JobId>,
+}
+
+struct Kept {
+    tally: Arc<JobTally>,
+    used: u64,
 }
 
 impl RemoteExperts {
@@ -30,34 +46,56 @@ impl RemoteExperts {
     /// Who computed what for a job that runs or ended lately.
     #[must_use]
     pub fn shares(&self, job: JobId) -> Option<BTreeMap<NodeId, Share>> {
-        self.tallies().get(&job).map(|tally| tally.shares())
+        self.tallies().by_job.get(&job).map(|kept| kept.tally.shares())
     }
 
-    fn tallies(&self) -> MutexGuard<'_, BTreeMap<JobId, Arc<JobTally>>> {
+    fn tallies(&self) -> MutexGuard<'_, Tallies> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl JobExperts for RemoteExperts {
-    fn for_job(&self, job: JobId) -> Box<dyn ExpertLayers + '_> {
-        let tally = Arc::new(JobTally::default());
-        let mut tallies = self.tallies();
-        tallies.insert(job, Arc::clone(&tally));
-        while tallies.len() > TALLIES_KEPT {
-            tallies.pop_first();
-        }
-        Box::new(ForJob { dispatch: &self.dispatch, tally })
+impl ExpertLayers for RemoteExperts {
+    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
+        self.dispatch.call(layer, hidden, routes, &Arc::default())
+    }
+
+    fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
+        let tally = {
+            let mut tallies = self.tallies();
+            let asking = owners.iter().filter(|owner| owner.rows > 0);
+            CallTally::new(asking.map(|owner| (owner.rows, tallies.of(owner.job))))
+        };
+        self.dispatch.call(layer, hidden, routes, &Arc::new(tally))
     }
 }
 
-/// Experts as one job calls them.
-struct ForJob<'a> {
-    dispatch: &'a Dispatch,
-    tally: Arc<JobTally>,
+impl BatchExperts for RemoteExperts {
+    fn newly_tainted(&self) -> Vec<(JobId, String)> {
+        let mut tallies = self.tallies();
+        let tallies = &mut *tallies;
+        let tainted = tallies.by_job.iter().filter(|(_, kept)| kept.tally.is_tainted()).map(|(job, _)| *job);
+        let new: Vec<JobId> = tainted.filter(|job| !tallies.told.contains(job)).collect();
+        tallies.told.extend(&new);
+        new.into_iter().map(|job| (job, TAINTED.to_owned())).collect()
+    }
 }
 
-impl ExpertLayers for ForJob<'_> {
-    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
-        self.dispatch.call(layer, hidden, routes, &self.tally)
+impl Tallies {
+    /// The tally of `job`, which is being called for.
+    fn of(&mut self, job: JobId) -> Arc<JobTally> {
+        self.uses += 1;
+        let used = self.uses;
+        let kept = self.by_job.entry(job).or_insert_with(|| Kept { tally: Arc::default(), used });
+        self.by_use.remove(&kept.used);
+        kept.used = used;
+        let tally = Arc::clone(&kept.tally);
+        self.by_use.insert(used, job);
+        if self.by_use.len() > TALLIES_KEPT
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.by_job.remove(&oldest);
+            self.told.remove(&oldest);
+        }
+        tally
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use neuro_node::http::{HttpLimits, HttpOptions};
+use neuro_node::completer::Completer;
+use neuro_node::http::{ApiKeys, HttpLimits, HttpOptions};
 use neuro_node::jobs::JobLimits;
 use serde_json::json;
 
@@ -36,6 +37,61 @@ async fn a_full_queue_answers_429_with_a_time_to_come_back() {
         assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
     }
     assert_eq!((node.completer.runner.totals().done, node.completer.runner.totals().refused), (2, 1));
+}
+
+#[tokio::test]
+async fn one_key_cannot_shut_out_another() {
+    let (folder, mut waiting) = (tempfile::tempdir().unwrap(), Vec::new());
+    let keys = key_file(folder.path(), &["alice: 0123456789abcdef", "bob: fedcba9876543210"]);
+    let options = HttpOptions { keys: Some(keys), ..HttpOptions::default() };
+    let node = start_with(WAITING, JobLimits { slots: 1, queue: 3 }, options).await;
+    let ask = |key: &str| node.client.post(node.url("/v1/completions")).bearer_auth(key).json(&text_body()).send();
+    for _ in 0..2 {
+        waiting.push(tokio::spawn(ask("0123456789abcdef")));
+    }
+    node.until(|runner| runner.load().running + runner.load().waiting == 2).await;
+    let refused = ask("0123456789abcdef").await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    let (status, error) = refusal(refused).await;
+    assert_eq!((status, &error["code"]), (429, &json!("account_queue_full")), "half of four places");
+    waiting.push(tokio::spawn(ask("fedcba9876543210")));
+    node.until(|runner| runner.load().waiting == 2).await;
+    node.open(3);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[cfg(unix)]
+fn key_file(folder: &std::path::Path, lines: &[&str]) -> ApiKeys {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("keys");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    ApiKeys::from_file(&path).unwrap()
+}
+
+#[tokio::test]
+async fn an_urgent_request_passes_those_that_wait() {
+    let node = start_with(WAITING, JobLimits { slots: 1, queue: 4 }, HttpOptions::default()).await;
+    let ask = |prompt: &str, priority: &str| {
+        let body = with(text_body(), json!({ "prompt": prompt, "priority": priority }));
+        tokio::spawn(node.client.post(node.url("/v1/completions")).json(&body).send())
+    };
+    let mut answers = Vec::new();
+    for (count, (prompt, priority)) in
+        [("a", "normal"), ("bb bb", "low"), ("ccc ccc ccc", "normal"), ("d d d d d", "high")].into_iter().enumerate()
+    {
+        answers.push(ask(prompt, priority));
+        node.until(|runner| runner.jobs().len() == count + 1 && runner.load().running == 1).await;
+    }
+    node.open(4);
+    for answer in answers.drain(..) {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+    let tokens = |text: &str| node.completer.tokenizer().encode(text, true).unwrap();
+    let asked: Vec<Vec<u32>> = node.asked().into_iter().map(|request| request.prompt).collect();
+    assert_eq!(asked, ["a", "d d d d d", "ccc ccc ccc", "bb bb"].map(tokens));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A client that leaves frees its slot, however it asked.
 
-use neuro_node::completer::JobEvent;
+use neuro_node::completer::{Caller, JobEvent};
 use neuro_node::http::HttpOptions;
 use neuro_node::jobs::{JobLimits, JobState};
 use serde_json::json;
@@ -45,7 +45,8 @@ async fn leaving_with_many_choices_frees_all_their_slots() {
 
 #[tokio::test]
 async fn the_failure_of_one_choice_ends_the_others() {
-    let node = start_with(&[Step::Wait, Step::Panic], JobLimits { slots: 2, queue: 0 }, HttpOptions::default()).await;
+    let limits = JobLimits { slots: 2, queue: 0 };
+    let node = start_with(&[Step::Wait, Step::Fail { retryable: false }], limits, HttpOptions::default()).await;
     let ask = tokio::spawn(
         node.client.post(node.url("/v1/chat/completions")).json(&with(chat_body(), json!({ "n": 2 }))).send(),
     );
@@ -75,7 +76,7 @@ async fn a_waiting_job_whose_reader_left_gives_up_its_place() {
             stop_ids: Vec::new(),
             skip_special: true,
         };
-        node.completer.runner.submit(request, "test")
+        node.completer.runner.submit(request, Caller::at("test"))
     };
     let mut first = submit().unwrap();
     node.until(|runner| runner.load().running == 1).await;
@@ -92,4 +93,31 @@ async fn a_waiting_job_whose_reader_left_gives_up_its_place() {
         }
         assert!(matches!(last, Some(JobEvent::Done(generated)) if generated.text == "ok"));
     }
+}
+
+#[tokio::test]
+async fn a_panic_costs_the_running_jobs_and_not_the_node() {
+    let node = start_with(&[Step::Panic], ONE, HttpOptions::default()).await;
+    for answers in 1..3 {
+        assert_eq!(node.chat(chat_body()).await.status(), 500);
+        assert_eq!(node.completer.runner.totals().failed, answers);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_failed_from_outside_ends_with_an_error_and_never_silently() {
+    let node = start_with(&[Step::Text("first"), Step::Wait], ONE, HttpOptions::default()).await;
+    let body = with(chat_body(), json!({ "stream": true })).to_string();
+    let mut running = raw::send(node.address, &raw::post("/v1/chat/completions", &body)).await;
+    raw::read_until(&mut running, "first").await;
+    let mut waiting = raw::send(node.address, &raw::post("/v1/chat/completions", &body)).await;
+    node.until(|runner| runner.load().waiting == 1).await;
+    for job in node.completer.runner.jobs() {
+        node.completer.runner.fail(job.id, "a worker lied");
+    }
+    for stream in [&mut running, &mut waiting] {
+        let rest = raw::read_until(stream, "a worker lied").await;
+        assert!(rest.contains("\"error\"") && !rest.contains("[DONE]"), "{rest}");
+    }
+    assert_eq!(node.completer.runner.totals().failed, 2);
 }

@@ -1,16 +1,20 @@
 //! A node whose model follows a script, so that every token is known and every moment can be waited for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use neuro_inference::{FinishReason, GenerateRequest, Generated, TokenEvent, TokenLogprob, Usage};
+use neuro_inference::{
+    BatchFigures, FinishReason, GenerateRequest, Generated, Shares, TokenEvent, TokenLogprob, Usage,
+};
 use neuro_model::{ChatTemplate, Tokenizer};
-use neuro_node::completer::{Completer, Explanation, Job, Load, ModelSummary, SubmitError, WorkerShare};
+use neuro_node::completer::{
+    Caller, Completer, Explanation, Job, JobEvent, Load, ModelSummary, SubmitError, WorkerShare,
+};
 use neuro_node::http::{self, HttpError, HttpOptions};
-use neuro_node::jobs::{Decode, DecodeFailure, JobContext, JobLimits, JobRunner};
+use neuro_node::jobs::{Decode, DecodeFailure, Decoding, JobContext, JobLimits, JobRunner, JobUpdate};
 use neuro_primitives::JobId;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -212,8 +216,8 @@ impl Completer for Scripted {
         self.runner.load()
     }
 
-    fn submit(&self, request: GenerateRequest, endpoint: &'static str) -> Result<Job, SubmitError> {
-        self.runner.submit(request, endpoint)
+    fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
+        self.runner.submit(request, caller)
     }
 
     fn explain(&self, job: JobId) -> Option<Explanation> {
@@ -232,75 +236,124 @@ impl Completer for Scripted {
 struct ScriptedDecoder(Arc<Script>);
 
 impl Decode for ScriptedDecoder {
-    fn decode(
-        &self,
-        job: &JobContext,
-        request: &GenerateRequest,
-        on_event: &mut dyn FnMut(TokenEvent) -> ControlFlow<()>,
-    ) -> Result<Generated, DecodeFailure> {
-        self.0.asked.lock().unwrap().push(request.clone());
-        let mut answer = Answer { request, on_event, text: String::new(), ids: Vec::new() };
-        for step in &self.0.steps {
-            let flow = match step {
-                Step::Text(text) => answer.token(100, text),
-                Step::End => answer.token(EOS, ""),
-                Step::Wait => self.0.wait(job),
-                Step::Forever(text) => loop {
-                    if answer.token(100, text).is_break() {
-                        break ControlFlow::Break(());
-                    }
-                },
-                Step::Fail { retryable } => {
-                    return Err(DecodeFailure { message: "a worker is gone".to_owned(), retryable: *retryable });
-                }
-                Step::Panic => panic!("as the script says"),
-            };
-            if flow.is_break() {
-                return Ok(answer.finish(FinishReason::Cancelled));
-            }
-            if answer.ids.last() == Some(&EOS) {
-                return Ok(answer.finish(FinishReason::Stop));
-            }
-            if answer.ids.len() >= request.max_tokens {
-                break;
-            }
+    fn open(&self) -> Box<dyn Decoding + '_> {
+        Box::new(ScriptedDecoding { script: &self.0, jobs: BTreeMap::new() })
+    }
+}
+
+struct ScriptedDecoding<'a> {
+    script: &'a Script,
+    jobs: BTreeMap<JobId, Answer>,
+}
+
+impl Decoding for ScriptedDecoding<'_> {
+    fn has_room(&self, _: &GenerateRequest) -> bool {
+        true
+    }
+
+    fn start(&mut self, job: JobContext, request: GenerateRequest) -> Result<Option<JobUpdate>, DecodeFailure> {
+        self.script.asked.lock().unwrap().push(request.clone());
+        let answer = Answer { request, text: String::new(), ids: Vec::new(), at: 0, paused: false };
+        self.jobs.insert(job.id, answer);
+        Ok(None)
+    }
+
+    fn end(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+    }
+
+    fn pause(&mut self, job: JobId, paused: bool) {
+        if let Some(answer) = self.jobs.get_mut(&job) {
+            answer.paused = paused;
         }
-        Ok(answer.finish(FinishReason::Length))
+    }
+
+    fn taint(&mut self, job: JobId) -> Vec<JobId> {
+        self.end(job);
+        Vec::new()
+    }
+
+    fn has_work(&self) -> bool {
+        self.jobs.values().any(|answer| !answer.paused)
+    }
+
+    fn step(&mut self, _: &mut Shares) -> Vec<(JobId, JobUpdate)> {
+        let jobs = self.jobs.iter_mut().filter(|(_, answer)| !answer.paused);
+        let updates: Vec<_> =
+            jobs.flat_map(|(job, answer)| answer.step(self.script).into_iter().map(|update| (*job, update))).collect();
+        if updates.is_empty() {
+            self.script.wait();
+        }
+        updates
+    }
+
+    fn figures(&self) -> BatchFigures {
+        BatchFigures { sequences: self.jobs.len(), ..BatchFigures::default() }
     }
 }
 
 impl Script {
-    fn wait(&self, job: &JobContext) -> ControlFlow<()> {
+    /// Takes a pass, if there is one.
+    fn pass(&self) -> bool {
         let mut passes = self.passes.lock().unwrap();
-        while *passes == 0 {
-            if job.is_abandoned() {
-                return ControlFlow::Break(());
-            }
-            passes = self.opened.wait_timeout(passes, Duration::from_millis(20)).unwrap().0;
+        let passed = *passes > 0;
+        *passes -= usize::from(passed);
+        passed
+    }
+
+    /// Until somebody may pass, or it is time to look who left.
+    fn wait(&self) {
+        let passes = self.passes.lock().unwrap();
+        if *passes == 0 {
+            drop(self.opened.wait_timeout(passes, Duration::from_millis(20)).unwrap());
         }
-        *passes -= 1;
-        ControlFlow::Continue(())
     }
 }
 
-struct Answer<'a> {
-    request: &'a GenerateRequest,
-    on_event: &'a mut dyn FnMut(TokenEvent) -> ControlFlow<()>,
+struct Answer {
+    request: GenerateRequest,
     text: String,
     ids: Vec<u32>,
+    /// The next step of the script.
+    at: usize,
+    paused: bool,
 }
 
-impl Answer<'_> {
-    fn token(&mut self, id: u32, text: &str) -> ControlFlow<()> {
+impl Answer {
+    /// Goes on by one step of the script.
+    fn step(&mut self, script: &Script) -> Vec<JobUpdate> {
+        let Some(step) = script.steps.get(self.at) else { return vec![self.finish(FinishReason::Length)] };
+        self.at += usize::from(!matches!(step, Step::Forever(_)));
+        match step {
+            Step::Text(text) | Step::Forever(text) => self.token(script, 100, text),
+            Step::End => self.token(script, EOS, ""),
+            Step::Wait => {
+                self.at -= usize::from(!script.pass());
+                Vec::new()
+            }
+            Step::Fail { retryable } => {
+                vec![Err(DecodeFailure { message: "a worker is gone".to_owned(), retryable: *retryable })]
+            }
+            Step::Panic => panic!("as the script says"),
+        }
+    }
+
+    fn token(&mut self, script: &Script, id: u32, text: &str) -> Vec<JobUpdate> {
         self.ids.push(id);
         self.text.push_str(text);
         let logprob = self.request.sampling.top_logprobs.map(|top| logprob(id, text, top));
-        (self.on_event)(TokenEvent { id, text: text.to_owned(), logprob })
+        let token = Ok(JobEvent::Token(TokenEvent { id, text: text.to_owned(), logprob }));
+        if id == EOS {
+            return vec![token, self.finish(FinishReason::Stop)];
+        }
+        let endless = matches!(script.steps.get(self.at), Some(Step::Forever(_)));
+        let full = !endless && self.ids.len() >= self.request.max_tokens;
+        std::iter::once(token).chain(full.then(|| self.finish(FinishReason::Length))).collect()
     }
 
-    fn finish(self, finish: FinishReason) -> Generated {
+    fn finish(&self, finish: FinishReason) -> JobUpdate {
         let usage = Usage { prompt_tokens: self.request.prompt.len(), completion_tokens: self.ids.len() };
-        Generated { text: self.text, ids: self.ids, finish, usage }
+        Ok(JobEvent::Done(Generated { text: self.text.clone(), ids: self.ids.clone(), finish, usage }))
     }
 }
 

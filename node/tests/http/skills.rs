@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neuro_node::completer::Completer;
+use neuro_node::completer::{Caller, Completer, JobEvent};
 use neuro_node::http::{self, HttpOptions};
 use neuro_node::local::{LoadProgress, LocalCompleter, LocalOptions};
 use serde_json::{Value, json};
@@ -77,6 +77,33 @@ async fn the_same_seed_gives_the_same_answers_choice_by_choice() {
     assert_eq!(first, second);
     assert!(first.iter().any(|text| text != &first[0]), "the choices differ among themselves: {first:?}");
     serving.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_mid_stream_frees_its_pages_at_once() {
+    let (completer, _) = load();
+    let completer = Arc::new(completer);
+    let request = neuro_inference::GenerateRequest {
+        prompt: vec![5; 20],
+        max_tokens: 480,
+        sampling: neuro_inference::SamplingParams::default(),
+        stop: Vec::new(),
+        stop_ids: Vec::new(),
+        skip_special: true,
+    };
+    let mut changes = completer.jobs().changes();
+    let mut job = completer.submit(request, Caller::at("test")).unwrap();
+    assert!(matches!(job.events.recv().await, Some(JobEvent::Token(_))));
+    drop(job);
+    let left = async {
+        while completer.load().running > 0 {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("it runs on");
+    let (pages, totals) = (completer.load().batch.pages, completer.jobs().totals());
+    assert_eq!((totals.cancelled, totals.done), (1, 0));
+    assert_eq!(pages.used, pages.idle, "nothing is left but what another prompt may use again");
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Network {
             p2p,
             slots: 2,
             queue: 8,
+            kv_cache_bytes: None,
             replicas: 2,
             ticket_lifetime: Duration::from_secs(3600),
             expected_workers: 0,

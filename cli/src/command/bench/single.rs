@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 use neuro_inference::{GenerateRequest, SamplingParams};
-use neuro_node::completer::{Completer, JobEvent};
+use neuro_node::completer::{Caller, Completer, JobEvent};
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use neuro_node::os::memory;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ struct Run {
 /// Runs a prompt of `prompt` ids and decodes `tokens` more, whatever they are.
 async fn decode(model: &LocalCompleter, prompt: usize, tokens: usize) -> Result<Run, Failure> {
     let started = Instant::now();
-    let mut job = model.submit(request(prompt, tokens), "bench")?;
+    let mut job = model.submit(request(prompt, tokens), Caller::at("bench"))?;
     let mut arrivals = Vec::with_capacity(tokens);
     while let Some(event) = job.events.recv().await {
         match event {

@@ -86,12 +86,16 @@ fn the_absorbed_form_is_the_formula() {
 #[test]
 fn the_cache_holds_the_latent_vector_alone() {
     let attention = attention();
-    let mut cache = LayerCache::new(attention.heads.kv, CacheType::F32);
+    let mut cache = Cache::new(attention.heads.kv);
     let (hidden, rotation) = (Rows::new(D_MODEL, noise(28, D_MODEL)), rope(ROPE).rotation(0..1));
-    let span = Span { first: 0, asking: 1, rotation: &rotation };
-    attention.apply(&hidden, &span, &mut cache).expect("the engine works");
-    let latent = attention.latents(&hidden, &span).expect("the engine works");
-    for run in cache.keys(0, 0, 1).chain(cache.values(0, 0, 1)) {
+    let latent = {
+        let segments = [cache.segment(0, 1, 1)];
+        let span = Span { layer: 0, segments: &segments, rotation: &rotation };
+        attention.latents(&hidden, &span).expect("the engine works")
+    };
+    cache.apply(&Attention::Latent(attention), &hidden, 0, 1);
+    let pages = cache.pool.layer(0, &cache.pages);
+    for run in pages.keys(0, 0, 1).chain(pages.values(0, 0, 1)) {
         assert_eq!(run.stride, RANK + ROPE);
         assert!(matches!(run.elements, Elements::F32(values) if values == latent.row(0)));
     }

@@ -222,3 +222,14 @@ fn prompts_come_as_text_texts_ids_or_lists_of_ids() {
         check_refused(text(json!({ "prompt": bad })), "invalid_value", "prompt");
     }
 }
+
+#[test]
+fn a_priority_is_one_of_three_words() {
+    assert_eq!(chat(json!({})).unwrap().priority, Priority::Normal);
+    for (word, priority) in [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)] {
+        assert_eq!(text(json!({ "priority": word })).unwrap().priority, priority);
+    }
+    for bad in [json!("urgent"), json!(1), json!("")] {
+        check_refused(chat(json!({ "priority": bad })), "invalid_value", "priority");
+    }
+}

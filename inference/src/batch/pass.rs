@@ -1,0 +1,166 @@
+//! What one pass of a batch runs, and what comes of it.
+
+use std::collections::BTreeMap;
+
+use neuro_primitives::JobId;
+
+use super::sequence::{Rank, Sequence};
+use super::{Batch, PREFILL_ROWS, Shares, Update};
+use crate::error::ForwardError;
+use crate::experts::ExpertLayers;
+use crate::kv_cache::PAGE_POSITIONS;
+use crate::trunk::{MAX_CHUNK_ROWS, PassError, Portion};
+
+/// The rows of a pass: how many tokens of which jobs.
+pub(super) type Planned = BTreeMap<JobId, usize>;
+
+impl Batch<'_> {
+    /// Chooses the rows of the next pass and gets their pages.
+    pub(super) fn plan(&mut self, shares: &Shares) -> Planned {
+        self.resume();
+        let mut wanted = self.wanted(shares);
+        wanted.sort_by_key(|(rank, _, _)| *rank);
+        let mut planned = Planned::new();
+        for (rank, job, rows) in wanted {
+            if self.make_room(rank, job, rows, &mut planned) {
+                planned.insert(job, rows);
+            }
+        }
+        planned
+    }
+
+    /// Who would run how many rows if there were pages for all: one of everybody who decodes, and the prompts that come
+    /// next as far as rows are left.
+    fn wanted(&mut self, shares: &Shares) -> Vec<(Rank, JobId, usize)> {
+        let suspects = self.next_suspects();
+        let chosen = |sequence: &&Sequence<'_>| match &suspects {
+            Some(jobs) => jobs.contains(&sequence.job),
+            None => !sequence.paused && !sequence.is_preempted(),
+        };
+        let candidates: Vec<&Sequence<'_>> = self.sequences.values().filter(chosen).collect();
+        let (decoding, mut prompts): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|sequence| sequence.decodes());
+        let mut wanted: Vec<_> =
+            decoding.iter().take(MAX_CHUNK_ROWS).map(|sequence| (sequence.rank, sequence.job, 1)).collect();
+        let left = MAX_CHUNK_ROWS - wanted.len();
+        let mut left = if wanted.is_empty() { left } else { left.min(PREFILL_ROWS) };
+        prompts.sort_by_key(|sequence| (shares.standing(&sequence.account), sequence.rank));
+        for sequence in prompts {
+            let rows = sequence.pending().len().min(left);
+            left -= rows;
+            if rows > 0 {
+                wanted.push((sequence.rank, sequence.job, rows));
+            }
+        }
+        wanted
+    }
+
+    /// The group that is to be run by itself, as far as it still runs.
+    fn next_suspects(&mut self) -> Option<Vec<JobId>> {
+        while let Some(mut group) = self.suspects.pop_front() {
+            group.retain(|job| self.sequences.get(job).is_some_and(|sequence| !sequence.is_preempted()));
+            if !group.is_empty() {
+                return Some(group);
+            }
+        }
+        None
+    }
+
+    /// Lets preempted sequences go on, first the first in rank, while there are pages for all their tokens and one more for
+    /// everybody who runs.
+    fn resume(&mut self) {
+        loop {
+            let (waiting, running): (Vec<_>, Vec<_>) = self.sequences.values().partition(|one| one.is_preempted());
+            let Some(first) = waiting.iter().min_by_key(|sequence| sequence.rank) else { return };
+            let needed = (first.len() + 1).div_ceil(PAGE_POSITIONS) + running.len();
+            if !running.is_empty() && needed > self.pages.available() {
+                return;
+            }
+            let job = first.job;
+            if let Some(sequence) = self.sequences.get_mut(&job) {
+                sequence.adopt(&mut self.pages);
+            }
+        }
+    }
+
+    /// Gets pages for `rows` more of `job`, from sequences behind it in rank if there is no other way. Whether it worked.
+    fn make_room(&mut self, rank: Rank, job: JobId, rows: usize, planned: &mut Planned) -> bool {
+        loop {
+            let Some(sequence) = self.sequences.get_mut(&job).filter(|sequence| !sequence.is_preempted()) else {
+                return false;
+            };
+            if sequence.grow(&mut self.pages, rows) {
+                return true;
+            }
+            let behind =
+                self.sequences.values_mut().filter(|other| other.gives_way(rank, job) && !other.pages().is_empty());
+            let Some(last) = behind.max_by_key(|other| (other.paused, other.rank)) else { return false };
+            last.preempt(&mut self.pages);
+            planned.remove(&last.job);
+            self.preemptions += 1;
+        }
+    }
+
+    /// Runs the planned rows.
+    pub(super) fn run(
+        &mut self,
+        planned: &Planned,
+        experts: &dyn ExpertLayers,
+    ) -> Result<Vec<Option<Vec<f32>>>, PassError> {
+        let of = |(job, rows): (&JobId, &usize)| {
+            let sequence = self.sequences.get(job)?;
+            let pending = sequence.pending();
+            let (ids, wants_logits) = (&pending[..*rows], *rows == pending.len());
+            Some(Portion { job: *job, pages: sequence.pages(), first: sequence.held(), ids, wants_logits })
+        };
+        let portions: Vec<Portion<'_>> = planned.iter().filter_map(of).collect();
+        self.trunk.pass(self.pages.pool_mut(), &portions, experts, &mut |_, _| ())
+    }
+
+    /// The planned rows are computed: draws tokens, and ends what is complete.
+    pub(super) fn settle(
+        &mut self,
+        planned: &Planned,
+        logits: Vec<Option<Vec<f32>>>,
+        shares: &mut Shares,
+    ) -> Vec<(JobId, Update)> {
+        let mut updates = Vec::new();
+        for ((job, rows), logits) in planned.iter().zip(logits) {
+            let Some(sequence) = self.sequences.get_mut(job) else { continue };
+            sequence.advance(*rows, &mut self.pages);
+            let Some(logits) = logits else { continue };
+            if let Err(error) = self.trunk.check_finite(&logits, sequence.held() - 1) {
+                updates.push(self.failed(*job, error));
+                continue;
+            }
+            let (event, done) = sequence.draw(&logits);
+            shares.token(&sequence.account);
+            updates.push((*job, Update::Token(event)));
+            if let Some(generated) = done {
+                self.end(*job);
+                updates.push((*job, Update::Done(generated)));
+            }
+        }
+        updates
+    }
+
+    /// The pass failed: fails who is at fault, or looks for them in halves.
+    pub(super) fn unsettle(&mut self, planned: &Planned, failed: PassError) -> Vec<(JobId, Update)> {
+        let jobs: Vec<JobId> = planned.keys().copied().collect();
+        let at_fault = failed.portion.and_then(|portion| jobs.get(portion)).copied();
+        match (at_fault, jobs.as_slice()) {
+            (Some(job), _) => vec![self.failed(job, failed.error)],
+            (None, [job]) => vec![self.failed(*job, failed.error)],
+            (None, jobs) => {
+                let (left, right) = jobs.split_at(jobs.len() / 2);
+                self.suspects.push_front(right.to_vec());
+                self.suspects.push_front(left.to_vec());
+                Vec::new()
+            }
+        }
+    }
+
+    fn failed(&mut self, job: JobId, error: ForwardError) -> (JobId, Update) {
+        self.end(job);
+        (job, Update::Failed(error.into()))
+    }
+}
