@@ -242,6 +242,7 @@ impl Orchestrator {
         for other in others {
             let shares = |other: &Task| other.experts.iter().any(|index| task.experts.contains(index));
             if self.transitioner.tasks.get(&other).is_some_and(shares) {
+                self.note_overtaken(other);
                 self.cancel(other);
             }
         }
@@ -249,6 +250,19 @@ impl Orchestrator {
             self.end_call(call_id);
             self.report_done(call_id);
         }
+    }
+
+    /// A task is not needed any more since a part of it was taken in from another worker. If it is in time, its worker was not
+    /// asked in vain: what is left of the task may be asked of it again.
+    fn note_overtaken(&mut self, id: TaskId) {
+        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| !task.late) else { return };
+        let Some(call) = self.transitioner.calls.get_mut(&task.call) else { return };
+        for index in &task.experts {
+            if let Some(part) = call.part_mut(*index) {
+                part.tried.retain(|tried| *tried != task.worker);
+            }
+        }
+        self.transitioner.dirty.insert(task.call);
     }
 
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.

@@ -60,17 +60,16 @@ impl Orchestrator {
         let (mut wake, mut failure) = (None, None);
         let Call { parts, tasks, .. } = call;
         for part in parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
-            let in_time = tasks.iter().filter_map(|id| self.transitioner.tasks.get(id)).filter(|task| !task.late);
-            let hope = in_time.filter(|task| task.experts.contains(&part.index)).map(|task| task.deadline).max();
+            let of_part = |task: &&Task| task.experts.contains(&part.index);
+            let sent = tasks.iter().filter_map(|id| self.transitioner.tasks.get(id)).filter(of_part);
+            let hope = sent.filter_map(|task| hope_until(task, &self.settings, now)).max();
             match outlook(part, &self.registry, &self.settings, now) {
                 Outlook::Ask(holders) => {
                     groups.entry(part.origin).or_default().push(Ready { index: part.index, rows: part.rows, holders });
                 }
                 Outlook::Wait(until) => wake = Some(wake.map_or(until, |before: Moment| before.min(until))),
-                // A worker that was slow is still in time, and the one asked in its place has failed.
-                Outlook::Fail(_) if hope.is_some_and(|until| until > now) => {
-                    wake = wake.min(hope).or(hope);
-                }
+                // The one asked in the place of a slow worker has failed, and that one may yet answer or has.
+                Outlook::Fail(_) if hope.is_some() => wake = wake.min(hope).or(hope),
                 Outlook::Fail(error) => {
                     failure = Some(error);
                     break;
@@ -256,6 +255,13 @@ impl Orchestrator {
         }
         call.timer = wake;
     }
+}
+
+/// Until when the answer to a task may be used without anybody else being asked: its deadline, or, if it came and is being
+/// checked, the next look.
+fn hope_until(task: &Task, settings: &Settings, now: Moment) -> Option<Moment> {
+    let until = if task.held { now.after(settings.task_deadline) } else { task.deadline };
+    (until > now).then_some(until)
 }
 
 /// What can be done about a waiting part now. Workers that never saw its rows come first, then those that saw them as
