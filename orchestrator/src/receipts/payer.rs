@@ -87,7 +87,7 @@ pub enum ReceiptFault {
     /// It belongs to other nodes.
     #[error("the voucher belongs to the orchestrator {} and the worker {}", .0.orchestrator.short(), .0.worker.short())]
     OtherPair(Pair),
-    /// Nothing with this sequence number is open.
+    /// A voucher with this or a higher sequence number is signed already.
     #[error("no voucher with the sequence {got} waits for a signature")]
     NotOpen {
         /// The sequence number.
@@ -199,18 +199,21 @@ impl Payer {
         Some((offer, tasks))
     }
 
-    /// The worker signed an offer: the open one, or one that was given up meanwhile. Returns the voucher, to be written
-    /// down.
+    /// The worker signed an offer: the open one, or one that was given up or forgotten in a crash meanwhile. Returns the
+    /// voucher, to be written down.
     ///
     /// # Errors
     /// When it is none of them, or not signed by both.
     pub fn countersigned(&mut self, signed: SignedVoucher, now: Moment) -> Result<SignedVoucher, ReceiptFault> {
         let got = signed.voucher().sequence;
-        let mut offers = self.open.iter().chain(&self.given_up);
-        if !offers.any(|open| open.offer == signed.offer) {
+        if self.last.is_some_and(|last| last.voucher().sequence >= got) {
             return Err(ReceiptFault::NotOpen { got });
         }
-        signed.verify_worker()?;
+        if self.open.as_ref().is_some_and(|open| open.offer == signed.offer) {
+            signed.verify_worker()?;
+        } else {
+            self.check(&signed)?;
+        }
         self.adopt(signed, now);
         Ok(signed)
     }
