@@ -29,7 +29,8 @@
 //!   sequence that both signed.
 //! - A crash of either side loses at most what was not in an offer yet (payer), or not signed yet (payee). What was signed
 //!   is found again from the other side, and counts once: totals are cumulative.
-//! - Memory is bounded: [`MAX_ANSWERS`] answers an offer, [`MAX_RECORDS`] at each stage.
+//! - Memory is bounded: [`MAX_ANSWERS`] answers an offer, [`MAX_RECORDS`] before and after; held back is what offers of a
+//!   challenge window can cover.
 //!
 //! # What it does not protect against
 //!
