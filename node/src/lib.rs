@@ -4,6 +4,7 @@ pub mod aggregator_role;
 mod clock;
 pub mod completer;
 pub mod data_dir;
+pub mod evidence;
 mod gguf_files;
 pub mod http;
 pub mod jobs;
@@ -14,6 +15,7 @@ pub mod participant_role;
 pub mod publish;
 pub mod rehearsal;
 pub mod smpc_role;
+pub mod vouchers;
 pub mod worker_role;
 
 pub use clock::unix_now;

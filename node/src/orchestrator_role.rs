@@ -22,6 +22,7 @@ mod ledger;
 pub mod link;
 pub mod members;
 mod metrics;
+pub mod receipts;
 pub mod recorder;
 mod roster;
 mod shared;
@@ -38,6 +39,7 @@ use neuro_inference::experts::Recomputation;
 use neuro_inference::{LoadError, Trunk};
 use neuro_model::{Checkpoint, CheckpointError};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
+use neuro_orchestrator::receipts::ReceiptSettings;
 use neuro_orchestrator::store::StoreError;
 use neuro_orchestrator::{Checks, ExpertSpec, Settings};
 use neuro_primitives::key::EntropyError;
@@ -51,6 +53,7 @@ use crate::data_dir::{DataDir, DataDirError, RunningNode};
 use crate::http::{self, ApiKeys, HttpError, HttpOptions, KeysError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::{Publication, PublishError};
+use crate::vouchers::VoucherFiles;
 use auditor::Auditor;
 use completer::DistributedCompleter;
 use control_service::OrchestratorControl;
@@ -58,6 +61,7 @@ use dispatch::Dispatch;
 use experts::RemoteExperts;
 use members::{Members, new_ticket, unix_now};
 use metrics::CoreCollector;
+use receipts::Receipts;
 use recorder::{Pace, Purpose, Recorder};
 use roster::Roster;
 use shared::Shared;
@@ -322,6 +326,8 @@ impl Node {
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
         let (started, roster) = (unix_now(), Roster::of_before(recorder.workers()));
+        let vouchers = Arc::new(VoucherFiles::open(&config.data_dir)?);
+        let receipts = Arc::new(Receipts::new(key.clone(), ReceiptSettings::default(), vouchers));
         let shared = Shared {
             key,
             addresses,
@@ -330,6 +336,7 @@ impl Node {
             publication,
             dispatch,
             runner,
+            receipts,
             members,
             roster,
             recorder,

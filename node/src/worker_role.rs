@@ -14,6 +14,7 @@ pub mod compute;
 mod holdings;
 mod meter;
 mod parts;
+pub(crate) mod receipts;
 mod serve;
 mod session;
 mod trust;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
 use crate::orchestrator_role::members::unix_now;
 use crate::os::memory;
+use crate::vouchers::VoucherFiles;
 use session::Session;
 
 /// The file with the ticket that admitted this worker last.
@@ -204,8 +206,9 @@ pub async fn run(config: WorkerConfig, report: Report, stop: CancellationToken) 
     let (network, incoming) = PeerToPeer::start(&key, &config.p2p).await?;
     let _announcement = config.data_dir.announce(&running(&key, &network))?;
     let ticket = signed.verify_signature()?.clone();
+    let vouchers = VoucherFiles::open(&config.data_dir)?;
     let worker = Worker { memory_limit_bytes: memory_limit(&config), config, signed, ticket, key, network, report };
-    let mut session = Session::new(worker, incoming);
+    let mut session = Session::new(worker, vouchers, incoming);
     let outcome = tokio::select! {
         outcome = keep_attending(&mut session) => outcome,
         () = stop.cancelled() => Ok(()),

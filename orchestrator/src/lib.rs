@@ -46,6 +46,7 @@
 pub mod credit;
 pub mod effect;
 pub mod input;
+pub mod receipts;
 pub mod reputation;
 pub mod settings;
 pub mod store;

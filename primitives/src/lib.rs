@@ -9,6 +9,7 @@ pub mod contribution;
 pub mod hash;
 pub mod id;
 pub mod key;
+pub mod receipt;
 pub mod routes;
 pub mod rows;
 pub mod tensor_type;

@@ -25,7 +25,7 @@ use crate::codec::{CodecError, Reader, Writer};
 mod answer;
 mod failure;
 mod hello;
-mod hidden;
+pub(crate) mod hidden;
 mod task;
 
 pub use answer::{Answer, AnswerError};

@@ -6,6 +6,7 @@
 
 pub use neuro_primitives::codec;
 pub mod control;
+pub mod evidence;
 pub mod federated;
 pub mod frame;
 pub mod limits;
@@ -14,6 +15,7 @@ pub mod ticket;
 pub mod traffic;
 pub mod version;
 
+pub use evidence::{Evidence, EvidenceError, Unfounded, Verdict};
 pub use frame::{
     ActivationFormat, Answer, AnswerError, DecodeError, Failure, FailureCode, Frame, Hello, MicroTask, Welcome,
 };

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::time::Instant;
 
-use neuro_protocol::{Frame, Manifest, SignedManifest, SignedTicket};
+use neuro_protocol::{Evidence, Frame, Manifest, SignedManifest, SignedTicket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[path = "../../tests/shared/mutator.rs"]
@@ -28,21 +28,22 @@ const ROOM_PER_BYTE: usize = 16;
 const ROOM: usize = 4 << 10;
 
 /// Hands `input` to every decoder. What is accepted must be the one form of what came out.
-fn decode_all(input: &[u8], text: &str) -> [bool; 4] {
+fn decode_all(input: &[u8], text: &str) -> [bool; 5] {
     let plain: String = text.split_ascii_whitespace().collect::<String>().to_ascii_lowercase();
     let frame = Frame::decode(input).inspect(|frame| assert_eq!(frame.encode(), input)).is_ok();
     let manifest =
         Manifest::from_canonical(input).inspect(|manifest| assert_eq!(manifest.to_canonical(), input)).is_ok();
     let signed = SignedManifest::decode(input).is_ok();
     let ticket = SignedTicket::from_text(text).inspect(|ticket| assert_eq!(ticket.to_text(), plain)).is_ok();
-    [frame, manifest, signed, ticket]
+    let evidence = Evidence::decode(input).inspect(|evidence| assert_eq!(evidence.encode(), input)).is_ok();
+    [frame, manifest, signed, ticket, evidence]
 }
 
 /// What the decoders alone allocate for `input`.
 fn room_for(input: &[u8], text: &str) -> usize {
     let region = Region::new(ALLOCATOR);
     drop((Frame::decode(input), Manifest::from_canonical(input), SignedManifest::decode(input)));
-    drop(SignedTicket::from_text(text));
+    drop((SignedTicket::from_text(text), Evidence::decode(input)));
     region.change().bytes_allocated
 }
 
@@ -67,7 +68,7 @@ fn input(corpus: &[Vec<u8>], random: &mut Random) -> (Vec<u8>, String) {
 #[test]
 fn decoders_withstand_mutated_vectors() {
     let (corpus, start, mut random) = (corpus().unwrap(), Instant::now(), Random(SEED));
-    let mut accepted = [0_usize; 4];
+    let mut accepted = [0_usize; 5];
     for number in 0..INPUTS {
         if start.elapsed() > TIME {
             break;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 
 use neuro_primitives::{Hash, ModelId, UnixMillis};
-use neuro_protocol::{Frame, Manifest, SignedManifest, SignedTicket};
+use neuro_protocol::{Evidence, Frame, Manifest, SignedManifest, SignedTicket};
 
 #[path = "../../tests/shared/vectors.rs"]
 mod committed;
@@ -30,6 +30,11 @@ fn vectors() -> Vec<Vector> {
             vector("manifest", &about_manifest, manifest.to_canonical()),
             vector("manifest-blocks", &about_blocks, blocks.to_canonical()),
             vector("signed-manifest", &about_signed, signed.encode()),
+            vector(
+                "evidence",
+                "task 1 of task-blocks.hex, answered by the key 42: row 1, expert 1",
+                samples::evidence().encode(),
+            ),
             vector("ticket", &format!("text {ticket}"), samples::ticket_bytes(&ticket).unwrap_or_default()),
         ])
         .collect()
@@ -87,6 +92,14 @@ fn the_committed_manifest_in_blocks_is_its_sample_and_names_the_model_of_its_tas
     let Ok(Frame::Task(task)) = Frame::decode(&committed("task-blocks").unwrap()) else { panic!("another kind") };
     assert_eq!(task.model, ModelId(Hash::of(&bytes)));
     assert_eq!(task.hidden.format(), manifest.activation_formats[usize::from(task.layer)]);
+}
+
+#[test]
+fn the_committed_evidence_holds_against_the_committed_manifest() {
+    let evidence = Evidence::decode(&committed("evidence").unwrap()).unwrap();
+    assert_eq!(evidence, samples::evidence());
+    let manifest = Manifest::from_canonical(&committed("manifest-blocks").unwrap()).unwrap();
+    assert_eq!(evidence.check(&manifest), Ok(()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `neuro worker`: lends this machine to a network, and shows who else does.
 
+mod evidence;
 mod list;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub enum WorkerCommand {
     List(list::ListArgs),
     /// One of them: speed, link, conduct, and why it is excluded if it is
     Show(list::ShowArgs),
+    /// Judge whether a worker answered wrong, from evidence that anyone can check
+    Evidence(evidence::EvidenceArgs),
 }
 
 /// Options of `neuro worker start`.
@@ -55,12 +58,14 @@ pub struct StartArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the ticket is refused, the orchestrator is not reachable at all, or this worker is expelled.
+/// When the ticket is refused, the orchestrator is not reachable at all, or this worker is expelled; or when evidence
+/// shows nothing.
 pub fn run(global: &GlobalArgs, command: &WorkerCommand, output: Output) -> CommandResult {
     match command {
         WorkerCommand::Start(args) => start(global, args, output),
         WorkerCommand::List(args) => list::list(global, args, output),
         WorkerCommand::Show(args) => list::show(global, args, output),
+        WorkerCommand::Evidence(args) => evidence::run(global, args, output),
     }
 }
 

@@ -15,6 +15,7 @@ fn every_command_explains_itself() {
         "worker start",
         "worker list",
         "worker show",
+        "worker evidence",
         "credit",
         "credit top",
         "credit me",

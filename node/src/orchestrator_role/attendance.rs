@@ -6,17 +6,20 @@ use std::time::Instant;
 use futures::StreamExt;
 use neuro_network::control::{ControlError, ControlErrorKind, InstructionStream, ReportStream};
 use neuro_orchestrator::Input;
+use neuro_orchestrator::receipts::ReceiptFault;
 use neuro_primitives::{ExpertId, NodeId};
 use neuro_protocol::control::{
-    DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, StopWork, WorkerReport, instruction,
-    worker_report,
+    DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, LastVoucher, StopWork, VoucherReply,
+    WorkerReport, instruction, worker_report,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::dispatch::{LINK_QUEUE_FRAMES, Link, Order};
 use super::link::{LinkError, OpenLink};
+use super::receipts::Receipts;
 use super::shared::Shared;
+use crate::clock::{now, unix_now};
 
 /// Instructions that may wait for one worker. The core has few outstanding; a worker that far behind is lost.
 const INSTRUCTION_QUEUE: usize = 64;
@@ -70,13 +73,15 @@ impl Attendance {
         reports: ReportStream,
     ) {
         let (worker, dispatch) = (self.worker, &self.shared.dispatch);
+        let met = Notify::new();
         let ended = tokio::select! {
             ended = link.run(worker, self.session, frames, dispatch) => ended,
-            reason = self.take_reports(reports) => {
+            reason = self.take_reports(reports, &instructions, &met) => {
                 tracing::info!(worker = %worker.short(), reason, "a worker left");
                 Ok(())
             }
             () = pass_orders(&mut orders, &instructions) => Ok(()),
+            () = self.offer_vouchers(&instructions, &met) => Ok(()),
         };
         dispatch.left(worker, self.session);
         // An expulsion is the last order; the worker's owner shall read why.
@@ -93,14 +98,62 @@ impl Attendance {
     }
 
     /// Passes the worker's reports to the core until they end; returns why.
-    async fn take_reports(&self, mut reports: ReportStream) -> String {
+    async fn take_reports(&self, mut reports: ReportStream, instructions: &Instructions, met: &Notify) -> String {
         loop {
             match reports.next().await {
                 None => return "it ended the conversation".to_owned(),
                 Some(Err(error)) => return error.to_string(),
-                Some(Ok(WorkerReport { report })) => self.take_report(report),
+                Some(Ok(WorkerReport { report })) => match report {
+                    Some(worker_report::Report::LastVoucher(last)) => {
+                        self.take_last(last, instructions).await;
+                        met.notify_one();
+                    }
+                    Some(worker_report::Report::Voucher(reply)) => self.take_reply(reply).await,
+                    other => self.take_report(other),
+                },
             }
         }
+    }
+
+    /// Offers a voucher whenever one is due, once the two have `met`: until the worker has told its last voucher, it could
+    /// not sign what follows another one. Ends when the worker takes no more instructions.
+    async fn offer_vouchers(&self, instructions: &Instructions, met: &Notify) {
+        met.notified().await;
+        let mut interval = tokio::time::interval(self.shared.receipts.interval());
+        loop {
+            interval.tick().await;
+            if let Some(due) = self.shared.receipts.due(self.worker, now(), unix_now())
+                && instructions.send(Ok(Instruction { instruction: Some(due) })).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Finds with the worker which voucher goes on.
+    async fn take_last(&self, last: LastVoucher, instructions: &Instructions) {
+        let told = self.with_receipts(move |receipts, worker| receipts.attached(worker, &last, now())).await;
+        for instruction in told.into_iter().flatten() {
+            let _ = instructions.send(Ok(Instruction { instruction: Some(instruction) })).await;
+        }
+    }
+
+    async fn take_reply(&self, reply: VoucherReply) {
+        self.with_receipts(move |receipts, worker| receipts.replied(worker, &reply, now())).await;
+    }
+
+    /// `work` that may write a file, on a thread that may wait for it. What is no voucher counts as a fault.
+    async fn with_receipts<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Receipts, NodeId) -> Result<T, ReceiptFault> + Send + 'static,
+    ) -> Option<T> {
+        let (receipts, worker) = (Arc::clone(&self.shared.receipts), self.worker);
+        let done = tokio::task::spawn_blocking(move || work(&receipts, worker)).await.ok()?;
+        done.inspect_err(|error| {
+            tracing::warn!(worker = %worker.short(), %error, "a worker sent a voucher that is none");
+            self.shared.dispatch.blame(worker);
+        })
+        .ok()
     }
 
     fn take_report(&self, report: Option<worker_report::Report>) {
@@ -116,7 +169,7 @@ impl Attendance {
                 self.shared.roster.beat(worker, &beat);
                 self.shared.recorder.seen(worker);
             }
-            Some(worker_report::Report::Progress(_)) | None => {}
+            Some(_) | None => {}
         }
     }
 

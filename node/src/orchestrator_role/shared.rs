@@ -9,6 +9,7 @@ use neuro_primitives::{NodeKey, UnixMillis};
 use super::Addresses;
 use super::dispatch::Dispatch;
 use super::members::Members;
+use super::receipts::Receipts;
 use super::recorder::Recorder;
 use super::roster::Roster;
 use crate::jobs::JobRunner;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub dispatch: Arc<Dispatch>,
     /// Jobs of the API.
     pub runner: Arc<JobRunner>,
+    /// What workers are owed.
+    pub receipts: Arc<Receipts>,
     /// Who may attend.
     pub members: Members,
     /// What workers say of themselves.

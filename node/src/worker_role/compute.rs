@@ -22,6 +22,9 @@ const QUEUE_TASKS: usize = 64;
 /// Where the answers of one link go.
 pub type Outbox = mpsc::Sender<Vec<u8>>;
 
+/// Hears of every answer before it is sent, on the compute thread.
+pub type OnAnswer = Box<dyn Fn(&MicroTask, &Answer) + Send>;
+
 /// The queue in front of the compute thread. Dropping the last clone ends the thread.
 #[derive(Clone)]
 pub struct Compute(Arc<Handle>);
@@ -49,16 +52,16 @@ struct Queued {
 }
 
 impl Compute {
-    /// Starts the thread.
+    /// Starts the thread. `answered` hears of each answer before it is sent.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(pool: Arc<ExpertPool>, meter: Arc<Meter>) -> io::Result<Self> {
+    pub fn start(pool: Arc<ExpertPool>, meter: Arc<Meter>, answered: OnAnswer) -> io::Result<Self> {
         let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new() });
         let thread = Arc::clone(&shared);
         std::thread::Builder::new().name("experts".to_owned()).spawn(move || {
             while let Some(queued) = thread.next() {
-                run(&pool, &meter, queued);
+                run(&pool, &meter, &answered, queued);
             }
         })?;
         Ok(Self(Arc::new(Handle { shared })))
@@ -118,7 +121,7 @@ impl Shared {
     }
 }
 
-fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
+fn run(pool: &ExpertPool, meter: &Meter, answered: &OnAnswer, queued: Queued) {
     let Queued { task, expires, outbox } = queued;
     let started = Instant::now();
     if started > expires {
@@ -131,7 +134,9 @@ fn run(pool: &ExpertPool, meter: &Meter, queued: Queued) {
         Ok(Computed { sums, digests }) => {
             meter.count(spent);
             let compute_us = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
-            Frame::Answer(Answer { task: task.task, compute_us, sums, digests })
+            let answer = Answer { task: task.task, compute_us, sums, digests };
+            answered(&task, &answer);
+            Frame::Answer(answer)
         }
         Err(error) => {
             forget_lost(pool, &error);
@@ -180,7 +185,7 @@ mod tests {
 
     fn compute() -> Compute {
         let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), 4);
-        Compute::start(Arc::new(pool), Arc::default()).unwrap()
+        Compute::start(Arc::new(pool), Arc::default(), Box::new(|_, _| ())).unwrap()
     }
 
     /// A task for an expert that nobody holds: its answer is a failure, which is all these tests need.
@@ -266,7 +271,7 @@ mod tests {
         let pool = Arc::new(ExpertPool::new(neuro_expert_runtime::default_engine(), 4));
         let stored = StoredExpert { stored_bytes: 1, input_format: ActivationFormat::F32 };
         pool.register(ExpertId { layer: 0, expert: 0 }, stored, Arc::new(Lost));
-        let compute = Compute::start(Arc::clone(&pool), Arc::default()).unwrap();
+        let compute = Compute::start(Arc::clone(&pool), Arc::default(), Box::new(|_, _| ())).unwrap();
         let (outbox, mut answers) = mpsc::channel(1);
         compute.submit(task(1, 60_000), outbox).unwrap();
         let refused = failure_in(&answers.blocking_recv().unwrap());

@@ -255,7 +255,7 @@ mod tests {
             model: ModelId(Hash([2; 32])),
             d_model: D_MODEL,
             formats: Arc::new([ActivationFormat::F32, ActivationFormat::Q8]),
-            compute: Compute::start(pool, Arc::<Meter>::default()).unwrap(),
+            compute: Compute::start(pool, Arc::<Meter>::default(), Box::new(|_, _| ())).unwrap(),
         }
     }
 

@@ -11,9 +11,10 @@ use neuro_network::control::{ControlClient, InstructionStream};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, StreamKind};
 use neuro_primitives::{ExpertId, ModelId, UnixMillis};
 use neuro_protocol::control::{
-    Beat, Expert, FailedExpert, HeldExperts, Instruction, JoinReply, JoinRequest, Progress, WorkerReport, instruction,
-    worker_report,
+    Beat, Expert, FailedExpert, HeldExperts, Instruction, JoinReply, JoinRequest, Progress, VoucherOffer, WorkerReport,
+    instruction, worker_report,
 };
+use neuro_protocol::frame::{Answer, MicroTask};
 use neuro_protocol::manifest::{SignedManifest, VerifiedManifest};
 use neuro_protocol::version::{ENGINE_SPEC, WIRE_MAX, WIRE_MIN};
 use tokio::sync::mpsc;
@@ -24,9 +25,12 @@ use super::compute::Compute;
 use super::holdings::Holdings;
 use super::meter::Meter;
 use super::parts::Parts;
+use super::receipts::Receipts;
 use super::serve::{Gate, Serving, serve};
 use super::trust::check_publisher;
 use super::{TICKET_FILE, Worker, WorkerError, WorkerEvent};
+use crate::clock::unix_now;
+use crate::vouchers::VoucherFiles;
 
 /// How often a worker sends its counters.
 const BEAT_INTERVAL: Duration = Duration::from_secs(2);
@@ -42,6 +46,7 @@ pub struct Session {
     worker: Worker,
     gate: Gate,
     meter: Arc<Meter>,
+    receipts: Arc<Receipts>,
     model: Option<LoadedModel>,
     admitted: bool,
     ever_admitted: bool,
@@ -57,10 +62,12 @@ struct LoadedModel {
 
 impl Session {
     /// A session that has not joined. Streams from `incoming` are served from now on.
-    pub fn new(worker: Worker, incoming: Incoming) -> Self {
+    pub fn new(worker: Worker, vouchers: VoucherFiles, incoming: Incoming) -> Self {
         let gate = Gate::default();
         tokio::spawn(serve_incoming(gate.clone(), incoming));
-        Self { worker, gate, meter: Arc::default(), model: None, admitted: false, ever_admitted: false }
+        let receipts = Receipts::new(worker.key.clone(), worker.ticket.orchestrator, Box::new(vouchers));
+        let (meter, receipts) = (Arc::default(), Arc::new(receipts));
+        Self { worker, gate, meter, receipts, model: None, admitted: false, ever_admitted: false }
     }
 
     /// Whether the last attempt got in.
@@ -98,13 +105,14 @@ impl Session {
         self.prepare(&reply)?;
         self.reach_data_plane(&reply).await?;
         let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
+        send(&reports, worker_report::Report::LastVoucher(self.receipts.last())).await?;
         let instructions = client.attend(ReceiverStream::new(outgoing)).await?;
         let model = self.model.as_ref().ok_or(WorkerError::Gone)?;
         let orchestrator = self.orchestrator();
         self.say(WorkerEvent::Joined { model: model.name.clone(), orchestrator, over });
         let (orders, queue) = mpsc::channel(INSTRUCTION_QUEUE);
         tokio::select! {
-            ended = read_instructions(instructions, orders) => ended,
+            ended = self.read_instructions(instructions, orders, &reports) => ended,
             ended = self.carry_out(model, &client, queue, &reports) => ended,
             ended = self.send_beats(model, &reports) => ended,
         }
@@ -177,7 +185,9 @@ impl Session {
         let config = ModelConfig::from_json(&manifest.manifest().config).map_err(|error| unusable(&error))?;
         let pool = ExpertPool::new(neuro_expert_runtime::default_engine(), config.d_model);
         let pool = Arc::new(pool.with_limit(Some(self.worker.memory_limit_bytes)));
-        let compute = Compute::start(Arc::clone(&pool), Arc::clone(&self.meter));
+        let receipts = Arc::clone(&self.receipts);
+        let answered = Box::new(move |task: &MicroTask, answer: &Answer| receipts.answered(task, answer));
+        let compute = Compute::start(Arc::clone(&pool), Arc::clone(&self.meter), answered);
         let compute = compute.map_err(|error| WorkerError::Threads(error.to_string()))?;
         let holdings = Holdings {
             manifest: Arc::new(manifest.manifest().clone()),
@@ -224,6 +234,8 @@ impl Session {
                     }
                 }
                 instruction::Instruction::Stop(stop) => return Err(WorkerError::Expelled { reason: stop.reason }),
+                // Answered where they are read, before the queue.
+                instruction::Instruction::Voucher(_) | instruction::Instruction::LastVoucher(_) => {}
             }
         }
         Err(WorkerError::Gone)
@@ -259,6 +271,35 @@ impl Session {
         let (experts, resident_bytes) = (holdings.pool.held().len(), holdings.pool.resident_bytes());
         self.say(WorkerEvent::Holding { experts, resident_bytes });
         Ok(())
+    }
+
+    /// Passes instructions on, so that the connection is read even while experts load. Vouchers are answered at once:
+    /// loading may take longer than the orchestrator waits for a signature.
+    async fn read_instructions(
+        &self,
+        mut instructions: InstructionStream,
+        orders: mpsc::Sender<instruction::Instruction>,
+        reports: &mpsc::Sender<WorkerReport>,
+    ) -> Result<Infallible, WorkerError> {
+        while let Some(instruction) = instructions.next().await {
+            let Instruction { instruction } = instruction?;
+            match instruction {
+                Some(instruction::Instruction::Voucher(offer)) => self.sign(offer, reports).await?,
+                Some(instruction::Instruction::LastVoucher(last)) => {
+                    let receipts = Arc::clone(&self.receipts);
+                    on_disk(move || receipts.told(&last)).await?;
+                }
+                Some(other) => orders.send(other).await.map_err(|_| WorkerError::Gone)?,
+                None => {}
+            }
+        }
+        Err(WorkerError::Gone)
+    }
+
+    async fn sign(&self, offer: VoucherOffer, reports: &mpsc::Sender<WorkerReport>) -> Result<(), WorkerError> {
+        let receipts = Arc::clone(&self.receipts);
+        let reply = on_disk(move || receipts.reply(&offer, unix_now())).await?;
+        send(reports, worker_report::Report::Voucher(reply)).await
     }
 
     async fn send_beats(
@@ -304,20 +345,9 @@ async fn serve_incoming(gate: Gate, mut incoming: Incoming) {
     }
 }
 
-/// Passes instructions on, so that the connection is read even while experts load.
-async fn read_instructions(
-    mut instructions: InstructionStream,
-    orders: mpsc::Sender<instruction::Instruction>,
-) -> Result<Infallible, WorkerError> {
-    while let Some(instruction) = instructions.next().await {
-        let Instruction { instruction } = instruction?;
-        if let Some(instruction) = instruction
-            && orders.send(instruction).await.is_err()
-        {
-            break;
-        }
-    }
-    Err(WorkerError::Gone)
+/// `work` that waits for the disk, on a thread that may.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WorkerError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| WorkerError::Gone)
 }
 
 fn ids(experts: &[Expert]) -> Vec<ExpertId> {

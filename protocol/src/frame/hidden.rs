@@ -13,7 +13,7 @@ pub(super) const fn encoded_len(hidden: &Activations) -> usize {
     hidden.count() * hidden.format().row_bytes(hidden.width())
 }
 
-pub(super) fn write(writer: &mut Writer, hidden: &Activations) {
+pub(crate) fn write(writer: &mut Writer, hidden: &Activations) {
     match hidden {
         Activations::F32(rows) => writer.f32s(rows.values()),
         Activations::Q8(rows) => {
@@ -26,7 +26,7 @@ pub(super) fn write(writer: &mut Writer, hidden: &Activations) {
 }
 
 /// The width of the rows, which the format must be able to hold.
-pub(super) fn read_width(reader: &mut Reader<'_>, format: ActivationFormat) -> Result<usize, DecodeError> {
+pub(crate) fn read_width(reader: &mut Reader<'_>, format: ActivationFormat) -> Result<usize, DecodeError> {
     let width = sized("values of a hidden state", MAX_D_MODEL, reader.u32()? as usize)?;
     match format {
         ActivationFormat::Q8 if !width.is_multiple_of(ACTIVATION_BLOCK) => Err(DecodeError::Blocks { width }),
@@ -35,7 +35,7 @@ pub(super) fn read_width(reader: &mut Reader<'_>, format: ActivationFormat) -> R
 }
 
 /// `rows` rows of a `width` that [`read_width`] returned.
-pub(super) fn read(
+pub(crate) fn read(
     reader: &mut Reader<'_>,
     format: ActivationFormat,
     rows: usize,

@@ -1,12 +1,13 @@
 //! The values behind the vectors. They are part of the specification: change none within a wire version, add new ones.
 
 use neuro_primitives::contribution::digest;
+use neuro_primitives::receipt::{AnswerTree, Proof, Totals, Voucher, root};
 use neuro_primitives::{
     Activations, ExpertId, Hash, NodeKey, QuantisedRows, Route, Routes, RowSum, Rows, TaskId, UnixMillis,
 };
 use neuro_protocol::{
-    ActivationFormat, Answer, AssetEntry, Failure, FailureCode, Frame, Hello, Manifest, MicroTask, SignedManifest,
-    SignedTicket, TensorEntry, TensorPlace, TensorType, Ticket, Welcome,
+    ActivationFormat, Answer, AssetEntry, Evidence, Failure, FailureCode, Frame, Hello, Manifest, MicroTask,
+    SignedManifest, SignedTicket, TensorEntry, TensorPlace, TensorType, Ticket, Welcome,
 };
 
 /// Name, explanation and frame of each frame's vector.
@@ -83,6 +84,46 @@ fn answer() -> Answer {
     digests[2] = digest(&one);
     let sums = vec![RowSum::Many(many(1)), RowSum::One(one), RowSum::Many(many(-1))];
     Answer { task: TaskId(1), compute_us: 420, sums, digests }
+}
+
+/// Row 1, expert 1 of the task in blocks, in a voucher over three answers.
+pub fn evidence() -> Evidence {
+    let task = task_in_blocks();
+    let digests: Vec<Hash> = (0..3_u8).map(|place| Hash([place; 32])).collect();
+    let sums = vec![RowSum::One(vec![0.5; 64]), RowSum::Many(vec![1; 64])];
+    let asked = (&task.hidden, &task.routes);
+    let tree = AnswerTree::new(task.model, task.layer, task.task, asked, (&digests, &sums));
+    let leaves = [Hash([1; 32]), tree.leaf().hash(), Hash([2; 32])];
+    let orchestrator = NodeKey::from_secret(&[0x43; 32]);
+    let voucher = Voucher {
+        orchestrator: orchestrator.node_id(),
+        worker: key().node_id(),
+        sequence: 7,
+        totals: Totals { covered: 90, accepted: 60, denied: 3 },
+        answers: 3,
+        root: root(&leaves),
+        previous: Hash([9; 32]),
+        expires: EXPIRES,
+    };
+    let expert = ExpertId { layer: task.layer, expert: 1 };
+    Evidence {
+        voucher: voucher.offer(&orchestrator).countersign(&key()),
+        task: task.task,
+        sums: tree.leaf().sums,
+        answer: Proof::of(&leaves, 1).unwrap_or_else(no_way),
+        entry: tree.proof(2).unwrap_or_else(no_way),
+        model: task.model,
+        expert,
+        gate: 0.375,
+        row: task.hidden.gather(&[1]),
+        digest: digests[2],
+        weights: manifest_in_blocks().expert_tensors(expert).map(|tensor| tensor.hash).collect(),
+    }
+}
+
+/// In place of a way that is not there, which the tests then find wrong.
+const fn no_way() -> Proof {
+    Proof { index: 0, count: 0, beside: Vec::new() }
 }
 
 /// The key that signs the vectors.

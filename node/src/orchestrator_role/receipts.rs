@@ -1,0 +1,138 @@
+//! The orchestrator's receipts: what each worker is owed, and the vouchers that it is offered.
+//!
+//! Whoever takes answers calls [`Receipts::answered`] with an answer that came in time and fits its task, and
+//! [`Receipts::disputed`] when it is found wrong. A worker's attendance does the rest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use neuro_orchestrator::receipts::{Answered, Pair, Payer, ReceiptFault, ReceiptSettings};
+use neuro_primitives::receipt::{AnswerLeaf, Offer, Proof, SignedVoucher, Totals};
+use neuro_primitives::{Moment, NodeId, NodeKey, TaskId, UnixMillis};
+use neuro_protocol::control::{LastVoucher, VoucherOffer, VoucherReply, instruction, voucher_reply};
+
+use crate::vouchers::VoucherStore;
+
+/// The accounts with all workers that attended since this process started.
+pub struct Receipts {
+    key: NodeKey,
+    settings: ReceiptSettings,
+    store: Arc<dyn VoucherStore>,
+    payers: Mutex<BTreeMap<NodeId, Payer>>,
+}
+
+/// What is to be told to a worker.
+type Instructions = Vec<instruction::Instruction>;
+
+impl Receipts {
+    /// Accounts that go on from the last vouchers in `store`.
+    #[must_use]
+    pub fn new(key: NodeKey, settings: ReceiptSettings, store: Arc<dyn VoucherStore>) -> Self {
+        Self { key, settings, store, payers: Mutex::default() }
+    }
+
+    /// How often a worker is to be asked for with [`Receipts::due`].
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.settings.interval
+    }
+
+    /// `worker` answered in time, and the answer fits its task.
+    pub fn answered(&self, worker: NodeId, leaf: &AnswerLeaf, now: Moment) {
+        let answered = Answered { task: leaf.task, leaf: leaf.hash(), units: leaf.entries };
+        self.with(worker, now, |payer| payer.answered(answered, now));
+    }
+
+    /// The answer of `worker` to `task` was found wrong.
+    pub fn disputed(&self, worker: NodeId, task: TaskId, now: Moment) {
+        self.with(worker, now, |payer| payer.disputed(task));
+    }
+
+    /// The voucher that covers the answer to `task`, and the way to its root, while it may have to be shown.
+    #[must_use]
+    pub fn proof(&self, worker: NodeId, task: TaskId) -> Option<(SignedVoucher, Proof)> {
+        self.payers().get(&worker)?.proof(task)
+    }
+
+    /// The totals that `worker` signed last, as far as it attended since this process started.
+    #[must_use]
+    pub fn totals(&self, worker: NodeId) -> Option<Totals> {
+        self.payers().get(&worker).map(Payer::totals)
+    }
+
+    /// `worker` attends and tells its last voucher. Returns what it is to be told. May write a file.
+    ///
+    /// # Errors
+    /// When what it tells is no voucher of the two.
+    pub fn attached(&self, worker: NodeId, last: &LastVoucher, now: Moment) -> Result<Instructions, ReceiptFault> {
+        let theirs = match last.voucher.as_slice() {
+            [] => None,
+            bytes => Some(SignedVoucher::decode(bytes)?),
+        };
+        let resumption = self.with(worker, now, |payer| payer.attached(theirs, now))?;
+        resumption.adopted.inspect(|voucher| self.keep(worker, voucher));
+        let tell = resumption.tell.map(|voucher| LastVoucher { voucher: voucher.encode() });
+        let again = resumption.again.map(|(offer, tasks)| offered(&offer, &tasks));
+        Ok(tell.map(instruction::Instruction::LastVoucher).into_iter().chain(again).collect())
+    }
+
+    /// The next voucher for `worker`, which attends, if one is due. Gives up one that waits for too long.
+    #[must_use]
+    pub fn due(&self, worker: NodeId, now: Moment, wall: UnixMillis) -> Option<instruction::Instruction> {
+        self.with(worker, now, |payer| {
+            if payer.overdue(now) {
+                tracing::warn!(worker = %worker.short(), "a worker does not sign its voucher and forfeits it");
+            }
+            payer.offer(&self.key, now, wall).map(|(offer, tasks)| offered(&offer, &tasks))
+        })
+    }
+
+    /// `worker` signed a voucher, or refused to. May write a file.
+    ///
+    /// # Errors
+    /// When what it sent is not a voucher that it was offered.
+    pub fn replied(&self, worker: NodeId, reply: &VoucherReply, now: Moment) -> Result<(), ReceiptFault> {
+        match &reply.reply {
+            Some(voucher_reply::Reply::Signed(bytes)) => {
+                let signed = SignedVoucher::decode(bytes)?;
+                let signed = self.with(worker, now, |payer| payer.countersigned(signed, now))?;
+                self.keep(worker, &signed);
+            }
+            Some(voucher_reply::Reply::Refused(refusal)) => {
+                let forfeited = self.with(worker, now, |payer| payer.refused(refusal.sequence));
+                let (worker, reason) = (worker.short(), refusal.reason.escape_debug());
+                tracing::warn!(%worker, %reason, forfeited, "a worker refused a voucher");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The worker has the voucher too, so a store that fails loses nothing.
+    fn keep(&self, worker: NodeId, voucher: &SignedVoucher) {
+        if let Err(error) = self.store.keep(worker, voucher) {
+            tracing::warn!(worker = %worker.short(), %error, "cannot write a voucher down");
+        }
+    }
+
+    fn with<T>(&self, worker: NodeId, now: Moment, change: impl FnOnce(&mut Payer) -> T) -> T {
+        let pair = Pair { orchestrator: self.key.node_id(), worker };
+        let mut payers = self.payers();
+        let payer = payers.entry(worker);
+        change(payer.or_insert_with(|| Payer::new(pair, self.settings, self.store.last(worker), now)))
+    }
+
+    /// No change to an account can panic half way, so a poisoned lock guards whole ones.
+    fn payers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Payer>> {
+        self.payers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn offered(offer: &Offer, tasks: &[TaskId]) -> instruction::Instruction {
+    let tasks = tasks.iter().map(|task| task.0).collect();
+    instruction::Instruction::Voucher(VoucherOffer { offer: offer.encode(), tasks })
+}
+
+#[cfg(test)]
+mod tests;
