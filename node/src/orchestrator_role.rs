@@ -328,6 +328,7 @@ impl Node {
         let (started, roster) = (unix_now(), Roster::of_before(recorder.workers()));
         let vouchers = Arc::new(VoucherFiles::open(&config.data_dir)?);
         let receipts = Arc::new(Receipts::new(key.clone(), ReceiptSettings::default(), vouchers));
+        dispatch.set_receipts(Arc::clone(&receipts));
         let shared = Shared {
             key,
             addresses,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
 use neuro_orchestrator::{CallError, CheckId, Effect, ExpertLoad, Input, Orchestrator, Settings};
+use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
     ActivationFormat, Activations, CallId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
 };
@@ -23,8 +24,10 @@ use tokio::sync::{Notify, mpsc};
 use super::auditor::{Auditor, Dispute};
 use super::faults;
 use super::ledger::Ledger;
+use super::receipts::Receipts;
 use super::recorder::Recorder;
 use super::tally::CallTally;
+use crate::clock;
 
 mod encoding;
 mod kept;
@@ -81,6 +84,8 @@ pub struct Dispatch {
     formats: Vec<ActivationFormat>,
     /// Who settles disputes; nobody in a node that has no checkpoint.
     auditor: OnceLock<Auditor>,
+    /// What workers are owed for their answers.
+    receipts: OnceLock<Arc<Receipts>>,
 }
 
 struct State {
@@ -164,12 +169,17 @@ impl Dispatch {
             recorder: None,
         };
         let (state, started, rearm) = (Mutex::new(state), Instant::now(), Notify::new());
-        Self { state, started, rearm, model, formats, auditor: OnceLock::new() }
+        Self { state, started, rearm, model, formats, auditor: OnceLock::new(), receipts: OnceLock::new() }
     }
 
     /// Says who settles disputes. The first one counts.
     pub fn set_auditor(&self, auditor: Auditor) {
         let _ = self.auditor.set(auditor);
+    }
+
+    /// Says who keeps the accounts with workers. The first one counts.
+    pub fn set_receipts(&self, receipts: Arc<Receipts>) {
+        let _ = self.receipts.set(receipts);
     }
 
     /// The same dispatcher, telling `recorder` about accepted work.
@@ -274,6 +284,7 @@ impl Dispatch {
     /// # Errors
     /// When the worker was not asked, which breaks the protocol.
     pub fn answered(&self, worker: NodeId, session: u64, answer: Answer) -> Result<(), Unasked> {
+        let leaf = self.leaf(worker, &answer);
         let mut state = self.lock();
         let task = answer.task;
         if !state.hears(worker, session, task)? {
@@ -285,7 +296,11 @@ impl Dispatch {
             return Ok(());
         };
         let input = match answer.check(&sent.routes, sent.source.hidden.width()) {
-            Ok(()) => Input::Answered { task, worker, compute_us: answer.compute_us },
+            Ok(()) => {
+                let receipts = self.receipts.get().zip(leaf);
+                receipts.iter().for_each(|(receipts, leaf)| receipts.answered(worker, leaf, clock::now()));
+                Input::Answered { task, worker, compute_us: answer.compute_us }
+            }
             Err(error) => {
                 tracing::warn!(worker = %worker.short(), %error, "an answer was refused");
                 state.blame(worker);
@@ -296,6 +311,20 @@ impl Dispatch {
         self.advance(&mut state, input);
         state.arrived = None;
         Ok(())
+    }
+
+    /// What a voucher says of an answer. Hashed before the lock is taken.
+    fn leaf(&self, worker: NodeId, answer: &Answer) -> Option<AnswerLeaf> {
+        self.receipts.get()?;
+        let (source, rows, routes) = {
+            let state = self.lock();
+            let sent = state.tasks.get(&answer.task).filter(|sent| sent.worker == worker)?;
+            (Arc::clone(&sent.source), sent.rows.clone(), sent.routes.clone())
+        };
+        answer.check(&routes, source.hidden.width()).ok()?;
+        let asked = (&source.hidden.gather(&rows), &routes);
+        let tree = AnswerTree::new(self.model, source.layer, answer.task, asked, (&answer.digests, &answer.sums));
+        Some(tree.leaf().clone())
     }
 
     /// A worker says over the link `session` that it cannot do `task`.
@@ -404,7 +433,10 @@ impl Dispatch {
             Effect::AcceptRecomputed { call, .. } => state.accept_recomputed(call),
             Effect::ForgetAnswers { tasks } => state.forget_answers(&tasks),
             Effect::Retract { call } => state.retract(call),
-            Effect::Convict { worker, task } => state.convict(worker, task),
+            Effect::Convict { worker, task } => {
+                self.receipts.get().into_iter().for_each(|receipts| receipts.disputed(worker, task, clock::now()));
+                state.convict(worker, task)
+            }
             Effect::CallDone { call } => state.finish(call, None),
             Effect::CallFailed { call, error } => state.finish(call, Some(&error)),
             Effect::WakeAt(moment) => {
