@@ -11,7 +11,7 @@ const WORKER: NodeId = NodeId([1; 32]);
 const OTHER: NodeId = NodeId([2; 32]);
 const PURPOSE: Purpose =
     Purpose { orchestrator: NodeId([9; 32]), model: ModelId(Hash([5; 32])), micro_units_per_row: 10 };
-const HASTE: Pace = Pace { interval: Duration::ZERO, longest_pause: Duration::from_millis(1) };
+const HASTE: Pace = Pace { interval: Duration::from_millis(1), longest_pause: Duration::from_millis(1) };
 
 /// What a commit to the fake does.
 #[derive(Debug, Clone, Copy, PartialEq)]
