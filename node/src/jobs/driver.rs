@@ -207,6 +207,11 @@ impl Driver<'_> {
             self.decoding.end(job);
             self.finish(job, Ending::Cancelled, failed(Board::SHUTTING_DOWN, true));
         }
+        // Whoever reads slowly is told too, after all that waits for it.
+        while !self.leaving.is_empty() {
+            std::thread::sleep(RETRY_PAUSE);
+            self.look_after_readers();
+        }
     }
 }
 

@@ -143,8 +143,8 @@ impl Twin {
         within("a report", async {
             loop {
                 match self.reports.recv().await.unwrap() {
-                    worker_report::Report::Progress(_) | worker_report::Report::Beat(_) => {}
-                    report => return report,
+                    report @ (worker_report::Report::Holding(_) | worker_report::Report::Failed(_)) => return report,
+                    _ => {}
                 }
             }
         })
