@@ -44,7 +44,6 @@ pub fn run(policy: Policy, seed: u64) -> Result<Tally, Box<Broken>> {
 }
 
 /// One run with its story, a line a thing that happened.
-#[must_use]
 pub fn replay(policy: Policy, seed: u64) -> (Result<Tally, Box<Broken>>, Vec<String>) {
     let (result, story) = World::new(policy, seed, true).run();
     (result.map_err(Box::new), story)

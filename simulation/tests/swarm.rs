@@ -1,7 +1,7 @@
 //! Swarms in which everything goes wrong, and what holds nevertheless.
 
 // In tests a panic is the way to fail.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::panic)]
 
 use neuro_simulation::swarm::{self, Policy, Tally};
 
