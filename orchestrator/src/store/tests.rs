@@ -1,3 +1,5 @@
+//! What a batch holds, and which vouchers replace which.
+
 use neuro_primitives::{Hash, Signature};
 
 use super::*;

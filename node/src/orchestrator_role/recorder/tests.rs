@@ -1,3 +1,5 @@
+//! What is recorded while the store works, fails and comes back: nothing is lost, nothing counts twice.
+
 use std::sync::mpsc;
 
 use neuro_orchestrator::store::{Batch, BatchId, ExpertUse, RankedWorker, TeamCredit};
