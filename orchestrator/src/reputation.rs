@@ -18,7 +18,7 @@ const KEPT: f64 = 0.999;
 pub const PROBATION: u32 = 10;
 
 /// Standings of workers that are not connected that are kept; the lowest go first.
-const MAX_STANDINGS: usize = 8_192;
+const MAX_STANDINGS: usize = 65_536;
 
 /// What is known of one worker's conduct.
 #[derive(Debug, Clone, PartialEq, Default)]
