@@ -324,7 +324,7 @@ impl Dispatch {
         answer.check(&routes, source.hidden.width()).ok()?;
         let asked = (&source.hidden.gather(&rows), &routes);
         let tree = AnswerTree::new(self.model, source.layer, answer.task, asked, (&answer.digests, &answer.sums));
-        Some(tree.leaf().clone())
+        Some(*tree.leaf())
     }
 
     /// A worker says over the link `session` that it cannot do `task`.

@@ -98,7 +98,7 @@ impl Chaos {
     /// Asks, and has the mortal worker die in between.
     async fn ask(&mut self, question: &str) -> Result<String, Value> {
         self.asked += 1;
-        if self.asked % LIVES_FOR == 0 {
+        if self.asked.is_multiple_of(LIVES_FOR) {
             self.mortal.die_and_come_back();
         }
         let reply: Value = self.network.request(json!({ "temperature": 0 }), question).await.json().await.unwrap();

@@ -142,9 +142,9 @@ impl Twin {
     pub async fn outcome(&mut self) -> worker_report::Report {
         within("a report", async {
             loop {
-                match self.reports.recv().await.unwrap() {
-                    report @ (worker_report::Report::Holding(_) | worker_report::Report::Failed(_)) => return report,
-                    _ => {}
+                let report = self.reports.recv().await.unwrap();
+                if matches!(report, worker_report::Report::Holding(_) | worker_report::Report::Failed(_)) {
+                    return report;
                 }
             }
         })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use neuro_primitives::key::Domain;
 use neuro_primitives::{Hash, NodeKey};
+use neuro_simulation::swarm::latency::{Experiment, Stragglers, p99_ratio};
 
 use super::Measurement;
 use crate::exit_code::Outcome;
@@ -59,6 +60,9 @@ pub fn run(args: &DispatchArgs) -> Result<Vec<Measurement>, Failure> {
             results.extend(of_size(workers, span)?);
         }
     }
+    if wanted("backup_p99_ratio") {
+        results.extend(stragglers());
+    }
     results.extend(beside_the_core());
     results.retain(|measurement| wanted(&measurement.case));
     Ok(results)
@@ -82,6 +86,16 @@ fn of_size(workers: u64, span: Duration) -> Result<Vec<Measurement>, Failure> {
         results.push(Measurement::new("memory_per_pair", bytes, "bytes"));
     }
     Ok(results)
+}
+
+/// The 99th percentile of a layer whose tasks stall now and then, beside that of one whose tasks do not, in virtual time.
+fn stragglers() -> Vec<Measurement> {
+    let experiment = Experiment { fan_out: 4, stragglers: Stragglers::Tasks(5), backups_percent: 10, seed: 1 };
+    let (_, with, without) = p99_ratio(experiment);
+    let [with_ms, without_ms] = [with, without].map(|times| times.p99.as_secs_f64() * 1e3);
+    let measured =
+        Measurement::new("backup_p99_ratio", with_ms, "ms, virtual").beside("without stragglers", without_ms);
+    vec![measured, Measurement::new("backup_extra_load", with.extra_load(), "of all tasks")]
 }
 
 /// What a micro-task costs outside the core: a digest of each row and expert, and its share of a signed voucher.
