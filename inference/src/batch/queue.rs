@@ -145,9 +145,8 @@ mod tests {
         queue.push(few.clone(), Priority::Normal, "usual");
         queue.push(many.clone(), Priority::High, "urgent");
         assert_eq!(queue.peek(&shares), Some(&"urgent"));
-        shares.start(&many, 400);
         shares.start(&few, 1);
-        shares.start(&many, 400);
+        (0..400).for_each(|_| shares.token(&many));
         assert_eq!(queue.pop(&shares), Some("usual"), "its account had far more");
     }
 

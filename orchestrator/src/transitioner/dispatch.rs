@@ -27,6 +27,18 @@ enum Outlook {
     Fail(CallError),
 }
 
+/// How soon somebody else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// When it is surely lost.
+    None,
+    /// After twice what nine in ten of the worker's tasks do not exceed.
+    Usual,
+    /// After what nineteen in twenty do not exceed: of eight tasks in parallel a second one stalls too often to wait as
+    /// long again.
+    Again,
+}
+
 /// A part to send: its index in the catalogue, its rows, whom to ask.
 pub(super) struct Ready {
     pub(super) index: usize,
@@ -153,8 +165,8 @@ impl Orchestrator {
         let work_us = parts.iter().map(|part| self.cost_us(worker, part.rows)).fold(0, u64::saturating_add);
         let ahead_us = self.registry.worker(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
-        let hurried = witness_of.is_none() && self.may_hurry(call_id, worker, &experts);
-        let span = self.deadline(worker, rows, work_us, ahead_us, hurried);
+        let haste = if witness_of.is_some() { Haste::Usual } else { self.haste(call_id, worker, &experts) };
+        let span = self.deadline(worker, rows, work_us, ahead_us, haste);
         let task = Task {
             call: call_id,
             worker,
@@ -220,23 +232,33 @@ impl Orchestrator {
         is_backup
     }
 
-    /// Whether all of these experts were waited for in vain already, and others are left to ask after `worker`.
-    fn may_hurry(&self, call: CallId, worker: NodeId, experts: &[usize]) -> bool {
-        let Some(call) = self.transitioner.calls.get(&call) else { return false };
-        experts.iter().filter_map(|index| call.part(*index)).all(|part| {
+    /// How long `worker` is waited for: who is the last to ask is not given up soon, since a machine on which everything is
+    /// slow would use up all attempts at once.
+    fn haste(&self, call: CallId, worker: NodeId, experts: &[usize]) -> Haste {
+        let Some(call) = self.transitioner.calls.get(&call) else { return Haste::None };
+        let parts = || experts.iter().filter_map(|index| call.part(*index));
+        let others_left = parts().all(|part| {
             let left = |id: &NodeId| *id != worker && !part.asked.contains(id);
-            part.late > 0 && self.registry.serving(part.index).iter().any(left)
-        })
+            self.registry.serving(part.index).iter().any(left)
+        });
+        match (others_left, parts().all(|part| part.late > 0)) {
+            (false, _) => Haste::None,
+            (true, false) => Haste::Usual,
+            (true, true) => Haste::Again,
+        }
     }
 
-    /// The time a task gets: twice what nine in ten of the worker's do not exceed, once that is known, or what nineteen in
-    /// twenty do not exceed if it is `hurried`: of eight tasks in parallel a second one stalls too often to wait as long
-    /// again. Before that is known, more when it must compute long, but not without bound.
-    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64, hurried: bool) -> Duration {
+    /// The time a task gets: without haste, or before the worker is known, more when it must compute long, but not without
+    /// bound.
+    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64, haste: Haste) -> Duration {
         let base = self.settings.task_deadline;
         let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
         let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
-        let (percent, times) = if hurried { (95, 1) } else { (90, 2) };
+        let (percent, times) = match haste {
+            Haste::None => return most,
+            Haste::Usual => (90, 2),
+            Haste::Again => (95, 1),
+        };
         let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, percent));
         let strict = usual.map(|usual| usual * times + Duration::from_micros(ahead_us));
         strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
