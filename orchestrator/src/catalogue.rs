@@ -7,7 +7,7 @@ use neuro_primitives::ExpertId;
 use crate::settings::ExpertSpec;
 
 /// All experts, ascending by id. An expert's *index* is its place here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Catalogue {
     specs: Vec<ExpertSpec>,
 }

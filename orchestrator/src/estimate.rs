@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use neuro_primitives::Moment;
 
+use crate::input::Measured;
+
 /// Batch classes.
 pub(crate) const CLASSES: usize = 4;
 
@@ -18,6 +20,10 @@ const FIRST_OVERHEAD_NS: u64 = 1_000_000;
 
 /// Refusals alone do not make a worker look slower than this, in nanoseconds.
 const MAX_DOUBT_NS: u64 = 1_000_000_000;
+
+/// How many times as fast as the fleet a worker counts by its own word. Its first answers correct it; more would draw
+/// more tasks to a liar before they do.
+const MAX_CLAIM: u64 = 4;
 
 /// Weight of a new sample: 1/4. A change of speed is believed after some eight answers.
 const SAMPLE_SHARE: i64 = 4;
@@ -59,6 +65,19 @@ impl Estimate {
         self.row_ns[class] = Some(average(self.row_ns[class], nanoseconds(compute) / row_experts));
         self.overhead_ns = Some(average(self.overhead_ns, nanoseconds(overhead)));
         self.measured = now;
+    }
+
+    /// Takes over what was measured outside of tasks, where no task has told yet. A worker may say it of itself, so it
+    /// counts as no more than [`MAX_CLAIM`] times as fast as the fleet.
+    pub(crate) fn assume(&mut self, measured: &Measured, fleet: &Self) {
+        for speed in &measured.speeds {
+            let class = class_of(u64::from(speed.rows));
+            let least = fleet.nearest(class).map_or(1, |ns| ns / MAX_CLAIM);
+            self.row_ns[class].get_or_insert(speed.row_ns.max(least));
+        }
+        if let Some(round_trip) = measured.round_trip {
+            self.overhead_ns.get_or_insert(nanoseconds(round_trip));
+        }
     }
 
     /// Believes the worst at once: nothing came for `elapsed`, or the worker refused.
@@ -127,6 +146,7 @@ fn nanoseconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Speed;
 
     fn sample(round_trip_us: u64, compute_us: u64, rows: u64) -> Sample {
         Sample {
@@ -164,6 +184,22 @@ mod tests {
         let unknown = Estimate::default();
         assert_eq!(unknown.expert_us(1, &fleet), 200);
         assert_eq!(unknown.overhead_us(&fleet, Moment(0)), 300);
+    }
+
+    #[test]
+    fn a_claim_holds_until_a_task_tells_and_no_claim_is_wonderful() {
+        let mut fleet = Estimate::default();
+        fleet.record(&sample(1_000, 400, 1), Moment(0));
+        let speed = |rows, row_ns| Speed { rows, row_ns };
+        let measured = Measured { speeds: vec![speed(1, 300_000), speed(32, 1)], round_trip: Some(Duration::from_millis(20)) };
+        let mut estimate = Estimate::default();
+        estimate.assume(&measured, &fleet);
+        assert_eq!((estimate.expert_us(1, &fleet), estimate.expert_us(32, &fleet)), (300, 32 * 100));
+        assert_eq!(estimate.overhead(), Some(Duration::from_millis(20)));
+        estimate.record(&sample(900, 500, 1), Moment(0));
+        let told = estimate.row_time();
+        estimate.assume(&measured, &fleet);
+        assert_eq!(estimate.row_time(), told, "what tasks told is not taken back");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the world tells the core.
 
+use std::time::Duration;
+
 use neuro_primitives::{CallId, ExpertId, NodeId, TaskId};
 
 use crate::effect::CheckId;
@@ -22,6 +24,13 @@ pub enum Input {
         worker: NodeId,
         /// Its conduct.
         standing: Standing,
+    },
+    /// What was measured of a worker before its first task.
+    WorkerMeasured {
+        /// The worker.
+        worker: NodeId,
+        /// Its speed and its link.
+        measured: Measured,
     },
     /// The worker holds these experts too, from now on. Experts that it was never told to hold are adopted when a copy
     /// is wanted, and otherwise dropped.
@@ -101,6 +110,24 @@ pub enum Input {
     },
     /// Time passed. Sent at the latest at the moment of the last [`crate::Effect::WakeAt`].
     Tick,
+}
+
+/// What is known of a worker's speed and link before its first task. Tasks tell more, and count more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How fast it computes one expert of the model, by its own word.
+    pub speeds: Vec<Speed>,
+    /// There and back over its link, without computation.
+    pub round_trip: Option<Duration>,
+}
+
+/// How fast an expert is computed when it gets so many rows at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speed {
+    /// Rows of one task, at least 1.
+    pub rows: u32,
+    /// Nanoseconds for each of them.
+    pub row_ns: u64,
 }
 
 /// One expert of a call and how many rows go to it.

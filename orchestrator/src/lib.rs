@@ -53,12 +53,14 @@ pub mod store;
 pub mod views;
 
 mod catalogue;
+mod co_use;
 mod estimate;
 mod membership;
 mod metering;
 mod orchestrator;
 mod pace;
 mod placement;
+mod placing;
 mod registry;
 mod scheduler;
 mod timers;
@@ -66,8 +68,9 @@ mod transitioner;
 mod validator;
 
 pub use effect::{CallError, CheckId, Effect};
-pub use input::{ExpertLoad, Fault, Input};
+pub use input::{ExpertLoad, Fault, Input, Measured, Speed};
 pub use orchestrator::Orchestrator;
+pub use placement::{Move, Why};
 pub use reputation::Standing;
 pub use settings::{Checks, ExpertSpec, Settings};
-pub use views::{Counters, Coverage, InFlight, WorkerState, WorkerView};
+pub use views::{Counters, Coverage, InFlight, LoadView, PlacementView, WorkerState, WorkerView};

@@ -3,6 +3,7 @@
 use neuro_primitives::{ExpertId, Moment, NodeId};
 
 use crate::effect::Effect;
+use crate::input::Measured;
 use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
 use crate::registry::{CopyState, Worker};
@@ -23,6 +24,12 @@ impl Orchestrator {
         self.pending.newcomers.insert(id);
         self.pending.replan = true;
         self.gather(now);
+    }
+
+    /// Believes what was measured of a worker, until its tasks tell more.
+    pub(crate) fn take_measured(&mut self, id: NodeId, measured: &Measured) {
+        let Some(worker) = self.registry.worker_mut(id) else { return };
+        worker.estimate.assume(measured, &self.metering.fleet);
     }
 
     /// Ends the wait for workers that start together once enough are here, and bounds it from the first one on.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::catalogue::Catalogue;
+use crate::co_use::CoUse;
 use crate::estimate::Estimate;
 use crate::settings::LATENCY_WINDOW;
 use crate::views::Counters;
@@ -18,17 +20,37 @@ pub(crate) struct Metering {
     rows: Vec<u64>,
     /// Rows per expert index, fading: halved at each look at the balance.
     recent: Vec<u64>,
+    /// Which experts are used for the same token, fading like `recent`.
+    pub(crate) together: CoUse,
+    /// Rows per expert index that were told already.
+    told: Vec<u64>,
 }
 
 impl Metering {
     /// Nothing counted yet.
-    pub(crate) fn new(experts: usize) -> Self {
+    pub(crate) fn new(catalogue: &Catalogue) -> Self {
+        let experts = catalogue.len();
         Self {
             counters: Counters::default(),
             fleet: Estimate::default(),
             rows: vec![0; experts],
             recent: vec![0; experts],
+            together: CoUse::new(catalogue),
+            told: vec![0; experts],
         }
+    }
+
+    /// Takes over how much an expert was used in runs before: placement begins with it, totals do not.
+    pub(crate) fn remember(&mut self, expert: usize, rows: u64) {
+        self.recent[expert] = self.recent[expert].saturating_add(rows);
+    }
+
+    /// Rows per expert index since this was last asked, of those that were used.
+    pub(crate) fn take_use(&mut self) -> Vec<(usize, u64)> {
+        let counts = self.rows.iter().zip(&self.told).enumerate();
+        let fresh: Vec<_> = counts.map(|(expert, (rows, told))| (expert, rows - told)).filter(|(_, rows)| *rows > 0).collect();
+        self.told.clone_from(&self.rows);
+        fresh
     }
 
     /// Counts `rows` rows that go to the expert.
@@ -52,11 +74,12 @@ impl Metering {
         for rows in &mut self.recent {
             *rows /= 2;
         }
+        self.together.fade();
     }
 }
 
 /// The last [`LATENCY_WINDOW`] round trips of one worker, in microseconds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LatencyWindow(VecDeque<u32>);
 
 impl LatencyWindow {
@@ -79,7 +102,10 @@ impl LatencyWindow {
 
 #[cfg(test)]
 mod tests {
+    use neuro_primitives::ExpertId;
+
     use super::*;
+    use crate::settings::ExpertSpec;
 
     #[test]
     fn quantiles_are_those_of_the_last_answers() {
@@ -98,9 +124,24 @@ mod tests {
         assert_eq!(window.quantile(95), Some(Duration::from_micros(988)));
     }
 
+    fn catalogue() -> Catalogue {
+        let spec = |expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 };
+        Catalogue::new((0..2).map(spec).collect())
+    }
+
+    #[test]
+    fn use_is_told_once_and_earlier_runs_count_for_placement_alone() {
+        let mut metering = Metering::new(&catalogue());
+        metering.remember(0, 100);
+        metering.used(1, 8);
+        assert_eq!(metering.take_use(), [(1, 8)]);
+        assert_eq!(metering.take_use(), []);
+        assert_eq!((metering.rows(), metering.recent()), (&[0, 8][..], &[100, 8][..]));
+    }
+
     #[test]
     fn recent_use_fades_and_the_total_does_not() {
-        let mut metering = Metering::new(2);
+        let mut metering = Metering::new(&catalogue());
         metering.used(1, 8);
         metering.fade();
         metering.used(1, 1);

@@ -8,10 +8,10 @@ use crate::catalogue::Catalogue;
 use crate::effect::Effect;
 use crate::input::Input;
 use crate::metering::Metering;
-use crate::placement::{self, Policy};
+use crate::placement::History;
 use crate::registry::Registry;
 use crate::reputation::{Book, Standing};
-use crate::settings::{REBALANCE_CALLS, REBALANCE_MOVES, Settings};
+use crate::settings::{REBALANCE_CALLS, Settings};
 use crate::timers::{Timer, Timers};
 use crate::transitioner::{Budget, Transitioner};
 use crate::validator::Validator;
@@ -38,6 +38,7 @@ pub struct Orchestrator {
     /// When the next refusal to load an expert ends, if a timer is set.
     pub(crate) refusals_due: Option<Moment>,
     pub(crate) gathering: Gathering,
+    pub(crate) history: History,
     pub(crate) outbox: Vec<Effect>,
 }
 
@@ -77,7 +78,7 @@ impl Orchestrator {
         let validator = Validator::new(settings.secret);
         Self {
             settings,
-            metering: Metering::new(catalogue.len()),
+            metering: Metering::new(&catalogue),
             registry: Registry::new(catalogue),
             transitioner: Transitioner::default(),
             timers: Timers::default(),
@@ -88,6 +89,7 @@ impl Orchestrator {
             expelled: BTreeMap::new(),
             refusals_due: None,
             gathering: Gathering::Waiting,
+            history: History::default(),
             outbox: Vec::new(),
         }
     }
@@ -114,6 +116,7 @@ impl Orchestrator {
     fn take(&mut self, input: Input, now: Moment) {
         match input {
             Input::WorkerJoined { worker, memory_limit_bytes } => self.join(worker, memory_limit_bytes, now),
+            Input::WorkerMeasured { worker, measured } => self.take_measured(worker, &measured),
             Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
             Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),
             Input::WorkerLeft { worker } => self.forget_worker(worker),
@@ -140,36 +143,6 @@ impl Orchestrator {
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Refusals => self.take_ended_refusals(now),
             Timer::Gathered => self.gathering = Gathering::Over,
-        }
-    }
-
-    /// Does the placement work that piled up, and tells the workers.
-    fn place(&mut self, now: Moment) {
-        if self.gathering != Gathering::Over {
-            return;
-        }
-        let freed = self.registry.take_freed();
-        let work = &mut self.pending;
-        let (plan, level) =
-            (std::mem::take(&mut work.replan) || (freed && work.short), std::mem::take(&mut work.level));
-        if plan || level {
-            let policy = Policy::new(self.settings.replicas, &self.registry, self.metering.recent());
-            if plan {
-                let newcomers = std::mem::take(&mut self.pending.newcomers);
-                if self.registry.is_loading() {
-                    self.pending.early.extend(&newcomers);
-                }
-                self.pending.short = placement::plan(&mut self.registry, &policy, &newcomers, now);
-            }
-            if level {
-                placement::rebalance(&mut self.registry, &policy, REBALANCE_MOVES, now);
-                self.metering.fade();
-            }
-            self.pending.hungry.extend(self.registry.workers().map(|(id, _)| id));
-        }
-        self.tell_drops();
-        for id in std::mem::take(&mut self.pending.hungry) {
-            self.tell_loads(id, now);
         }
     }
 }

@@ -20,7 +20,7 @@ const ENOUGH: u32 = 16;
 const STRAGGLER: usize = 8;
 
 /// The round trips of one worker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pace {
     counts: [[u16; BUCKETS]; CLASSES],
 }

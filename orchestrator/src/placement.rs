@@ -3,10 +3,14 @@
 //! - Every expert is wanted on `replicas` workers, or on all of them when there are fewer. One copy of everything comes
 //!   before second copies: when memory is short, second copies give way.
 //! - A copy goes to the worker with the least load that has room; among about equal ones to the one with the fewest
-//!   experts of that layer, so that the experts of one token compute in parallel. Load is the share of bytes plus the
-//!   share of recent use.
+//!   experts of that layer, so that the experts of one token compute in parallel; where messages cost far more than
+//!   computing, to the one that holds what is used together with it. Load is the share of bytes plus the share of recent
+//!   use, times the worker's *handicap*: slow, far and unreliable workers get less.
+//! - An expert that is used far more than the mean gets more copies than usual, where memory is free, and loses them when it
+//!   has cooled or the memory is needed.
 //! - A join moves what balances the load onto the newcomer: it is given copies, and the old ones go once the new ones are
 //!   ready. A leave re-places what was lost and moves nothing else.
+//! - Every move has a reason that people can read ([`Why`]).
 //! - What a worker was not told to load yet moves freely. Copies on their way out are taken back before anything is
 //!   loaded anew.
 //!
@@ -19,31 +23,46 @@ use neuro_primitives::{Moment, NodeId};
 use crate::registry::{CopyState, Registry};
 
 mod balancing;
+mod handicap;
+mod heat;
+mod history;
 mod loads;
+mod policy;
 mod room;
 
+pub(crate) use handicap::Handicap;
+pub(crate) use history::History;
+pub use history::{Move, Why};
 pub(crate) use loads::next_loads;
-
-/// Shares of bytes and use are in parts per billion.
-const WHOLE: u128 = 1_000_000_000;
+pub(crate) use policy::Policy;
 
 /// Workers of about equal load that are compared by layer. More would spread a layer better and cost time with a
 /// thousand idle workers.
 const COMPARED: usize = 16;
 
-/// Places what is missing and gives `newcomers` their part. Returns whether copies are still missing.
-pub(crate) fn plan(registry: &mut Registry, policy: &Policy, newcomers: &BTreeSet<NodeId>, now: Moment) -> bool {
+/// Places what is missing and gives `newcomers` their part. Returns whether copies are still missing, and what moves.
+pub(crate) fn plan(
+    registry: &mut Registry,
+    policy: &Policy<'_>,
+    newcomers: &BTreeSet<NodeId>,
+    now: Moment,
+) -> (bool, Vec<Move>) {
     let mut planner = Planner::new(registry, policy, now);
     planner.fill();
     for newcomer in newcomers {
         planner.balance_onto(*newcomer);
     }
-    !planner.short().is_empty()
+    (!planner.short().is_empty(), planner.moves)
 }
 
-/// Moves a few experts from the most to the least loaded workers, if the load is badly spread.
-pub(crate) fn rebalance(registry: &mut Registry, policy: &Policy, moves: usize, now: Moment) {
-    Planner::new(registry, policy, now).level(moves);
+/// Looks at what changed with use: experts that became hot or cooled, and a few moves from the most to the least loaded
+/// workers, if the load is badly spread. Returns what moves.
+pub(crate) fn rebalance(registry: &mut Registry, policy: &Policy<'_>, moves: usize, now: Moment) -> Vec<Move> {
+    let mut planner = Planner::new(registry, policy, now);
+    planner.cool(moves);
+    planner.heat(moves);
+    planner.level(moves);
+    planner.moves
 }
 
 /// Lets copies go whose replacements are all ready.
@@ -61,57 +80,30 @@ pub(crate) fn release(registry: &mut Registry, expert: usize) {
     }
 }
 
-/// What placement aims at.
-#[derive(Debug)]
-pub(crate) struct Policy {
-    /// Copies wanted of each expert.
-    pub(crate) replicas: usize,
-    /// Load of one copy by expert index: its share of all bytes plus its share of recent use, at least 1.
-    pub(crate) weights: Vec<u64>,
-}
-
-impl Policy {
-    /// Weighs the experts by bytes and by `rows` of recent use.
-    pub(crate) fn new(replicas: usize, registry: &Registry, rows: &[u64]) -> Self {
-        let bytes: Vec<u64> = (0..registry.catalogue.len()).map(|expert| registry.catalogue.bytes(expert)).collect();
-        let (by_bytes, by_use) = (shares(&bytes), shares(rows));
-        let weights = by_bytes.iter().zip(by_use).map(|(bytes, rows)| (bytes + rows).max(1)).collect();
-        Self { replicas: replicas.max(1), weights }
-    }
-}
-
-/// The share of each part in the sum.
-fn shares(parts: &[u64]) -> Vec<u64> {
-    let total = parts.iter().map(|part| u128::from(*part)).sum::<u128>().max(1);
-    parts.iter().map(|part| u64::try_from(u128::from(*part) * WHOLE / total).unwrap_or(u64::MAX)).collect()
-}
-
 /// One look at the whole placement.
 struct Planner<'a> {
     registry: &'a mut Registry,
-    policy: &'a Policy,
+    policy: &'a Policy<'a>,
     now: Moment,
-    /// Weight of each worker's planned copies.
+    /// Weight of each worker's planned copies, times its handicap.
     loads: BTreeMap<NodeId, u64>,
     /// The same, lightest first.
     order: BTreeSet<(u64, NodeId)>,
     /// Bytes that will become free at a worker and are meant for an expert already.
     promised: BTreeMap<NodeId, u64>,
+    /// What was decided.
+    moves: Vec<Move>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(registry: &'a mut Registry, policy: &'a Policy, now: Moment) -> Self {
-        let weigh = |copies: &mut dyn Iterator<Item = usize>| copies.map(|expert| policy.weights[expert]).sum::<u64>();
-        let loads: BTreeMap<NodeId, u64> = registry
-            .workers()
-            .map(|(id, worker)| {
-                let mut planned =
-                    worker.copies.iter().filter(|(_, copy)| copy.state.is_planned()).map(|(expert, _)| *expert);
-                (id, weigh(&mut planned))
-            })
-            .collect();
+    fn new(registry: &'a mut Registry, policy: &'a Policy<'a>, now: Moment) -> Self {
+        let load = |worker: &crate::registry::Worker| -> u64 {
+            let planned = worker.copies.iter().filter(|(_, copy)| copy.state.is_planned());
+            planned.map(|(expert, _)| worker.handicap.times(policy.weights[*expert])).sum()
+        };
+        let loads: BTreeMap<NodeId, u64> = registry.workers().map(|(id, worker)| (id, load(worker))).collect();
         let order = loads.iter().map(|(id, load)| (*load, *id)).collect();
-        Self { registry, policy, now, loads, order, promised: BTreeMap::new() }
+        Self { registry, policy, now, loads, order, promised: BTreeMap::new(), moves: Vec::new() }
     }
 
     /// Brings every expert to as many planned copies as memory allows, first copies first.
@@ -154,9 +146,16 @@ impl<'a> Planner<'a> {
             return;
         }
         match self.roomy_worker(expert) {
-            Some(id) => self.set(expert, id, Some(CopyState::Queued)),
-            None if round == 0 => self.evict_for(expert),
-            None => self.shift_for(expert),
+            Some(id) => {
+                self.set(expert, id, Some(CopyState::Queued));
+                self.note(expert, None, Some(id), if round == 0 { Why::Uncovered } else { Why::FewCopies });
+            }
+            None if round == 0 => drop(self.evict_for(expert, 1)),
+            None => {
+                if !self.evict_for(expert, self.target()) {
+                    self.shift_for(expert);
+                }
+            }
         }
     }
 
@@ -166,6 +165,7 @@ impl<'a> Planner<'a> {
             |id: &&NodeId| matches!(self.registry.state(expert, **id), Some(CopyState::Leaving | CopyState::Retiring));
         let Some(id) = self.registry.copies(expert).iter().find(going).copied() else { return false };
         self.set(expert, id, Some(CopyState::Ready));
+        self.note(expert, None, Some(id), Why::TakenBack);
         true
     }
 
@@ -174,12 +174,18 @@ impl<'a> Planner<'a> {
         let layer = self.registry.catalogue.layer(self.registry.catalogue.id(expert).layer);
         let mut eligible = self.order.iter().filter(|(_, id)| self.may_get(expert, *id) && self.fits(expert, *id));
         let lightest = *eligible.next()?;
-        let limit = lightest.0 + self.policy.weights[expert];
+        let limit = lightest.0 + self.weight_at(expert, lightest.1);
         let near = eligible.take(COMPARED).take_while(|(load, _)| *load <= limit);
-        std::iter::once(&lightest)
-            .chain(near)
-            .min_by_key(|(load, id)| (self.of_layer(*id, layer.clone()), *load, *id))
-            .map(|(_, id)| *id)
+        let apart = |id: NodeId| (std::cmp::Reverse(self.affinity(expert, id)), self.of_layer(id, layer.clone()));
+        std::iter::once(&lightest).chain(near).min_by_key(|(load, id)| (apart(*id), *load, *id)).map(|(_, id)| *id)
+    }
+
+    /// How often the expert is used together with what the worker holds; 0 where holding together is of no use.
+    fn affinity(&self, expert: usize, id: NodeId) -> u64 {
+        let (Some(uses), Some(worker)) = (self.policy.together, self.registry.worker(id)) else { return 0 };
+        let layer = self.registry.catalogue.layer(self.registry.catalogue.id(expert).layer);
+        let planned = worker.copies.range(layer).filter(|(_, copy)| copy.state.is_planned());
+        planned.map(|(other, _)| u64::from(uses.of(expert, *other))).sum()
     }
 
     /// Planned copies at the worker among the experts of a range.
@@ -206,9 +212,22 @@ impl<'a> Planner<'a> {
         self.reweigh(expert, id, to.is_some_and(CopyState::is_planned));
     }
 
+    /// What the copy adds to the worker's load.
+    fn weight_at(&self, expert: usize, id: NodeId) -> u64 {
+        let weight = self.policy.weights[expert];
+        self.registry.worker(id).map_or(weight, |worker| worker.handicap.times(weight))
+    }
+
+    /// Notes a decision.
+    fn note(&mut self, expert: usize, from: Option<NodeId>, to: Option<NodeId>, why: Why) {
+        let (bytes, expert) = (self.registry.catalogue.bytes(expert), self.registry.catalogue.id(expert));
+        self.moves.push(Move { expert, bytes, from, to, why });
+    }
+
     /// Adds or takes the weight of one copy. Called with every change between planned and not planned.
     fn reweigh(&mut self, expert: usize, id: NodeId, more: bool) {
-        let (weight, Some(load)) = (self.policy.weights[expert], self.loads.get_mut(&id)) else { return };
+        let weight = self.weight_at(expert, id);
+        let Some(load) = self.loads.get_mut(&id) else { return };
         self.order.remove(&(*load, id));
         *load = if more { *load + weight } else { load.saturating_sub(weight) };
         self.order.insert((*load, id));

@@ -15,7 +15,7 @@ mod worker;
 pub(crate) use worker::{CopyState, Worker};
 
 /// All live workers and all copies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Registry {
     /// The experts of the model.
     pub(crate) catalogue: Catalogue,

@@ -108,6 +108,9 @@ impl Orchestrator {
             self.metering.used(part.index, part.rows);
             self.transitioner.wait(id, part.index);
         }
+        if self.metering.together.looks() && parts.iter().all(|part| part.rows == 1) {
+            self.metering.together.note(&parts.iter().map(|part| part.index).collect::<Vec<_>>());
+        }
         self.transitioner.calls.insert(id, Call::new(parts));
     }
 

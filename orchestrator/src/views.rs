@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use neuro_primitives::{Moment, NodeId};
+use neuro_primitives::{ExpertId, Moment, NodeId};
+
+use crate::placement::Move;
 
 /// How far a worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +50,39 @@ pub struct WorkerView {
     pub faults: u32,
     /// When it joined.
     pub joined: Moment,
+}
+
+/// Who holds how much, and what moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacementView {
+    /// Every live worker, ascending by id.
+    pub workers: Vec<LoadView>,
+    /// Experts that are used so much that more workers than usual should hold them, ascending.
+    pub hot: Vec<ExpertId>,
+    /// Whether experts that are used together are held together: messages cost far more than computing.
+    pub together: bool,
+    /// The last moves, the latest last.
+    pub recent: Vec<Move>,
+    /// What would move if placement were looked at now.
+    pub next: Vec<Move>,
+}
+
+/// One worker's part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadView {
+    /// The worker.
+    pub id: NodeId,
+    /// Its load in per cent of the mean.
+    pub load_percent: u64,
+    /// What a copy counts there, in per cent of what it counts at the median worker: more where it is slow, far or
+    /// unreliable.
+    pub handicap_percent: u64,
+    /// Experts that it holds or shall hold.
+    pub experts: usize,
+    /// Their bytes.
+    pub assigned_bytes: u64,
+    /// The most bytes it may be given.
+    pub memory_limit_bytes: u64,
 }
 
 /// Running totals since the start.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use neuro_primitives::NodeId;
 
-use super::Planner;
+use super::{COMPARED, Planner, Why};
 use crate::registry::CopyState;
 
 /// A worker is too loaded when it has more than 5/4 of the mean: less is not worth a transfer.
@@ -22,7 +22,7 @@ impl Planner<'_> {
             *taken.entry(self.registry.catalogue.id(expert).layer).or_default() += 1;
         }
         while let Some((_, Reverse(from))) = sources.pop() {
-            if !self.narrows(from, to, 0) {
+            if !self.is_above(from, to) {
                 return;
             }
             let offer = offers.entry(from).or_insert_with(|| self.offer(from));
@@ -30,6 +30,7 @@ impl Planner<'_> {
             let Some(expert) = next else { continue };
             *taken.entry(self.registry.catalogue.id(expert).layer).or_default() += 1;
             self.shift(expert, from, to);
+            self.note(expert, Some(from), Some(to), Why::Newcomer);
             sources.push((self.load(from), Reverse(from)));
         }
     }
@@ -44,11 +45,22 @@ impl Planner<'_> {
             if u128::from(most) * TOO_LOADED.1 * self.loads.len() as u128 <= total * TOO_LOADED.0 {
                 return;
             }
-            let Some(expert) = self.movable(from).into_iter().find(|expert| self.can_move(*expert, from, to)) else {
-                return;
+            let Some(expert) = self.best_move(from, to) else { return };
+            let percent = |load: u64| {
+                u64::try_from(u128::from(load) * 100 * self.loads.len() as u128 / total.max(1)).unwrap_or(u64::MAX)
             };
+            let why = Why::Balance { from_percent: percent(most), to_percent: percent(self.load(to)) };
             self.shift(expert, from, to);
+            self.note(expert, Some(from), Some(to), why);
         }
+    }
+
+    /// The heaviest copy that can move, since each costs a transfer; among the first few the one that is used least with
+    /// what stays and most with what it comes to, where that matters.
+    fn best_move(&self, from: NodeId, to: NodeId) -> Option<usize> {
+        let movable = self.movable(from).into_iter().filter(|expert| self.can_move(*expert, from, to));
+        let gain = |expert: usize| self.affinity(expert, to) as i64 - self.affinity(expert, from) as i64;
+        movable.take(COMPARED).enumerate().max_by_key(|(place, expert)| (gain(*expert), Reverse(*place))).map(|(_, expert)| expert)
     }
 
     /// What the worker has to offer, by layer.
@@ -80,12 +92,18 @@ impl Planner<'_> {
     }
 
     fn can_move(&self, expert: usize, from: NodeId, to: NodeId) -> bool {
-        self.narrows(from, to, self.policy.weights[expert]) && self.may_get(expert, to) && self.fits(expert, to)
+        self.narrows(expert, from, to) && self.may_get(expert, to) && self.fits(expert, to)
     }
 
-    /// Whether a move of this weight leaves both with clearly less than `from` has now. Such moves come to an end.
-    fn narrows(&self, from: NodeId, to: NodeId, weight: u64) -> bool {
+    /// Whether a move of this copy leaves both with clearly less than `from` has now. Such moves come to an end.
+    fn narrows(&self, expert: usize, from: NodeId, to: NodeId) -> bool {
+        let weight = self.weight_at(expert, to);
         self.load(from) > self.load(to).saturating_add(weight).saturating_add(weight / 4)
+    }
+
+    /// Whether `from` has more than `to` at all.
+    fn is_above(&self, from: NodeId, to: NodeId) -> bool {
+        self.load(from) > self.load(to)
     }
 
     fn load(&self, id: NodeId) -> u64 {

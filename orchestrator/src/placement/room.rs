@@ -2,45 +2,50 @@
 
 use neuro_primitives::NodeId;
 
-use super::Planner;
+use super::{Planner, Why};
 use crate::registry::CopyState;
 
 impl Planner<'_> {
-    /// Second copies give way to the only copy of `expert`, at the worker with the highest load where that suffices.
-    pub(super) fn evict_for(&mut self, expert: usize) {
+    /// Copies of experts that have more than `least` give way to one of `expert`, at the worker with the highest load
+    /// where that suffices. Whether there is room now, or will be.
+    pub(super) fn evict_for(&mut self, expert: usize, least: usize) -> bool {
         if self.await_room(expert) {
-            return;
+            return true;
         }
         let bytes = self.registry.catalogue.bytes(expert);
         let workers: Vec<NodeId> = self.order.iter().rev().map(|(_, id)| *id).collect();
         for id in workers.into_iter().filter(|id| self.may_get(expert, *id)).collect::<Vec<_>>() {
-            let spare = self.spare_copies(id);
+            let spare = self.spare_copies(id, least);
             let gain: u64 = spare.iter().map(|other| self.registry.catalogue.bytes(*other)).sum();
             if self.coming_room(id) + gain >= bytes {
-                self.evict(id, &spare, bytes);
+                self.evict(id, &spare, bytes, expert);
                 self.use_room(expert, id);
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Drops as many of the copies as `bytes` need; those in use go when their tasks have ended.
-    fn evict(&mut self, id: NodeId, spare: &[usize], bytes: u64) {
+    fn evict(&mut self, id: NodeId, spare: &[usize], bytes: u64, expert: usize) {
         for other in spare {
             if self.coming_room(id) >= bytes {
                 return;
             }
             self.reweigh(*other, id, false);
             self.registry.retire(*other, id);
+            self.note(*other, Some(id), None, Why::Room { expert: self.registry.catalogue.id(expert) });
         }
     }
 
-    /// Copies at the worker that others can stand in for: least load first.
-    fn spare_copies(&self, id: NodeId) -> Vec<usize> {
+    /// Copies at the worker of experts with more than `least`, that others can stand in for: least load first.
+    fn spare_copies(&self, id: NodeId, least: usize) -> Vec<usize> {
         let Some(worker) = self.registry.worker(id) else { return Vec::new() };
         let spare = |expert: usize, state: CopyState| match state {
-            CopyState::Queued => self.registry.planned(expert) > 1,
-            CopyState::Ready => self.registry.ready_elsewhere(expert, id),
+            CopyState::Queued => self.registry.planned(expert) > least,
+            CopyState::Ready => {
+                self.registry.ready_elsewhere(expert, id) && (least == 1 || self.registry.planned(expert) > least)
+            }
             _ => false,
         };
         let mut copies: Vec<usize> = worker
@@ -67,6 +72,7 @@ impl Planner<'_> {
         }
         if let Some((other, from, to)) = self.find_shift(expert, &roomy) {
             self.shift(other, from, to);
+            self.note(other, Some(from), Some(to), Why::Room { expert: self.registry.catalogue.id(expert) });
             self.use_room(expert, from);
         }
     }
@@ -94,6 +100,7 @@ impl Planner<'_> {
     fn use_room(&mut self, expert: usize, id: NodeId) {
         if self.fits(expert, id) {
             self.set(expert, id, Some(CopyState::Queued));
+            self.note(expert, None, Some(id), Why::FewCopies);
         } else {
             *self.promised.entry(id).or_default() += self.registry.catalogue.bytes(expert);
         }

@@ -4,6 +4,7 @@ use neuro_primitives::ExpertId;
 
 use super::*;
 use crate::catalogue::Catalogue;
+use crate::co_use::CoUse;
 use crate::registry::Worker;
 use crate::settings::ExpertSpec;
 
@@ -234,4 +235,90 @@ fn urgent_experts_are_loaded_first() {
     join(&mut registry, 2, 10_000);
     let second = next_loads(&mut registry, node(2), |_| false);
     assert!(second.iter().all(|expert| !first.contains(expert)), "what nobody loads comes first");
+}
+
+/// Everything is ready and `rows` were used; looks at the balance until nothing moves.
+fn settle(registry: &mut Registry, rows: &[u64]) -> Vec<Move> {
+    let mut moves = Vec::new();
+    loop {
+        load_all(registry);
+        let policy = Policy::new(2, registry, rows);
+        let more = rebalance(registry, &policy, 8, Moment(0));
+        if more.is_empty() {
+            return moves;
+        }
+        moves.extend(more);
+        assert!(moves.len() < 1_000, "it never comes to rest: {:?}", &moves[990..]);
+    }
+}
+
+#[test]
+fn a_hot_expert_gets_more_copies_and_loses_them_when_it_has_cooled() {
+    let mut registry = registry(1, 16, 10);
+    (1..=5).for_each(|number| join(&mut registry, number, 1_000));
+    load_all(&mut registry);
+    let mut rows = vec![100; 16];
+    rows[7] = 40_000;
+    let moves = settle(&mut registry, &rows);
+    assert_eq!(copies(&registry)[7], 3, "16 experts: the hottest can have no more than 16 times the mean");
+    assert!(moves.iter().any(|moved| moved.why == Why::Hot && moved.expert.expert == 7 && moved.from.is_none()));
+    let moves = settle(&mut registry, &[1_000; 16]);
+    assert_eq!(copies(&registry)[7], 2);
+    assert!(moves.iter().any(|moved| moved.why == Why::Cooled && moved.to.is_none()));
+}
+
+#[test]
+fn extra_copies_give_way_to_missing_second_ones() {
+    let mut registry = registry(1, 4, 10);
+    (1..=3).for_each(|number| join(&mut registry, number, 30));
+    load_all(&mut registry);
+    let mut rows = vec![0; 4];
+    rows[0] = 100_000;
+    settle(&mut registry, &rows);
+    assert_eq!(copies(&registry)[0], 3, "there was one place left");
+    registry.remove(node(3));
+    join(&mut registry, 4, 20);
+    load_all(&mut registry);
+    assert!(copies(&registry).iter().all(|copies| *copies >= 2), "{:?}", copies(&registry));
+}
+
+#[test]
+fn a_slow_worker_ends_up_with_less() {
+    let mut registry = registry(4, 16, 10);
+    (1..=4).for_each(|number| join(&mut registry, number, 10_000));
+    load_all(&mut registry);
+    registry.worker_mut(node(2)).unwrap().handicap = Handicap::of(1024);
+    settle(&mut registry, &[100; 64]);
+    let (slow, other) = (held(&registry, 2).len(), held(&registry, 1).len());
+    assert!(slow * 2 < other, "{slow} {other}");
+    assert_eq!(copies(&registry), [2; 64]);
+}
+
+#[test]
+fn where_messages_are_dear_experts_used_together_come_to_one_worker() {
+    let catalogue = registry(1, 8, 10).catalogue;
+    let mut uses = CoUse::new(&catalogue);
+    (0..100).for_each(|_| [[0, 4], [1, 5], [2, 6], [3, 7]].iter().for_each(|pair| uses.note(pair)));
+    let mut registry = Registry::new(catalogue);
+    (1..=4).for_each(|number| registry.insert(node(number), Worker::new(1_000, Moment(0))));
+    let rows = vec![100; 8];
+    let policy = Policy::new(1, &registry, &rows).holding_together(&uses);
+    plan(&mut registry, &policy, &BTreeSet::new(), Moment(0));
+    let together = |number: u8| {
+        let held = held(&registry, number);
+        held.len() == 2 && held[1] == held[0] + 4
+    };
+    assert_eq!((1..=4).filter(|number| together(*number)).count(), 4);
+}
+
+#[test]
+fn each_decision_has_its_reason() {
+    let mut registry = registry(1, 2, 10);
+    registry.insert(node(1), Worker::new(100, Moment(0)));
+    let policy = Policy::new(2, &registry, &[0; 2]);
+    let (_, first) = plan(&mut registry, &policy, &BTreeSet::from([node(1)]), Moment(0));
+    assert!(first.iter().all(|moved| moved.why == Why::Uncovered && moved.to == Some(node(1)) && moved.bytes == 10));
+    registry.insert(node(2), Worker::new(100, Moment(0)));
+    let (_, second) = plan(&mut registry, &policy, &BTreeSet::from([node(2)]), Moment(0));
+    assert_eq!(second.iter().map(|moved| moved.why).collect::<Vec<_>>(), [Why::FewCopies, Why::FewCopies]);
 }

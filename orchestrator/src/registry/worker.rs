@@ -8,6 +8,7 @@ use neuro_primitives::{Moment, NodeId, TaskId};
 use crate::estimate::{Estimate, Sample};
 use crate::metering::LatencyWindow;
 use crate::pace::Pace;
+use crate::placement::Handicap;
 use crate::settings::GIVEN_UP_WINDOW;
 use crate::views::{WorkerState, WorkerView};
 
@@ -39,7 +40,7 @@ impl CopyState {
 }
 
 /// One expert at one worker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ExpertCopy {
     /// Where it is in its life.
     pub(crate) state: CopyState,
@@ -48,7 +49,7 @@ pub(crate) struct ExpertCopy {
 }
 
 /// A task that nobody waits for any more but that may still be answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct GivenUp {
     /// The task.
     pub(crate) task: TaskId,
@@ -57,7 +58,7 @@ pub(crate) struct GivenUp {
 }
 
 /// One live worker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Worker {
     /// The most bytes it may be given.
     pub(crate) memory_limit_bytes: u64,
@@ -81,6 +82,8 @@ pub(crate) struct Worker {
     pub(crate) backlog_us: u64,
     /// How long it takes.
     pub(crate) estimate: Estimate,
+    /// What its load counts in placement.
+    pub(crate) handicap: Handicap,
     /// Its recent round trips.
     pub(crate) latency: LatencyWindow,
     /// Their quantiles by batch class.
@@ -114,6 +117,7 @@ impl Worker {
             pending: 0,
             backlog_us: 0,
             estimate: Estimate::default(),
+            handicap: Handicap::default(),
             latency: LatencyWindow::default(),
             pace: Pace::default(),
             silent_since: None,

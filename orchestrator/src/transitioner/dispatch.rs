@@ -143,7 +143,7 @@ impl Orchestrator {
     }
 
     /// A time as the scheduler weighs it: longer for workers that are wrong or late.
-    fn burdened(&self, id: NodeId, us: u64) -> u64 {
+    pub(crate) fn burdened(&self, id: NodeId, us: u64) -> u64 {
         if self.settings.checks == Checks::Trusting {
             return us;
         }
