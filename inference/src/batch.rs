@@ -22,6 +22,7 @@
 //! No threads, no clock, no channels: who drives it brings those.
 
 mod account;
+mod lanes;
 mod pages;
 mod pass;
 mod prefixes;
@@ -41,6 +42,7 @@ use crate::kv_cache::{PAGE_POSITIONS, PagePool};
 use crate::trunk::Trunk;
 
 pub use account::{Account, Priority};
+use lanes::LaneTimes;
 pub use pages::PageFigures;
 use pages::Pages;
 pub use queue::{FairQueue, QueueLimits, Refused};
@@ -98,6 +100,7 @@ pub struct Batch<'m> {
     pages: Pages,
     /// Groups whose pass failed, each to be run by itself.
     suspects: VecDeque<Vec<JobId>>,
+    lane_times: LaneTimes,
     next_arrival: u64,
     preemptions: u64,
     passes: u64,
@@ -113,6 +116,7 @@ impl<'m> Batch<'m> {
             sequences: BTreeMap::new(),
             pages: Pages::new(PagePool::new(trunk.page_layout(), capacity.max(1))),
             suspects: VecDeque::new(),
+            lane_times: LaneTimes::default(),
             next_arrival: 0,
             preemptions: 0,
             passes: 0,

@@ -47,7 +47,7 @@ impl LoadError {
 }
 
 /// A forward pass that failed. The cache is as it was before the chunk that failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ForwardError {
     /// Nothing to run.
     #[error("expected at least one token, got none")]
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn only_the_experts_can_make_an_error_retryable() {
-        let experts = |retryable| ForwardError::Experts(ExpertsError { message: "no holder".into(), retryable });
+        let experts =
+            |retryable| ForwardError::Experts(ExpertsError { message: "no holder".into(), retryable, expert: None });
         assert!(experts(true).is_retryable());
         assert!(!experts(false).is_retryable());
         assert!(!ForwardError::NoTokens.is_retryable());

@@ -21,6 +21,11 @@ mod warming;
 
 /// Who computes the experts: a pool in this process, or workers behind a network.
 pub trait ExpertLayers: Send + Sync {
+    /// Whether they are behind a network, so that this machine is idle while they compute.
+    fn is_away(&self) -> bool {
+        false
+    }
+
     /// Runs the experts of `layer` for `hidden` (`[rows, d_model]`, f32, at most 512 rows) as `routes` says, one row of
     /// routes a row. Returns the sums of gate × output, `[rows, d_model]`, f32, made by the contribution rule.
     ///
@@ -55,6 +60,8 @@ pub struct ExpertsError {
     pub message: String,
     /// Whether the same call may succeed later, when other workers have joined, say.
     pub retryable: bool,
+    /// The expert that nobody computed, where it is one: rows that do not need it can be had without it.
+    pub expert: Option<u16>,
 }
 
 impl ExpertsError {
@@ -65,13 +72,13 @@ impl ExpertsError {
     }
 
     fn lasting(message: impl ToString) -> Self {
-        Self { message: message.to_string(), retryable: false }
+        Self { message: message.to_string(), retryable: false, expert: None }
     }
 }
 
 impl From<PoolError> for ExpertsError {
     fn from(error: PoolError) -> Self {
-        Self { message: error.to_string(), retryable: error.is_retryable() }
+        Self { message: error.to_string(), retryable: error.is_retryable(), expert: None }
     }
 }
 

@@ -245,7 +245,7 @@ impl ExpertLayers for Counting {
         self.calls.fetch_add(1, Ordering::SeqCst);
         assert_eq!(owners.iter().map(|owner| owner.rows).sum::<usize>(), hidden.count(), "every row has an owner");
         if owners.iter().any(|owner| owner.rows > 0 && Some(owner.job) == self.unlucky) {
-            return Err(ExpertsError { message: "nobody holds it".to_owned(), retryable: true });
+            return Err(ExpertsError { message: "nobody holds it".to_owned(), retryable: true, expert: None });
         }
         self.run(layer, hidden, routes)
     }
@@ -280,6 +280,76 @@ fn a_failed_call_fails_only_those_who_cannot_go_on() {
             _ => assert_eq!(run.heard(job), &alone(request), "job {job}"),
         }
     }
+}
+
+/// Lacks one expert of layer 0, and counts the rows that were asked for.
+struct Lacking {
+    missing: u16,
+    calls: AtomicUsize,
+}
+
+impl ExpertLayers for Lacking {
+    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if layer == 0 && routes.experts().contains(&self.missing) {
+            let message = "nobody holds it".to_owned();
+            return Err(ExpertsError { message, retryable: true, expert: Some(self.missing) });
+        }
+        SKILLS.0.experts.run(layer, hidden, routes)
+    }
+}
+
+#[test]
+fn a_missing_expert_fails_those_who_need_it_at_once_and_nobody_else() {
+    let requests: Vec<GenerateRequest> = (0..8).map(|seed| request(prompt(seed, 1), 3, 0.0)).collect();
+    let outcome = |missing| {
+        let experts = Lacking { missing, calls: AtomicUsize::new(0) };
+        let mut run = Run::with(PLENTY, &experts);
+        for (job, request) in (0_u64..).zip(&requests) {
+            run.start(start(job, request));
+        }
+        run.finish();
+        let failed = (0..8).filter(|job| run.heard(*job).failure.is_some()).count();
+        for (job, request) in (0_u64..).zip(&requests).filter(|(job, _)| run.heard(*job).failure.is_none()) {
+            assert_eq!(run.heard(job), &alone(request), "job {job}");
+        }
+        (failed, experts.calls.into_inner())
+    };
+    let layers = SKILLS.0.trunk.config().layers;
+    let outcomes: Vec<_> = (0..SKILLS.0.trunk.config().router.experts as u16).map(outcome).collect();
+    assert!(outcomes.iter().any(|(failed, _)| (1..8).contains(failed)), "{outcomes:?}");
+    // Three passes succeed; each failed one is found out by its first call, not by halves.
+    assert!(outcomes.iter().all(|(_, calls)| *calls <= 3 * layers + 3), "{outcomes:?}");
+}
+
+/// Experts behind a network, as far as the batch knows.
+struct Away(AtomicUsize);
+
+impl ExpertLayers for Away {
+    fn is_away(&self) -> bool {
+        true
+    }
+
+    fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        SKILLS.0.experts.run(layer, hidden, routes)
+    }
+}
+
+#[test]
+fn two_lanes_give_the_bytes_of_one() {
+    let experts = Away(AtomicUsize::new(0));
+    let mut run = Run::with(PLENTY, &experts);
+    let requests: Vec<GenerateRequest> = (0..9).map(|seed| request(prompt(seed, 40), 30, 1.0)).collect();
+    for (job, request) in (0_u64..).zip(&requests) {
+        run.start(start(job, request));
+    }
+    run.finish();
+    for (job, request) in (0_u64..).zip(&requests) {
+        assert_eq!(run.heard(job), &alone(request), "job {job}");
+    }
+    let (passes, layers) = (run.batch.figures().passes as usize, SKILLS.0.trunk.config().layers);
+    assert!(experts.0.into_inner() > passes * layers, "some passes had two lanes");
 }
 
 #[test]

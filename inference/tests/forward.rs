@@ -150,7 +150,7 @@ fn bad_answers_of_experts_are_errors_and_leave_the_cache_as_it_was() {
         assert_eq!(cache.len(), 3);
         error
     };
-    let error = error_of(|_| Err(ExpertsError { message: "no holder of L0/E3".into(), retryable: true }));
+    let error = error_of(|_| Err(ExpertsError { message: "no holder of L0/E3".into(), retryable: true, expert: None }));
     assert_eq!((error.to_string().as_str(), error.is_retryable()), ("no holder of L0/E3", true));
     let error = error_of(|hidden| Ok(Rows::zeros(hidden.count() + 1, hidden.width())));
     assert_eq!(error.to_string(), "expected expert sums of shape (3, 128), got (4, 128)");

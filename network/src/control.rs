@@ -27,8 +27,8 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt};
 use neuro_primitives::NodeId;
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, SetTeamReply,
-    SetTeamRequest, Status, StopReply, WorkerReport,
+    CreditReply, CreditRequest, FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, PlacementReply,
+    SetTeamReply, SetTeamRequest, Status, StopReply, WorkerReport,
 };
 use neuro_protocol::limits::CHUNK_BYTES;
 
@@ -76,6 +76,11 @@ pub trait ControlService: Send + Sync + 'static {
 
     /// A snapshot of this node.
     fn status(&self, peer: NodeId) -> impl Future<Output = Result<Status, ControlError>> + Send;
+
+    /// Who holds how much, and what moves. A node that places nothing has no answer.
+    fn placement(&self, _peer: NodeId) -> impl Future<Output = Result<PlacementReply, ControlError>> + Send {
+        std::future::ready(Err(ControlError::new(ControlErrorKind::NotFound, "this node places no experts")))
+    }
 
     /// Who earned what. A node that counts nothing has no answer.
     fn credit(

@@ -18,10 +18,12 @@ mod credit;
 pub mod dispatch;
 mod experts;
 mod faults;
+mod hardware;
 mod ledger;
 pub mod link;
 pub mod members;
 mod metrics;
+mod placement;
 pub mod receipts;
 pub mod recorder;
 mod roster;
@@ -68,6 +70,9 @@ use shared::Shared;
 
 /// How often the node looks whether every expert has a holder, to say so.
 const COVERAGE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often the use of experts is kept. What a crash loses of it is of no weight.
+const USE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The store in the data folder.
 const STORE_FILE: &str = "orchestrator.sqlite";
@@ -329,6 +334,7 @@ impl Node {
         let vouchers = Arc::new(VoucherFiles::open(&config.data_dir)?);
         let receipts = Arc::new(Receipts::new(key.clone(), ReceiptSettings::default(), vouchers));
         dispatch.set_receipts(Arc::clone(&receipts));
+        dispatch.remember_use(&recorder.used_before());
         let shared = Shared {
             key,
             addresses,
@@ -389,6 +395,7 @@ impl Node {
                 () = shared.dispatch.run_timer() => Ok(()),
                 () = sort_incoming(incoming, control_streams) => Err(OrchestratorError::Broken("peer-to-peer ended".into())),
                 () = announce_coverage(&shared.dispatch, report) => Ok(()),
+                () = keep_use(&shared.dispatch) => Ok(()),
                 never = end_calls(&shared, &stop) => match never {},
             }
         };
@@ -399,6 +406,7 @@ impl Node {
         });
         stop.cancel();
         shared.network.clone().shutdown().await;
+        shared.dispatch.record_use();
         let recorder = shared.recorder.clone();
         let recorded = blocking(move || recorder.close()).await;
         parts.and(recorded).and(api.map_err(OrchestratorError::from))
@@ -432,6 +440,15 @@ async fn sort_incoming(
                 None => return,
             },
         }
+    }
+}
+
+/// Has the use of experts kept every now and then, so that placement after a restart begins with it.
+async fn keep_use(dispatch: &Dispatch) {
+    let mut interval = tokio::time::interval(USE_INTERVAL);
+    loop {
+        interval.tick().await;
+        dispatch.record_use();
     }
 }
 

@@ -10,7 +10,9 @@
 
 mod cache;
 mod cached_expert;
+mod calibration;
 pub mod compute;
+mod hardware;
 mod holdings;
 mod meter;
 mod parts;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use neuro_network::control::{ConnectError, ControlError, ControlErrorKind};
 use neuro_network::peer_to_peer::{NetworkError, PeerToPeer};
 use neuro_primitives::{NodeId, NodeKey};
+use neuro_protocol::control::Hardware;
 use neuro_protocol::manifest::ManifestError;
 use neuro_protocol::ticket::{SignedTicket, Ticket, TicketError};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +210,8 @@ pub async fn run(config: WorkerConfig, report: Report, stop: CancellationToken) 
     let _announcement = config.data_dir.announce(&running(&key, &network))?;
     let ticket = signed.verify_signature()?.clone();
     let vouchers = VoucherFiles::open(&config.data_dir)?;
-    let worker = Worker { memory_limit_bytes: memory_limit(&config), config, signed, ticket, key, network, report };
+    let (memory_limit_bytes, hardware) = (memory_limit(&config), hardware::hardware().await);
+    let worker = Worker { memory_limit_bytes, hardware, config, signed, ticket, key, network, report };
     let mut session = Session::new(worker, vouchers, incoming);
     let outcome = tokio::select! {
         outcome = keep_attending(&mut session) => outcome,
@@ -225,6 +229,7 @@ struct Worker {
     key: NodeKey,
     network: PeerToPeer,
     memory_limit_bytes: u64,
+    hardware: Hardware,
     report: Report,
 }
 

@@ -172,6 +172,17 @@ impl CallError {
         !matches!(self, Self::UnknownExpert { .. })
     }
 
+    /// The expert that could not be had, if it was one alone.
+    #[must_use]
+    pub const fn expert(&self) -> Option<ExpertId> {
+        match self {
+            Self::NoHolder { expert, .. } | Self::Attempts { expert, .. } | Self::UnknownExpert { expert } => {
+                Some(*expert)
+            }
+            Self::NoWorkers { .. } => None,
+        }
+    }
+
     /// Always `None`: a failed call is the failure of several workers, and each fault was already charged to its own.
     #[must_use]
     pub fn blames(&self) -> Option<NodeId> {

@@ -191,7 +191,8 @@ mod tests {
         let mut fleet = Estimate::default();
         fleet.record(&sample(1_000, 400, 1), Moment(0));
         let speed = |rows, row_ns| Speed { rows, row_ns };
-        let measured = Measured { speeds: vec![speed(1, 300_000), speed(32, 1)], round_trip: Some(Duration::from_millis(20)) };
+        let measured =
+            Measured { speeds: vec![speed(1, 300_000), speed(32, 1)], round_trip: Some(Duration::from_millis(20)) };
         let mut estimate = Estimate::default();
         estimate.assume(&measured, &fleet);
         assert_eq!((estimate.expert_us(1, &fleet), estimate.expert_us(32, &fleet)), (300, 32 * 100));

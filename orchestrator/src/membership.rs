@@ -19,7 +19,7 @@ impl Orchestrator {
             self.outbox.push(Effect::Expel { worker: id, reason });
             return;
         }
-        self.forget_worker(id);
+        self.forget_worker(id, now);
         self.registry.insert(id, Worker::new(memory_limit_bytes, now));
         self.pending.newcomers.insert(id);
         self.pending.replan = true;
@@ -49,10 +49,9 @@ impl Orchestrator {
     }
 
     /// Forgets a worker that is gone: its tasks and copies go to others.
-    pub(crate) fn forget_worker(&mut self, id: NodeId) {
-        if self.registry.worker(id).is_none() {
-            return;
-        }
+    pub(crate) fn forget_worker(&mut self, id: NodeId, now: Moment) {
+        let Some(joined) = self.registry.worker(id).map(Worker::joined) else { return };
+        self.book.note_uptime(id, now.since(joined));
         self.lose_tasks(id);
         self.validator.forget_worker(id);
         if let Some(due) = self.registry.remove(id).and_then(|worker| worker.loads_due) {
@@ -66,7 +65,7 @@ impl Orchestrator {
 
     /// Forgets a worker and has its connection closed; `for_faults` turns it away for a while.
     pub(crate) fn expel(&mut self, id: NodeId, reason: String, for_faults: bool, now: Moment) {
-        self.forget_worker(id);
+        self.forget_worker(id, now);
         self.metering.counters.expelled += 1;
         self.outbox.push(Effect::Expel { worker: id, reason });
         if !for_faults {

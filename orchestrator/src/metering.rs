@@ -48,7 +48,8 @@ impl Metering {
     /// Rows per expert index since this was last asked, of those that were used.
     pub(crate) fn take_use(&mut self) -> Vec<(usize, u64)> {
         let counts = self.rows.iter().zip(&self.told).enumerate();
-        let fresh: Vec<_> = counts.map(|(expert, (rows, told))| (expert, rows - told)).filter(|(_, rows)| *rows > 0).collect();
+        let fresh: Vec<_> =
+            counts.map(|(expert, (rows, told))| (expert, rows - told)).filter(|(_, rows)| *rows > 0).collect();
         self.told.clone_from(&self.rows);
         fresh
     }

@@ -119,7 +119,7 @@ impl Orchestrator {
             Input::WorkerMeasured { worker, measured } => self.take_measured(worker, &measured),
             Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
             Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),
-            Input::WorkerLeft { worker } => self.forget_worker(worker),
+            Input::WorkerLeft { worker } => self.forget_worker(worker, now),
             Input::Call { call, layer, experts } => {
                 self.take_call(call, layer, &experts);
                 self.pending.level |= self.metering.counters.calls.is_multiple_of(REBALANCE_CALLS);

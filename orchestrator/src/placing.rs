@@ -9,6 +9,9 @@ use crate::registry::Registry;
 use crate::settings::REBALANCE_MOVES;
 use crate::views::{LoadView, PlacementView};
 
+/// Rows of earlier runs that count. It fades by half at each look at the balance: after ten of them it is noise.
+const REMEMBERED_ROWS: u64 = 1 << 20;
+
 impl Orchestrator {
     /// Does the placement work that piled up, and tells the workers.
     pub(crate) fn place(&mut self, now: Moment) {
@@ -44,11 +47,14 @@ impl Orchestrator {
         }
     }
 
-    /// Takes over how much experts were used in runs before.
+    /// Takes over how much experts were used in runs before: in proportion, since a long history must not outweigh what
+    /// is used now.
     pub fn remember_use(&mut self, rows: &[(ExpertId, u64)]) {
+        let total = rows.iter().map(|(_, rows)| u128::from(*rows)).sum::<u128>().max(1);
         for (expert, rows) in rows {
             if let Some(index) = self.registry.catalogue.index(*expert) {
-                self.metering.remember(index, *rows);
+                let part = u128::from(*rows) * u128::from(REMEMBERED_ROWS).min(total) / total;
+                self.metering.remember(index, u64::try_from(part).unwrap_or(REMEMBERED_ROWS));
             }
         }
     }

@@ -8,6 +8,7 @@
 //! A standing belongs to one worker, one engine and one type of weights: an orchestrator has one model, so one each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use neuro_primitives::NodeId;
 
@@ -124,6 +125,11 @@ impl Book {
     /// A task was answered in time, or not.
     pub(crate) fn note_time(&mut self, worker: NodeId, timely: bool) {
         self.entry(worker).standing.note_time(timely);
+    }
+
+    /// A worker was connected for so long.
+    pub(crate) fn note_uptime(&mut self, worker: NodeId, connected: Duration) {
+        self.entry(worker).standing.uptime_s += connected.as_secs_f64();
     }
 
     /// Results accepted while checks of earlier ones are under way.

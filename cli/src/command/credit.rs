@@ -1,6 +1,6 @@
 //! `neuro credit`: who earned what, and in which team.
 
-mod connection;
+pub(super) mod connection;
 mod me;
 mod table;
 mod team;

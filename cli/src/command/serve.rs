@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
 use neuro_node::orchestrator_role::{self, OrchestratorConfig, OrchestratorError, OrchestratorEvent};
 use neuro_orchestrator::Checks;
 use serde_json::json;
+
+mod plan;
 
 use super::up::model_folder;
 use crate::args::GlobalArgs;
@@ -19,7 +21,11 @@ use crate::{progress, runtime};
 
 /// Options of `neuro serve`.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct ServeArgs {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<ServeCommand>,
     /// A Hugging Face folder; without it, the small model that comes with the program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -71,6 +77,13 @@ pub struct ServeArgs {
     pub stop_with_parent: bool,
 }
 
+/// What can be asked of an orchestrator that runs.
+#[derive(Debug, Subcommand)]
+pub enum ServeCommand {
+    /// Show who holds how much, what was moved and why, and what would move now
+    Plan(plan::PlanArgs),
+}
+
 /// Which answers of workers are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CheckPolicy {
@@ -97,6 +110,9 @@ impl From<CheckPolicy> for Checks {
 /// # Errors
 /// When the model cannot be loaded or an address cannot be used.
 pub fn run(global: &GlobalArgs, args: &ServeArgs, output: Output) -> CommandResult {
+    if let Some(ServeCommand::Plan(args)) = &args.command {
+        return plan::run(global, args, output);
+    }
     let data_dir = runtime::data_dir(global)?;
     let config = OrchestratorConfig {
         model: model_folder(args.model.as_deref(), data_dir.path())?,

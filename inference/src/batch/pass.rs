@@ -1,9 +1,11 @@
 //! What one pass of a batch runs, and what comes of it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use neuro_primitives::JobId;
 
+use super::lanes::Lanes;
 use super::sequence::{Rank, Sequence};
 use super::{Batch, PREFILL_ROWS, Shares, Update};
 use crate::error::ForwardError;
@@ -113,7 +115,16 @@ impl Batch<'_> {
             Some(Portion { job: *job, pages: sequence.pages(), first: sequence.held(), ids, wants_logits })
         };
         let portions: Vec<Portion<'_>> = planned.iter().filter_map(of).collect();
-        self.trunk.pass(self.pages.pool_mut(), &portions, experts, &mut |_, _| ())
+        let lanes = self.lane_times.choose(portions.len(), experts.is_away());
+        let (begun, pool) = (Instant::now(), self.pages.pool_mut());
+        let logits = match lanes {
+            Lanes::One => self.trunk.pass(pool, &portions, experts, &mut |_, _| ()),
+            Lanes::Two => self.trunk.pass_in_two_lanes(pool, &portions, experts),
+        }?;
+        if portions.iter().all(|portion| portion.ids.len() == 1) {
+            self.lane_times.note(lanes, portions.len(), begun.elapsed());
+        }
+        Ok(logits)
     }
 
     /// The planned rows are computed: draws tokens, and ends what is complete.
@@ -146,16 +157,16 @@ impl Batch<'_> {
     /// The pass failed: fails who is at fault, or looks for them in halves.
     pub(super) fn unsettle(&mut self, planned: &Planned, failed: PassError) -> Vec<(JobId, Update)> {
         let jobs: Vec<JobId> = planned.keys().copied().collect();
-        let at_fault = failed.portion.and_then(|portion| jobs.get(portion)).copied();
-        match (at_fault, jobs.as_slice()) {
-            (Some(job), _) => vec![self.failed(job, failed.error)],
-            (None, [job]) => vec![self.failed(*job, failed.error)],
-            (None, jobs) => {
+        let at_fault: Vec<JobId> = failed.portions.iter().filter_map(|portion| jobs.get(*portion)).copied().collect();
+        match (at_fault.as_slice(), jobs.as_slice()) {
+            ([], [job]) => vec![self.failed(*job, failed.error)],
+            ([], jobs) => {
                 let (left, right) = jobs.split_at(jobs.len() / 2);
                 self.suspects.push_front(right.to_vec());
                 self.suspects.push_front(left.to_vec());
                 Vec::new()
             }
+            (at_fault, _) => at_fault.iter().map(|job| self.failed(*job, failed.error.clone())).collect(),
         }
     }
 

@@ -4,8 +4,10 @@
 //! rows belong to several sequences. With an engine whose rows do not depend on their neighbours a sequence gets the bytes
 //! that it would get alone.
 
+use std::sync::{Mutex, PoisonError};
+
 use neuro_expert_runtime::EngineError;
-use neuro_primitives::{JobId, Rows};
+use neuro_primitives::{JobId, Routes, Rows};
 
 use super::{FeedForward, Layer, MAX_CHUNK_ROWS, Trunk};
 use crate::attention::{Segment, Span, asking};
@@ -34,10 +36,18 @@ pub struct Portion<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct PassError {
-    /// Which portion is at fault, where that is known; the others can go on without it.
-    pub portion: Option<usize>,
+    /// Which portions are at fault, ascending, where that is known; the others can go on without them.
+    pub portions: Vec<usize>,
     /// What went wrong.
     pub error: ForwardError,
+}
+
+impl PassError {
+    /// The same for portions that have `by` others before them.
+    fn shifted(mut self, by: usize) -> Self {
+        self.portions.iter_mut().for_each(|portion| *portion += by);
+        self
+    }
 }
 
 impl From<PassError> for ForwardError {
@@ -48,13 +58,13 @@ impl From<PassError> for ForwardError {
 
 impl From<ExpertsError> for PassError {
     fn from(error: ExpertsError) -> Self {
-        Self { portion: None, error: error.into() }
+        Self { portions: Vec::new(), error: error.into() }
     }
 }
 
 impl From<EngineError> for PassError {
     fn from(error: EngineError) -> Self {
-        Self { portion: None, error: error.into() }
+        Self { portions: Vec::new(), error: error.into() }
     }
 }
 
@@ -77,6 +87,40 @@ impl Trunk {
     ) -> Result<Vec<Option<Vec<f32>>>, PassError> {
         let rows: usize = portions.iter().map(|portion| portion.ids.len()).sum();
         assert!(rows <= MAX_CHUNK_ROWS, "{rows} rows in a pass");
+        self.lane(&Mutex::new(pool), portions, experts, after_layer)
+    }
+
+    /// The same in two lanes: while the experts of one half of the portions are asked, this machine computes the other
+    /// half. A sequence gets the same bytes. Worth it where experts are away about as long as the trunk computes.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub fn pass_in_two_lanes(
+        &self,
+        pool: &mut PagePool,
+        portions: &[Portion<'_>],
+        experts: &dyn ExpertLayers,
+    ) -> Result<Vec<Option<Vec<f32>>>, PassError> {
+        let (pool, middle) = (Mutex::new(pool), middle(portions));
+        let (left, right) = portions.split_at(middle);
+        let (left, right) = std::thread::scope(|scope| {
+            let right = scope.spawn(|| self.lane(&pool, right, experts, &mut |_, _| ()));
+            let left = self.lane(&pool, left, experts, &mut |_, _| ());
+            (left, right.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let mut logits = left?;
+        logits.extend(right.map_err(|failed| failed.shifted(middle))?);
+        Ok(logits)
+    }
+
+    /// Portions that go through the layers together.
+    fn lane(
+        &self,
+        pool: &Mutex<&mut PagePool>,
+        portions: &[Portion<'_>],
+        experts: &dyn ExpertLayers,
+        after_layer: &mut dyn FnMut(usize, &Rows),
+    ) -> Result<Vec<Option<Vec<f32>>>, PassError> {
         let hidden = self.layers_of(pool, portions, experts, after_layer)?;
         if hidden.count() == 0 {
             return Ok(vec![None; portions.len()]);
@@ -91,7 +135,7 @@ impl Trunk {
     /// last layer computes nothing else for the others than their keys and values.
     fn layers_of(
         &self,
-        pool: &mut PagePool,
+        pool: &Mutex<&mut PagePool>,
         portions: &[Portion<'_>],
         experts: &dyn ExpertLayers,
         after_layer: &mut dyn FnMut(usize, &Rows),
@@ -113,7 +157,7 @@ impl Trunk {
         let (vocab_size, mut ids) = (self.embedding.vocab_size(), Vec::new());
         portions.iter().for_each(|portion| ids.extend_from_slice(portion.ids));
         let outside = |id: u32| PassError {
-            portion: portions.iter().position(|portion| portion.ids.contains(&id)),
+            portions: portions.iter().position(|portion| portion.ids.contains(&id)).into_iter().collect(),
             error: ForwardError::TokenOutOfVocabulary { id, vocab_size },
         };
         self.embedding.rows(&ids).map_err(outside)
@@ -135,10 +179,14 @@ impl Layer {
         mut hidden: Rows,
         portions: &[Portion<'_>],
         span: &Span<'_>,
-        pool: &mut PagePool,
+        pool: &Mutex<&mut PagePool>,
         experts: &dyn ExpertLayers,
     ) -> Result<Rows, PassError> {
-        let attended = self.attention.apply(&self.attention_norm.apply(&hidden), span, pool)?;
+        // Held while one lane attends, never while experts are asked. A lane that panicked ends the other too.
+        let attended = {
+            let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            self.attention.apply(&self.attention_norm.apply(&hidden), span, &mut pool)?
+        };
         if attended.count() < hidden.count() {
             hidden = hidden.gather(&asking(span.segments));
         }
@@ -166,7 +214,8 @@ impl Layer {
         let owner =
             |(portion, segment): (&Portion<'_>, &Segment<'_>)| RowOwner { job: portion.job, rows: segment.asking };
         let owners: Vec<RowOwner> = portions.iter().zip(span.segments).map(owner).collect();
-        let mut sums = experts.run_for(self.number, hidden, &routes, &owners)?;
+        let sums = experts.run_for(self.number, hidden, &routes, &owners);
+        let mut sums = sums.map_err(|error| experts_error(error, &routes, span.segments))?;
         check_shape(hidden, &sums)?;
         if let Some(shared) = &block.shared {
             sums::add(sums.values_mut(), shared.apply(hidden)?.values());
@@ -180,10 +229,33 @@ impl Layer {
             RouterError::NotFinite { row } => {
                 let (portion, position) = asker(span.segments, row);
                 let (what, layer) = ("router logits", usize::from(self.number));
-                PassError { portion: Some(portion), error: ForwardError::NotFinite { what, layer, position } }
+                PassError { portions: vec![portion], error: ForwardError::NotFinite { what, layer, position } }
             }
         }
     }
+}
+
+/// Where to cut, so that both halves have about as many rows; at least one portion before it.
+fn middle(portions: &[Portion<'_>]) -> usize {
+    let half = portions.iter().map(|portion| portion.ids.len()).sum::<usize>().div_ceil(2);
+    let mut before = 0;
+    let reaches = portions.iter().position(|portion| {
+        before += portion.ids.len();
+        before >= half
+    });
+    reaches.map_or(portions.len(), |place| place + 1)
+}
+
+/// Where one expert is missing, those whose rows need it are at fault.
+fn experts_error(error: ExpertsError, routes: &Routes, segments: &[Segment<'_>]) -> PassError {
+    let mut portions = Vec::new();
+    if let Some(missing) = error.expert {
+        let needs = |row: &usize| routes.row(*row).iter().any(|route| route.expert == missing);
+        let rows = (0..routes.count()).filter(needs);
+        portions.extend(rows.map(|row| asker(segments, row).0));
+        portions.dedup();
+    }
+    PassError { portions, error: error.into() }
 }
 
 /// The segment of the asking row `row`, and the row's position in its sequence.
@@ -204,5 +276,9 @@ fn check_shape(hidden: &Rows, sums: &Rows) -> Result<(), ExpertsError> {
     if expected == got {
         return Ok(());
     }
-    Err(ExpertsError { message: format!("expected expert sums of shape {expected:?}, got {got:?}"), retryable: false })
+    Err(ExpertsError {
+        message: format!("expected expert sums of shape {expected:?}, got {got:?}"),
+        retryable: false,
+        expert: None,
+    })
 }

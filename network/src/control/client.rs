@@ -8,8 +8,8 @@ use futures::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use neuro_primitives::{NodeId, NodeKey};
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, SetTeamReply, SetTeamRequest, Status,
-    StatusRequest, StopReply, StopRequest, WorkerReport,
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PlacementReply, PlacementRequest, SetTeamReply,
+    SetTeamRequest, Status, StatusRequest, StopReply, StopRequest, WorkerReport,
 };
 use neuro_protocol::limits::{CHUNK_BYTES, MAX_SIGNED_MANIFEST_BYTES};
 use tokio::net::TcpStream;
@@ -160,6 +160,14 @@ impl ControlClient {
     /// `NotAllowed` for a stranger; `Unavailable` when the connection broke.
     pub async fn status(&self) -> Result<Status, ControlError> {
         called(self.stub(limits::MAX_STATUS_BYTES).status(StatusRequest {})).await
+    }
+
+    /// Asks who holds how much, and what moves.
+    ///
+    /// # Errors
+    /// `NotAllowed` for anyone but the node's own key; `Unavailable` when the connection broke.
+    pub async fn placement(&self) -> Result<PlacementReply, ControlError> {
+        called(self.stub(limits::MAX_STATUS_BYTES).placement(PlacementRequest {})).await
     }
 
     /// Asks who earned what.

@@ -157,6 +157,13 @@ impl<S: ControlService> Control for Handlers<S> {
         Ok(Response::new(self.0.status(peer_of(&request)?).await?))
     }
 
+    async fn placement(
+        &self,
+        request: Request<messages::PlacementRequest>,
+    ) -> Result<Response<messages::PlacementReply>, Status> {
+        Ok(Response::new(self.0.placement(peer_of(&request)?).await?))
+    }
+
     async fn credit(
         &self,
         request: Request<messages::CreditRequest>,

@@ -216,6 +216,10 @@ struct WhileWanted<'a> {
 }
 
 impl ExpertLayers for WhileWanted<'_> {
+    fn is_away(&self) -> bool {
+        self.experts.is_away()
+    }
+
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
         self.experts.run(layer, hidden, routes)
     }
@@ -223,7 +227,7 @@ impl ExpertLayers for WhileWanted<'_> {
     fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
         let wanted = |owner: &RowOwner| self.jobs.iter().any(|job| job.id == owner.job && !job.is_abandoned());
         if !owners.iter().any(wanted) {
-            return Err(ExpertsError { message: "the job was abandoned".to_owned(), retryable: false });
+            return Err(ExpertsError { message: "the job was abandoned".to_owned(), retryable: false, expert: None });
         }
         self.experts.run_for(layer, hidden, routes, owners)
     }

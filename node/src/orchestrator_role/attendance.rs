@@ -5,17 +5,18 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use neuro_network::control::{ControlError, ControlErrorKind, InstructionStream, ReportStream};
-use neuro_orchestrator::Input;
 use neuro_orchestrator::receipts::ReceiptFault;
+use neuro_orchestrator::{Input, Measured};
 use neuro_primitives::{ExpertId, NodeId};
 use neuro_protocol::control::{
-    DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, LastVoucher, StopWork, VoucherReply,
-    WorkerReport, instruction, worker_report,
+    Calibration, DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, LastVoucher, StopWork,
+    VoucherReply, WorkerReport, instruction, worker_report,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::dispatch::{LINK_QUEUE_FRAMES, Link, Order};
+use super::hardware;
 use super::link::{LinkError, OpenLink};
 use super::receipts::Receipts;
 use super::shared::Shared;
@@ -54,10 +55,13 @@ impl Attendance {
             Ok(link) => link,
             Err(error) => return Err(self.unopened(&error)),
         };
+        let greeted = link.greeted();
         let (frames, outgoing) = mpsc::channel(LINK_QUEUE_FRAMES);
         let (orders, incoming) = mpsc::channel(INSTRUCTION_QUEUE);
         let (instructions, stream) = mpsc::channel(INSTRUCTION_QUEUE);
         shared.dispatch.joined(*worker, Link { session: *session, frames, orders }, memory_limit_bytes);
+        let measured = Measured { speeds: Vec::new(), round_trip: Some(greeted) };
+        shared.dispatch.reported(Input::WorkerMeasured { worker: *worker, measured });
         shared.roster.attends(*worker);
         tokio::spawn(self.last(link, outgoing, incoming, instructions, reports));
         Ok(Box::pin(ReceiverStream::new(stream)))
@@ -165,11 +169,27 @@ impl Attendance {
                     dispatch.reported(input);
                 }
             }
+            Some(worker_report::Report::Calibration(calibration)) => self.take_calibration(calibration),
             Some(worker_report::Report::Beat(beat)) => {
                 self.shared.roster.beat(worker, &beat);
                 self.shared.recorder.seen(worker);
             }
             Some(_) | None => {}
+        }
+    }
+
+    /// Believes a sensible calibration; one without sense counts as a fault.
+    fn take_calibration(&self, calibration: Calibration) {
+        let (worker, dispatch) = (self.worker, &self.shared.dispatch);
+        match hardware::measured(&calibration) {
+            Some(measured) => {
+                self.shared.roster.calibrated(worker, calibration);
+                dispatch.reported(Input::WorkerMeasured { worker, measured });
+            }
+            None => {
+                tracing::warn!(worker = %worker.short(), "a worker's calibration makes no sense");
+                dispatch.blame(worker);
+            }
         }
     }
 

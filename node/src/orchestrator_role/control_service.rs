@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use futures::StreamExt;
 use neuro_network::control::{
     ChunkStream, ControlError, ControlErrorKind, ControlService, InstructionStream, ReportStream, chunks,
 };
 use neuro_primitives::{Hash, NodeId};
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, SetTeamReply, SetTeamRequest, Status, StopReply,
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PlacementReply, SetTeamReply, SetTeamRequest,
+    Status, StopReply,
 };
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
 use tokio_util::sync::CancellationToken;
 
 use super::attendance::Attendance;
 use super::credit;
+use super::hardware;
 use super::members::unix_now;
+use super::placement;
 use super::shared::Shared;
 use super::status;
 
@@ -62,6 +66,7 @@ impl ControlService for OrchestratorControl {
         let shared = &self.shared;
         self.well_behaved(peer)?;
         check_versions(&request)?;
+        hardware::check(&request).map_err(|reason| bad_request(format!("no machine is like that: {reason}")))?;
         if let Some(reason) = shared.dispatch.excluded(peer) {
             return Err(not_allowed(format!("node {} is excluded: {reason}", peer.short())));
         }
@@ -90,12 +95,18 @@ impl ControlService for OrchestratorControl {
         let Some(name) = self.shared.publication.name_of(&hash) else {
             return Err(ControlError::new(ControlErrorKind::NotFound, format!("no tensor has the hash {hash}")));
         };
-        chunks(StoredTensor::new(Arc::clone(&self.shared), name), request.offset)
+        let stream = chunks(StoredTensor::new(Arc::clone(&self.shared), name), request.offset)?;
+        Ok(metered(Arc::clone(&self.shared), peer, stream))
     }
 
     async fn status(&self, peer: NodeId) -> Result<Status, ControlError> {
         self.owner(peer)?;
         Ok(status::read(&self.shared))
+    }
+
+    async fn placement(&self, peer: NodeId) -> Result<PlacementReply, ControlError> {
+        self.owner(peer)?;
+        Ok(placement::read(&self.shared))
     }
 
     async fn credit(&self, peer: NodeId, request: CreditRequest) -> Result<CreditReply, ControlError> {
@@ -113,6 +124,16 @@ impl ControlService for OrchestratorControl {
         self.stop.cancel();
         Ok(StopReply {})
     }
+}
+
+/// The same stream; how fast the worker takes it is noted.
+fn metered(shared: Arc<Shared>, worker: NodeId, stream: ChunkStream) -> ChunkStream {
+    let mut last = Instant::now();
+    Box::pin(stream.inspect(move |chunk| {
+        let bytes = chunk.as_ref().map_or(0, |chunk| chunk.data.len() as u64);
+        shared.roster.fetched(worker, bytes, last.elapsed());
+        last = Instant::now();
+    }))
 }
 
 /// A tensor's bytes: in the mapped checkpoint, read as they leave, or put together where the file has another form.

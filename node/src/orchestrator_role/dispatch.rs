@@ -15,7 +15,7 @@ use neuro_inference::ExpertsError;
 use neuro_orchestrator::{CallError, CheckId, Effect, ExpertLoad, Input, Orchestrator, Settings};
 use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
-    ActivationFormat, Activations, CallId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
+    ActivationFormat, Activations, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
 };
 use neuro_protocol::frame::{Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
@@ -248,6 +248,23 @@ impl Dispatch {
         if state.link(worker, session).is_some() {
             state.unlink(worker);
             self.advance(&mut state, Input::WorkerLeft { worker });
+            state.record_standing(worker);
+        }
+    }
+
+    /// Lets placement begin with how much experts were used in runs before.
+    pub fn remember_use(&self, rows: &[(ExpertId, u64)]) {
+        self.lock().core.remember_use(rows);
+    }
+
+    /// Has the recorder keep how much experts were used since the last time.
+    pub fn record_use(&self) {
+        let (used, recorder) = {
+            let mut state = self.lock();
+            (state.core.take_use(), state.recorder.clone())
+        };
+        for (expert, rows) in used {
+            recorder.iter().for_each(|recorder| recorder.used(expert, rows));
         }
     }
 
@@ -568,7 +585,11 @@ impl State {
         let call = self.calls.get_mut(&call_id)?;
         for (&row, sum) in rows.iter().zip(sums) {
             if let Err(error) = call.sum.add(row, sum) {
-                let error = ExpertsError { message: format!("layer {}: {error}", call.source.layer), retryable: false };
+                let error = ExpertsError {
+                    message: format!("layer {}: {error}", call.source.layer),
+                    retryable: false,
+                    expert: None,
+                };
                 let _ = self.calls.remove(&call_id)?.done.send(Err(error));
                 return Some(Input::CallCancelled { call: call_id });
             }
@@ -602,11 +623,15 @@ impl State {
     fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
         let kept: Vec<_> = tasks.iter().filter_map(|task| self.kept.remove(task)).collect();
         for worker in kept.iter().map(|kept| kept.sent.worker) {
-            if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
-                recorder.set_standing(worker, standing.clone());
-            }
+            self.record_standing(worker);
         }
         None
+    }
+
+    fn record_standing(&self, worker: NodeId) {
+        if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
+            recorder.set_standing(worker, standing.clone());
+        }
     }
 
     /// Whoever still reads what came of a wrong answer is told so.
@@ -635,6 +660,7 @@ impl State {
             Some(error) => Err(ExpertsError {
                 message: format!("layer {}: {error}", call.source.layer),
                 retryable: error.is_retryable(),
+                expert: error.expert().map(|id| id.expert),
             }),
         };
         // The decode thread waits for exactly this; it is gone only when the process stops.
@@ -653,7 +679,7 @@ fn loads(routes: &Routes) -> Vec<ExpertLoad> {
 }
 
 fn stopped() -> ExpertsError {
-    ExpertsError { message: "the node is stopping".to_owned(), retryable: true }
+    ExpertsError { message: "the node is stopping".to_owned(), retryable: true, expert: None }
 }
 
 #[cfg(test)]

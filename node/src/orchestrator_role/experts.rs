@@ -55,6 +55,10 @@ impl RemoteExperts {
 }
 
 impl ExpertLayers for RemoteExperts {
+    fn is_away(&self) -> bool {
+        true
+    }
+
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
         self.dispatch.call(layer, hidden, routes, &Arc::default())
     }

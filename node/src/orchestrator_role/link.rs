@@ -1,7 +1,7 @@
 //! The data plane to one worker: frames out, answers in, until either side ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neuro_network::frames::{FrameError, FrameReader, FrameWriter};
 use neuro_network::peer_to_peer::{NetworkError, PeerStream, PeerToPeer, StreamKind};
@@ -28,6 +28,7 @@ const CONNECTION_LOOK: Duration = Duration::from_millis(2);
 pub struct OpenLink {
     reader: FrameReader<ReadHalf<PeerStream>>,
     writer: FrameWriter<WriteHalf<PeerStream>>,
+    greeted: Duration,
 }
 
 /// The data plane to a worker cannot be opened, or ended.
@@ -114,17 +115,26 @@ impl OpenLink {
         let mut link = Self {
             reader: FrameReader::new(reading, limit),
             writer: FrameWriter::new(writing, limits::task_frame_limit(d_model)),
+            greeted: Duration::ZERO,
         };
         let d_model = u32::try_from(d_model).unwrap_or(u32::MAX);
         let hello = Hello { versions: supported(), model, engine_spec: ENGINE_SPEC, d_model };
+        let asked = Instant::now();
         link.writer.write(&Frame::Hello(hello).encode()).await?;
         let reply = tokio::time::timeout(GREETING_TIMEOUT, link.reader.read()).await;
+        link.greeted = asked.elapsed();
         match next_frame(worker, reply.map_err(|_| LinkError::Silent { worker })?)? {
             Frame::Welcome(welcome) if supported().contains(&welcome.version) => Ok(link),
             Frame::Welcome(welcome) => Err(LinkError::Version { worker, got: welcome.version }),
             Frame::Failure(Failure { text, .. }) => Err(LinkError::Refused { worker, text }),
             other => Err(LinkError::OutOfPlace { worker, expected: "a welcome", got: other.kind() }),
         }
+    }
+
+    /// How long the greeting took, there and back: nothing was computed for it.
+    #[must_use]
+    pub const fn greeted(&self) -> Duration {
+        self.greeted
     }
 
     /// Sends what `frames` yields and hands answers to `dispatch` as those of the link `session`, until one side ends.
@@ -138,7 +148,7 @@ impl OpenLink {
         mut frames: mpsc::Receiver<Vec<u8>>,
         dispatch: &Arc<Dispatch>,
     ) -> Result<(), LinkError> {
-        let Self { mut reader, mut writer } = self;
+        let Self { mut reader, mut writer, .. } = self;
         let send = async {
             while let Some(frame) = frames.recv().await {
                 writer.write(&frame).await?;

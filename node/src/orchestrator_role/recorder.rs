@@ -18,11 +18,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use neuro_orchestrator::Standing;
-use neuro_orchestrator::store::{AuditRecord, Hardware, Store, StoreError, VoucherRecord, WorkerRecord};
+use neuro_orchestrator::store::{AuditRecord, ExpertUse, Hardware, Store, StoreError, VoucherRecord, WorkerRecord};
 use neuro_primitives::{ExpertId, ModelId, NodeId};
 use neuro_protocol::control::StoreStatus;
 use tokio::sync::oneshot;
 
+use super::hardware;
 use super::members::unix_now;
 use super::roster::Facts;
 use pending::Pending;
@@ -87,6 +88,8 @@ type Question = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
 struct Shared {
     purpose: Purpose,
+    /// How much experts were used when the recorder started.
+    used_before: Vec<ExpertUse>,
     state: Mutex<State>,
     /// Rings when there is something to do, and when the thread has ended.
     bell: Condvar,
@@ -113,10 +116,11 @@ impl Recorder {
     /// When the store cannot be read.
     pub fn start(mut store: Box<dyn Store>, purpose: Purpose, pace: Pace) -> Result<Self, StoreError> {
         let workers = store.workers()?.into_iter().map(|worker| (worker.id, worker)).collect();
+        let used = store.expert_use(purpose.model)?;
         let run = getrandom::u64().unwrap_or_else(|_| unix_now().0);
         let writer = Writer::new(store, purpose.orchestrator, run, purpose.model)?;
         let state = Mutex::new(State { workers, ..State::default() });
-        let shared = Arc::new(Shared { purpose, state, bell: Condvar::new() });
+        let shared = Arc::new(Shared { purpose, used_before: used, state, bell: Condvar::new() });
         let owned = Arc::clone(&shared);
         thread::Builder::new()
             .name("recorder".to_owned())
@@ -140,9 +144,7 @@ impl Recorder {
     pub fn joined(&self, worker: NodeId, facts: &Facts) {
         self.change(worker, |record| {
             facts.name.clone_into(&mut record.name);
-            record.hardware.cores = facts.threads;
-            facts.engine.clone_into(&mut record.hardware.engine);
-            facts.version.clone_into(&mut record.hardware.version);
+            record.hardware = hardware::recorded(facts.hardware.as_ref(), facts.threads, &facts.engine, &facts.version);
         });
     }
 
@@ -183,6 +185,12 @@ impl Recorder {
     /// An expert was asked for.
     pub fn used(&self, expert: ExpertId, rows: u64) {
         self.record(|state| state.pending.expert_use(expert, rows));
+    }
+
+    /// How much each expert of the model was used in runs before this one.
+    #[must_use]
+    pub fn used_before(&self) -> Vec<(ExpertId, u64)> {
+        self.0.used_before.iter().map(|used| (used.expert, used.rows)).collect()
     }
 
     /// A worker as it was recorded last, in this run or before.

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use neuro_orchestrator::store::WorkerRecord;
 use neuro_primitives::{NodeId, UnixMillis};
-use neuro_protocol::control::{Beat, JoinRequest};
+use neuro_protocol::control::{Beat, Calibration, Hardware, JoinRequest};
+
+use super::hardware;
 
 /// Workers that are kept after they left, so that status shows who is gone. The oldest is forgotten first.
 const GONE_KEPT: usize = 64;
+
+/// Bytes fetched from which on a rate is told.
+const ENOUGH_FETCHED: u64 = 8 << 20;
 
 /// The facts about the workers of this run, and about the latest of those before.
 #[derive(Debug, Default)]
@@ -29,10 +35,34 @@ pub struct Facts {
     pub memory_limit_bytes: u64,
     /// Bytes of experts in its memory, as it said last.
     pub resident_bytes: u64,
+    /// What its machine has.
+    pub hardware: Option<Hardware>,
+    /// How fast it computed when it joined.
+    pub calibration: Option<Calibration>,
+    /// What it fetched, and how long that took.
+    pub fetched: Fetched,
     /// When it joined.
     pub connected: UnixMillis,
     /// Whether it attends now.
     pub present: bool,
+}
+
+/// Weights that a worker fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes.
+    pub bytes: u64,
+    /// While bytes were on their way.
+    pub span: Duration,
+}
+
+impl Fetched {
+    /// Bytes a second, once there are enough to tell: the first ones only fill buffers.
+    #[must_use]
+    pub fn bytes_per_s(&self) -> Option<u64> {
+        let seconds = self.span.as_secs_f64();
+        (self.bytes >= ENOUGH_FETCHED && seconds > 0.0).then(|| (self.bytes as f64 / seconds) as u64)
+    }
 }
 
 impl Roster {
@@ -53,6 +83,9 @@ impl Roster {
             threads: request.threads,
             memory_limit_bytes: request.memory_limit_bytes,
             resident_bytes: 0,
+            hardware: request.hardware.as_ref().map(hardware::readable),
+            calibration: None,
+            fetched: Fetched::default(),
             connected: now,
             present: false,
         };
@@ -70,6 +103,22 @@ impl Roster {
     pub fn attends(&self, worker: NodeId) {
         if let Some(facts) = self.lock().get_mut(&worker) {
             facts.present = true;
+        }
+    }
+
+    /// A worker said how fast it is.
+    pub fn calibrated(&self, worker: NodeId, mut calibration: Calibration) {
+        calibration.weight_type = shown(&calibration.weight_type);
+        if let Some(facts) = self.lock().get_mut(&worker) {
+            facts.calibration = Some(calibration);
+        }
+    }
+
+    /// A worker took so many bytes of weights in this time.
+    pub fn fetched(&self, worker: NodeId, bytes: u64, span: Duration) {
+        if let Some(facts) = self.lock().get_mut(&worker) {
+            facts.fetched.bytes += bytes;
+            facts.fetched.span += span;
         }
     }
 
@@ -115,6 +164,9 @@ impl Facts {
             threads: record.hardware.cores,
             memory_limit_bytes: 0,
             resident_bytes: 0,
+            hardware: None,
+            calibration: None,
+            fetched: Fetched::default(),
             connected: UnixMillis(record.last_seen_s * 1000),
             present: false,
         }
@@ -122,14 +174,14 @@ impl Facts {
 }
 
 /// A stranger's text as it may be shown on a terminal: short, and without control characters.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(64).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use neuro_orchestrator::Standing;
-    use neuro_orchestrator::store::Hardware;
+    use neuro_orchestrator::store::Hardware as Recorded;
 
     use super::*;
 
@@ -145,7 +197,7 @@ mod tests {
             id: NodeId([number; 32]),
             name: format!("worker-{number}"),
             team: None,
-            hardware: Hardware { cores: 4, ..Hardware::default() },
+            hardware: Recorded { cores: 4, ..Recorded::default() },
             first_seen_s: 1,
             last_seen_s: number.into(),
             standing: Standing::default(),

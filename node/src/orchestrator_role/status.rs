@@ -72,7 +72,7 @@ fn model(shared: &Shared) -> ModelStatus {
 
 fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> WorkerStatus {
     let view = views.iter().find(|view| view.id == id);
-    let standing = shared.dispatch.view(|core, _| core.standing(id).cloned());
+    let (standing, now) = shared.dispatch.view(|core, now| (core.standing(id).cloned(), now));
     let path = shared.network.path(id).filter(|_| facts.present);
     let microseconds = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     WorkerStatus {
@@ -98,7 +98,21 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
             .as_ref()
             .filter(|standing| standing.timely + standing.late > 0.0)
             .map(Standing::timeliness),
+        hardware: facts.hardware.clone(),
+        engine: facts.engine.clone(),
+        version: facts.version.clone(),
+        calibration: facts.calibration.clone(),
+        row_us: view.and_then(|view| view.row_expert_time).map(microseconds),
+        link_us: view.and_then(|view| view.overhead).map(microseconds),
+        fetch_bytes_per_s: facts.fetched.bytes_per_s(),
+        uptime_s: uptime_s(standing.as_ref(), view, now),
     }
+}
+
+/// Connected time of all runs, that of the connection under way included.
+fn uptime_s(standing: Option<&Standing>, view: Option<&WorkerView>, now: Moment) -> u64 {
+    let before = standing.map_or(0.0, |standing| standing.uptime_s);
+    before as u64 + view.map_or(0, |view| now.since(view.joined).as_secs())
 }
 
 fn path_kind(path: &neuro_network::peer_to_peer::PathInfo) -> PathKind {

@@ -76,7 +76,7 @@ impl CallTally {
         if self.owners.iter().all(|(_, tally)| !tally.is_tainted()) {
             return Ok(());
         }
-        Err(ExpertsError { message: TAINTED.to_owned(), retryable: false })
+        Err(ExpertsError { message: TAINTED.to_owned(), retryable: false, expert: None })
     }
 }
 

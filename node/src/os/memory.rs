@@ -26,6 +26,12 @@ pub fn available_bytes() -> Option<u64> {
     kilobytes("/proc/meminfo", "MemAvailable:")
 }
 
+/// All of the machine's main memory, in bytes (`MemTotal`).
+#[must_use]
+pub fn total_bytes() -> Option<u64> {
+    kilobytes("/proc/meminfo", "MemTotal:")
+}
+
 /// The figure after `label` in a file of `Label:   123 kB` lines, in bytes.
 fn kilobytes(path: &str, label: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;

@@ -147,7 +147,10 @@ impl Holdings {
     }
 
     /// The entries of gate, up and down, and of their biases where the model has them.
-    fn entries(&self, expert: ExpertId) -> Result<Vec<TensorEntry>, LoadExpertError> {
+    ///
+    /// # Errors
+    /// When the manifest lacks one.
+    pub fn entries(&self, expert: ExpertId) -> Result<Vec<TensorEntry>, LoadExpertError> {
         let names = names::expert(&self.config, expert);
         let entry = |name: String| {
             let found = self.manifest.expert_tensors(expert).find(|entry| entry.name == name).cloned();

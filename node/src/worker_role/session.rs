@@ -1,7 +1,7 @@
 //! One membership: from the ticket to the last instruction, and again after a loss.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,8 +11,8 @@ use neuro_network::control::{ControlClient, InstructionStream};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, StreamKind};
 use neuro_primitives::{ExpertId, ModelId, UnixMillis};
 use neuro_protocol::control::{
-    Beat, Expert, FailedExpert, HeldExperts, Instruction, JoinReply, JoinRequest, Progress, VoucherOffer, WorkerReport,
-    instruction, worker_report,
+    Beat, Calibration, Expert, FailedExpert, HeldExperts, Instruction, JoinReply, JoinRequest, Progress, VoucherOffer,
+    WorkerReport, instruction, worker_report,
 };
 use neuro_protocol::frame::{Answer, MicroTask};
 use neuro_protocol::manifest::{SignedManifest, VerifiedManifest};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::cache::TensorCache;
+use super::calibration::calibrate;
 use super::compute::Compute;
 use super::holdings::Holdings;
 use super::meter::Meter;
@@ -58,6 +59,8 @@ struct LoadedModel {
     name: String,
     holdings: Arc<Holdings>,
     compute: Compute,
+    /// How fast this machine computes its experts, once measured; none where it cannot be.
+    calibration: OnceLock<Option<Calibration>>,
 }
 
 impl Session {
@@ -106,8 +109,9 @@ impl Session {
         self.reach_data_plane(&reply).await?;
         let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
         send(&reports, worker_report::Report::LastVoucher(self.receipts.last())).await?;
-        let instructions = client.attend(ReceiverStream::new(outgoing)).await?;
         let model = self.model.as_ref().ok_or(WorkerError::Gone)?;
+        self.tell_speed(model, &reports).await?;
+        let instructions = client.attend(ReceiverStream::new(outgoing)).await?;
         let orchestrator = self.orchestrator();
         self.say(WorkerEvent::Joined { model: model.name.clone(), orchestrator, over });
         let (orders, queue) = mpsc::channel(INSTRUCTION_QUEUE);
@@ -157,6 +161,24 @@ impl Session {
             threads: u32::try_from(config.threads).unwrap_or(u32::MAX),
             memory_limit_bytes: self.worker.memory_limit_bytes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hardware: Some(self.worker.hardware.clone()),
+        }
+    }
+
+    /// Says how fast this machine is; measured once for each model.
+    async fn tell_speed(&self, model: &LoadedModel, reports: &mpsc::Sender<WorkerReport>) -> Result<(), WorkerError> {
+        let holdings = Arc::clone(&model.holdings);
+        let measure = move || {
+            let first = holdings.manifest.experts().first().copied()?;
+            calibrate(&holdings.config, &holdings.entries(first).ok()?)
+        };
+        let calibration = match model.calibration.get() {
+            Some(calibration) => calibration.clone(),
+            None => on_disk(measure).await?,
+        };
+        match model.calibration.get_or_init(|| calibration) {
+            Some(calibration) => send(reports, worker_report::Report::Calibration(calibration.clone())).await,
+            None => Ok(()),
         }
     }
 
@@ -201,6 +223,7 @@ impl Session {
             name: manifest.manifest().name.clone(),
             holdings: Arc::new(holdings),
             compute,
+            calibration: OnceLock::new(),
         })
     }
 

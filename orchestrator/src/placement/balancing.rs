@@ -60,7 +60,11 @@ impl Planner<'_> {
     fn best_move(&self, from: NodeId, to: NodeId) -> Option<usize> {
         let movable = self.movable(from).into_iter().filter(|expert| self.can_move(*expert, from, to));
         let gain = |expert: usize| self.affinity(expert, to) as i64 - self.affinity(expert, from) as i64;
-        movable.take(COMPARED).enumerate().max_by_key(|(place, expert)| (gain(*expert), Reverse(*place))).map(|(_, expert)| expert)
+        movable
+            .take(COMPARED)
+            .enumerate()
+            .max_by_key(|(place, expert)| (gain(*expert), Reverse(*place)))
+            .map(|(_, expert)| expert)
     }
 
     /// What the worker has to offer, by layer.

@@ -28,7 +28,9 @@ impl Planner<'_> {
     /// Takes copies of experts that have more than the usual number and are not hot at all any more.
     pub(super) fn cool(&mut self, moves: usize) {
         let cold = |expert: &usize| {
-            self.policy.extra[*expert] == 0 && !self.policy.is_warm(*expert) && self.registry.planned(*expert) > self.target()
+            self.policy.extra[*expert] == 0
+                && !self.policy.is_warm(*expert)
+                && self.registry.planned(*expert) > self.target()
         };
         let cold: Vec<usize> = (0..self.registry.catalogue.len()).filter(cold).take(moves).collect();
         for expert in cold {

@@ -159,6 +159,11 @@ impl Worker {
         from
     }
 
+    /// When it joined.
+    pub(crate) const fn joined(&self) -> Moment {
+        self.joined
+    }
+
     /// Bytes that may still be given to it.
     pub(crate) fn room(&self) -> u64 {
         self.memory_limit_bytes.saturating_sub(self.assigned_bytes)

@@ -1,7 +1,10 @@
 //! `neuro worker list` and `neuro worker show`: whom an orchestrator knows, and what it thinks of them.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
-use neuro_protocol::control::{Status, WorkerState, WorkerStatus};
+use indicatif::HumanDuration;
+use neuro_protocol::control::{Accelerator, Hardware, Status, WorkerState, WorkerStatus};
 use serde_json::json;
 
 use crate::args::GlobalArgs;
@@ -89,14 +92,12 @@ fn lines(worker: &WorkerStatus) -> Vec<(&'static str, String)> {
         ("worker", worker.name.clone()),
         ("id", worker.id.clone()),
         ("state", state(worker).to_owned()),
-        ("threads", worker.threads.to_string()),
+        ("program", format!("{} {}", worker.engine, worker.version)),
         ("experts", worker.experts_held.to_string()),
         ("memory", format!("{} of {}", bytes(worker.resident_bytes), bytes(worker.memory_limit_bytes))),
-        (
-            "link",
-            format!("{} {}", worker.path().as_str_name().to_lowercase().replace("path_kind_", ""), worker.transport),
-        ),
+        ("link", link(worker)),
         ("round trip", format!("p50 {}, p95 {}", milliseconds(worker.rtt_us_p50), milliseconds(worker.rtt_us_p95))),
+        ("speed", speed(worker)),
         ("tasks", format!("{} answered, {} in flight", worker.tasks_done, worker.in_flight)),
         ("faults", worker.faults.to_string()),
         (
@@ -104,11 +105,46 @@ fn lines(worker: &WorkerStatus) -> Vec<(&'static str, String)> {
             format!("{} of the next checked result; {} in a row so far", percent(worker.correctness), worker.streak),
         ),
         ("in time", percent(worker.timeliness)),
+        ("connected", format!("{} in all", HumanDuration(Duration::from_secs(worker.uptime_s)))),
+        ("lends", format!("{} threads, {}", worker.threads, bytes(worker.memory_limit_bytes))),
     ];
+    if let Some(hardware) = &worker.hardware {
+        lines.splice(3..3, machine(hardware));
+    }
     if !worker.excluded.is_empty() {
         lines.push(("excluded", worker.excluded.clone()));
     }
     lines
+}
+
+/// How it is reached, and how well.
+fn link(worker: &WorkerStatus) -> String {
+    let path = worker.path().as_str_name().to_lowercase().replace("path_kind_", "");
+    let mut parts = vec![format!("{path} {}", worker.transport).trim().to_owned()];
+    parts.extend(worker.link_us.map(|us| format!("{} there and back", milliseconds(Some(us)))));
+    parts.extend(worker.fetch_bytes_per_s.map(|rate| format!("weights at {}/s", bytes(rate))));
+    parts.join(", ")
+}
+
+/// The machine, by its own word.
+fn machine(hardware: &Hardware) -> Vec<(&'static str, String)> {
+    let processor = if hardware.cpu.is_empty() { "processor" } else { &hardware.cpu };
+    let mut lines = vec![
+        ("machine", format!("{} × {processor}, {} of memory", hardware.cores, bytes(hardware.ram_bytes))),
+        ("instructions", hardware.cpu_features.join(" ")),
+    ];
+    let card = |card: &Accelerator| ("accelerator", format!("{}, {}", card.name, bytes(card.memory_bytes)));
+    lines.extend(hardware.accelerators.iter().map(card));
+    lines
+}
+
+/// What it said when it joined, and what its answers say.
+fn speed(worker: &WorkerStatus) -> String {
+    let said = worker.calibration.iter().flat_map(|calibration| &calibration.speeds);
+    let said: Vec<String> = said.map(|speed| format!("{} µs a row of {}", speed.row_ns / 1_000, speed.rows)).collect();
+    let measured = worker.row_us.map(|us| format!("{us} µs a row of 1 as answered"));
+    let parts: Vec<String> = said.into_iter().chain(measured).collect();
+    if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
 }
 
 fn state(worker: &WorkerStatus) -> &'static str {

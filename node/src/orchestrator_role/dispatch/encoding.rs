@@ -15,7 +15,8 @@ pub(super) fn encode(
     hidden: &Rows,
     routes: &Routes,
 ) -> Result<Activations, ExpertsError> {
-    let refused = |reason: String| ExpertsError { message: format!("layer {layer}: {reason}"), retryable: false };
+    let refused =
+        |reason: String| ExpertsError { message: format!("layer {layer}: {reason}"), retryable: false, expert: None };
     let format = formats.get(usize::from(layer)).copied();
     let format = format.ok_or_else(|| refused(format!("the model has {} layers", formats.len())))?;
     if let Some(route) = routes.entries().iter().find(|route| !route.gate.is_finite()) {
