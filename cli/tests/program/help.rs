@@ -11,6 +11,7 @@ fn every_command_explains_itself() {
         "ask",
         "chat",
         "serve",
+        "serve plan",
         "worker",
         "worker start",
         "worker list",

@@ -12,7 +12,7 @@ use neuro_protocol::ticket::SignedTicket;
 use crate::models;
 use crate::network::Network;
 use crate::process::Process;
-use crate::stage::{Stage, names_in};
+use crate::stage::{Stage, eventually, names_in};
 
 #[test]
 fn an_empty_disk_gets_the_tensors_of_its_experts_and_no_others() {
@@ -51,9 +51,37 @@ fn an_orchestrator_says_who_works_for_it_and_how_well() {
         (&"worker-1".into(), &"ready".into(), &"".into())
     );
     assert!(shown["streak"].as_u64() > Some(0), "its first results are checked: {shown}");
+    assert!(shown["hardware"]["cores"].as_u64() > Some(0) && shown["row_us"].is_u64(), "{shown}");
+    assert_eq!(shown["calibration"]["speeds"].as_array().map(Vec::len), Some(3), "{shown}");
+    let page = worker(&["show", "worker-1"]).stdout;
+    for line in ["machine", "instructions", "link", "speed", "lends"] {
+        assert!(page.lines().any(|shown| shown.starts_with(line)), "{line}: {page}");
+    }
     let unknown = worker(&["show", "worker-9"]);
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("no worker is called \"worker-9\""), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_plan_says_who_holds_how_much_and_why() {
+    let stage = Stage::new();
+    let mut network = Network::start(&stage, &models::skills(), 2);
+    let folder = stage.path("orchestrator").display().to_string();
+    let plan = |arguments: &[&str]| stage.run(&[&["serve", "plan"], arguments, &["--data-dir", &folder]].concat());
+    let page = plan(&[]).stdout;
+    assert!(page.contains("worker-1") && page.contains("100 %"), "{page}");
+    assert!(page.contains("moved last:") && page.contains("too few workers held it"), "{page}");
+    let read = || -> serde_json::Value { serde_json::from_str(&plan(&["--json"]).stdout).unwrap() };
+    assert_eq!((&read()["workers"][0]["experts"], &read()["next"]), (&32.into(), &serde_json::json!([])));
+    network.add("worker-3");
+    eventually("the third worker takes its part", || {
+        let shown = read();
+        shown["workers"].as_array().map(Vec::len) == Some(3)
+            && shown["recent"].as_array().unwrap().iter().any(|moved| moved["why"] == "a worker that came takes its part")
+    });
+    network.orchestrator.kill();
+    let nobody = plan(&[]);
+    assert_eq!(nobody.code, Some(4), "{}", nobody.stderr);
 }
 
 #[test]

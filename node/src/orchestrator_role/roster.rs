@@ -21,7 +21,7 @@ const ENOUGH_FETCHED: u64 = 8 << 20;
 pub struct Roster(Mutex<BTreeMap<NodeId, Facts>>);
 
 /// What is known of one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// The name that its owner gave it.
     pub name: String,

@@ -29,33 +29,41 @@ pub fn processor() -> String {
 /// Instruction sets that experts could be computed with, those of newer machines last.
 #[must_use]
 pub fn instruction_sets() -> Vec<&'static str> {
-    let mut sets = Vec::new();
-    let mut add = |name, present| {
-        if present {
-            sets.push(name);
-        }
-    };
-    #[cfg(target_arch = "x86_64")]
-    {
-        add("sse4.2", std::arch::is_x86_feature_detected!("sse4.2"));
-        add("f16c", std::arch::is_x86_feature_detected!("f16c"));
-        add("fma", std::arch::is_x86_feature_detected!("fma"));
-        add("avx2", std::arch::is_x86_feature_detected!("avx2"));
-        add("avx512f", std::arch::is_x86_feature_detected!("avx512f"));
-        add("avx512bw", std::arch::is_x86_feature_detected!("avx512bw"));
-        add("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni"));
-        add("avx512bf16", std::arch::is_x86_feature_detected!("avx512bf16"));
+    let mut sets: Vec<_> = detected().into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect();
+    if sets.is_empty() {
+        sets.push("scalar");
     }
-    #[cfg(target_arch = "aarch64")]
-    {
-        add("neon", std::arch::is_aarch64_feature_detected!("neon"));
-        add("dotprod", std::arch::is_aarch64_feature_detected!("dotprod"));
-        add("bf16", std::arch::is_aarch64_feature_detected!("bf16"));
-        add("i8mm", std::arch::is_aarch64_feature_detected!("i8mm"));
-        add("sve", std::arch::is_aarch64_feature_detected!("sve"));
-    }
-    add("scalar", sets.is_empty());
     sets
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detected() -> [(&'static str, bool); 8] {
+    [
+        ("sse4.2", std::arch::is_x86_feature_detected!("sse4.2")),
+        ("f16c", std::arch::is_x86_feature_detected!("f16c")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ("avx512bw", std::arch::is_x86_feature_detected!("avx512bw")),
+        ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
+        ("avx512bf16", std::arch::is_x86_feature_detected!("avx512bf16")),
+    ]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn detected() -> [(&'static str, bool); 5] {
+    [
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        ("bf16", std::arch::is_aarch64_feature_detected!("bf16")),
+        ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+        ("sve", std::arch::is_aarch64_feature_detected!("sve")),
+    ]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detected() -> [(&'static str, bool); 0] {
+    []
 }
 
 /// Processors that this process may use.

@@ -6,7 +6,7 @@ use neuro_network::control::{ControlClient, ControlError, ControlErrorKind};
 use neuro_node::orchestrator_role::members::new_ticket;
 use neuro_node::worker_role::WorkerError;
 use neuro_primitives::{Hash, NodeKey};
-use neuro_protocol::control::{FetchRequest, JoinRequest};
+use neuro_protocol::control::{FetchRequest, Hardware, JoinRequest};
 
 use crate::network::{Network, Worker, within};
 use crate::twin_worker::join_request;
@@ -67,6 +67,22 @@ async fn another_version_is_refused_with_both_sides_named() {
     assert!(engine.message.contains("rules 2") && engine.message.contains("by 3"), "{engine}");
     let huge = refused(&client, JoinRequest { wire_min: u32::MAX, wire_max: u32::MAX, ..request }).await;
     assert_eq!(huge.kind, ControlErrorKind::BadRequest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_cannot_be_is_refused_and_said_to_be_so() {
+    let network = Network::start().await;
+    let client = network.client(&NodeKey::generate().unwrap()).await;
+    let request = join_request("giant", &network.addresses.ticket);
+    let hardware = |cores, ram_bytes| Some(Hardware { cores, ram_bytes, ..Hardware::default() });
+    for (cores, ram_bytes) in [(8, 1 << 20), (u32::MAX, 1 << 40), (8, u64::MAX)] {
+        let impossible = JoinRequest { hardware: hardware(cores, ram_bytes), ..request.clone() };
+        let error = refused(&client, impossible).await;
+        assert_eq!(error.kind, ControlErrorKind::BadRequest);
+        assert!(error.message.starts_with("no machine is like that: "), "{error}");
+    }
+    assert!(network.status().await.workers.is_empty());
+    client.join(JoinRequest { hardware: hardware(8, 8 << 30), ..request }).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,7 @@ pub fn join_request(name: &str, ticket: &str) -> JoinRequest {
         threads: 1,
         memory_limit_bytes: 1 << 30,
         version: "0".to_owned(),
+        hardware: None,
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) struct Handicap(u64);
 /// The classes: twice as fast as the median worker, like it, half as fast, a fourth or less.
 const CLASSES: [u64; 4] = [128, 256, 512, 1024];
 
+/// Answers from which on a worker's cost counts.
+const ENOUGH_ANSWERS: u64 = 64;
+
 /// A class is kept while the measured cost is below this many fourths of it, and above the inverse.
 const KEPT_FOURTHS: u64 = 7;
 
@@ -52,7 +55,8 @@ impl Handicap {
 
 impl Orchestrator {
     /// Looks again at what each worker is worth: the cost of one row at one expert, there and back, longer for who is
-    /// often wrong or late, beside the median of all workers.
+    /// often wrong or late, beside the median of all workers. Who answered little counts like the median: one slow
+    /// message must not move experts.
     pub(crate) fn weigh_workers(&mut self, now: Moment) {
         let fleet = &self.metering.fleet;
         let cost = |id, worker: &crate::registry::Worker| {
@@ -64,7 +68,7 @@ impl Orchestrator {
         sorted.sort_unstable();
         let Some(median) = sorted.get(sorted.len() / 2).map(|median| (*median).max(1)) else { return };
         for (id, cost) in costs {
-            if let Some(worker) = self.registry.worker_mut(id) {
+            if let Some(worker) = self.registry.worker_mut(id).filter(|worker| worker.tasks_done >= ENOUGH_ANSWERS) {
                 worker.handicap = worker.handicap.updated(cost.saturating_mul(256) / median);
             }
         }
