@@ -77,7 +77,11 @@ fn a_plan_says_who_holds_how_much_and_why() {
     eventually("the third worker takes its part", || {
         let shown = read();
         shown["workers"].as_array().map(Vec::len) == Some(3)
-            && shown["recent"].as_array().unwrap().iter().any(|moved| moved["why"] == "a worker that came takes its part")
+            && shown["recent"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|moved| moved["why"] == "a worker that came takes its part")
     });
     network.orchestrator.kill();
     let nobody = plan(&[]);

@@ -1,13 +1,11 @@
 //! `neuro bench dispatch`: what scheduler, transitioner and validator cost a micro-task, and what is beside them.
 //!
-//! The core alone on one thread, with workers that answer at once; then hashing and signing, which the core is given the
-//! results of.
+//! The core alone on one thread, with workers that answer at once; then hashing, signing and sockets ([`costs`]), which
+//! the core is given the results of.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use neuro_primitives::key::Domain;
-use neuro_primitives::{Hash, NodeKey};
 use neuro_simulation::swarm::latency::{Experiment, Stragglers, p99_ratio};
 
 use super::Measurement;
@@ -15,6 +13,7 @@ use crate::exit_code::Outcome;
 use crate::failure::Failure;
 use load::{Cost, Load};
 
+mod costs;
 mod load;
 
 /// Layers and experts of a layer: ten thousand experts.
@@ -29,10 +28,6 @@ const LONG_SPAN: Duration = Duration::from_secs(15);
 const WORKERS: u64 = 1_000;
 /// Sizes over which the cost should be flat.
 const SIZES: [u64; 4] = [10, 100, 1_000, 10_000];
-/// Values of a row whose digest is timed.
-const WIDTH: usize = 2_048;
-/// Calls of what is timed alone.
-const CALLS: u32 = 2_000;
 
 /// Options of `neuro bench dispatch`.
 #[derive(Debug, ClapArgs)]
@@ -63,7 +58,7 @@ pub fn run(args: &DispatchArgs) -> Result<Vec<Measurement>, Failure> {
     if wanted("backup_p99_ratio") {
         results.extend(stragglers());
     }
-    results.extend(beside_the_core());
+    results.extend(costs::beside_the_core()?);
     results.retain(|measurement| wanted(&measurement.case));
     Ok(results)
 }
@@ -96,29 +91,6 @@ fn stragglers() -> Vec<Measurement> {
     let measured =
         Measurement::new("backup_p99_ratio", with_ms, "ms, virtual").beside("without stragglers", without_ms);
     vec![measured, Measurement::new("backup_extra_load", with.extra_load(), "of all tasks")]
-}
-
-/// What a micro-task costs outside the core: a digest of each row and expert, and its share of a signed voucher.
-fn beside_the_core() -> Vec<Measurement> {
-    let values = vec![0_u8; 4 * WIDTH];
-    let key = NodeKey::from_secret(&[7; 32]);
-    let message = [7; 200];
-    let hashed = each(|| {
-        std::hint::black_box(Hash::of(std::hint::black_box(&values)));
-    });
-    let signed = each(|| {
-        std::hint::black_box(key.sign(Domain("neuro/bench"), std::hint::black_box(&message)));
-    });
-    vec![
-        Measurement::new("digest_row_expert_2048", hashed.as_secs_f64() * 1e6, "us"),
-        Measurement::new("voucher_signature", signed.as_secs_f64() * 1e6, "us"),
-    ]
-}
-
-fn each(mut what: impl FnMut()) -> Duration {
-    let began = Instant::now();
-    (0..CALLS).for_each(|_| what());
-    began.elapsed() / CALLS
 }
 
 /// Bytes of this process that are in memory.

@@ -1,6 +1,6 @@
 //! Node, model and totals.
 
-use neuro_protocol::control::{JobState, Status, WorkerState};
+use neuro_protocol::control::{JobState, Status, Totals, WorkerState};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Stylize;
@@ -34,12 +34,26 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, status: &Status) {
         field("workers", format!("{ready} ready of {present}")),
         covered(held, experts),
         field("requests", requests),
+        field("cache", cache(&totals)),
         field("tokens/s", rate(totals.tokens_per_second)),
         field("tokens", totals.tokens.to_string()),
         field("answers", format!("{} done, {} failed", totals.jobs_done, totals.jobs_failed)),
         field("micro-tasks", format!("{} sent, {} of them again", totals.tasks, totals.reissues)),
+        field("checks", format!("{} answers of workers, {} liars found", totals.checks, totals.liars)),
     ]);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+}
+
+/// What keys and values take, and what they saved.
+fn cache(totals: &Totals) -> String {
+    let mut text = format!("{} of {}", bytes(totals.cache_bytes), bytes(totals.cache_limit_bytes));
+    if totals.reused_tokens > 0 {
+        text += &format!(", {} tokens used again", totals.reused_tokens);
+    }
+    if totals.preempted > 0 {
+        text += &format!(", {} requests wait for room", totals.preempted);
+    }
+    text
 }
 
 fn model_lines(status: &Status) -> Vec<Line<'static>> {
