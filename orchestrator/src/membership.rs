@@ -6,7 +6,8 @@ use crate::effect::Effect;
 use crate::input::Measured;
 use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
-use crate::registry::{CopyState, Worker};
+use crate::registry::{CopyState, Slot, Worker};
+use crate::reputation::MAX_STANDINGS;
 use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED};
 use crate::timers::Timer;
 
@@ -20,6 +21,7 @@ impl Orchestrator {
             return;
         }
         self.forget_worker(id, now);
+        self.enter(id);
         self.registry.insert(id, Worker::new(memory_limit_bytes, now));
         self.pending.newcomers.insert(id);
         self.pending.replan = true;
@@ -30,6 +32,20 @@ impl Orchestrator {
     pub(crate) fn take_measured(&mut self, id: NodeId, measured: &Measured) {
         let Some(worker) = self.registry.worker_mut(id) else { return };
         worker.estimate.assume(measured, &self.metering.fleet);
+    }
+
+    /// The worker's slot. If it is new and the roster is full, the one of those who are not here that has least to lose is
+    /// forgotten.
+    pub(crate) fn enter(&mut self, id: NodeId) -> Slot {
+        let roster = &mut self.registry.roster;
+        if roster.len() >= MAX_STANDINGS && roster.slot(id).is_none() {
+            let valid = |slot: &Slot| self.book.standing(*slot).map_or(0.0, |standing| standing.valid);
+            if let Some(lowest) = roster.idle().min_by(|a, b| valid(a).total_cmp(&valid(b))) {
+                roster.forget(lowest);
+                self.book.forget(lowest);
+            }
+        }
+        roster.enter(id)
     }
 
     /// Ends the wait for workers that start together once enough are here, and bounds it from the first one on.
@@ -50,12 +66,14 @@ impl Orchestrator {
 
     /// Forgets a worker that is gone: its tasks and copies go to others.
     pub(crate) fn forget_worker(&mut self, id: NodeId, now: Moment) {
-        let Some(joined) = self.registry.worker(id).map(Worker::joined) else { return };
-        self.book.note_uptime(id, now.since(joined));
-        self.lose_tasks(id);
-        self.validator.forget_worker(id);
+        let Some(slot) = self.registry.slot(id) else { return };
+        if let Some(joined) = self.registry.worker(id).map(Worker::joined) {
+            self.book.note_uptime(slot, now.since(joined));
+        }
+        self.lose_tasks(slot);
+        self.validator.forget_worker(slot);
         if let Some(due) = self.registry.remove(id).and_then(|worker| worker.loads_due) {
-            self.timers.clear(due, Timer::Loads(id));
+            self.timers.clear(due, Timer::Loads(slot));
         }
         self.pending.newcomers.remove(&id);
         self.pending.early.remove(&id);
@@ -123,8 +141,9 @@ impl Orchestrator {
     }
 
     /// The worker loaded nothing for too long: its loads go to others.
-    pub(crate) fn take_stalled_loads(&mut self, id: NodeId, now: Moment) {
-        let Some(worker) = self.registry.worker_mut(id) else { return };
+    pub(crate) fn take_stalled_loads(&mut self, slot: Slot, now: Moment) {
+        let id = self.registry.roster.id(slot);
+        let Some(worker) = self.registry.at_mut(slot) else { return };
         worker.loads_due = None;
         let loading = worker.copies.iter().filter(|(_, copy)| copy.state == CopyState::Loading);
         for expert in loading.map(|(expert, _)| *expert).collect::<Vec<_>>() {
@@ -210,9 +229,9 @@ impl Orchestrator {
             self.pending.newcomers.append(&mut self.pending.early);
             self.pending.replan = true;
         }
-        let Some(worker) = self.registry.worker_mut(id) else { return };
-        if let Some(due) = worker.loads_due.take() {
-            self.timers.clear(due, Timer::Loads(id));
+        let Some(slot) = self.registry.slot(id) else { return };
+        if let Some(due) = self.registry.at_mut(slot).and_then(|worker| worker.loads_due.take()) {
+            self.timers.clear(due, Timer::Loads(slot));
         }
         self.watch_loads(id, now);
     }
@@ -220,10 +239,11 @@ impl Orchestrator {
     /// Sets the timer for the worker's loads, if there are loads and no timer.
     fn watch_loads(&mut self, id: NodeId, now: Moment) {
         let due = now.after(self.settings.load_patience);
-        let Some(worker) = self.registry.worker_mut(id) else { return };
+        let Some(slot) = self.registry.slot(id) else { return };
+        let Some(worker) = self.registry.at_mut(slot) else { return };
         if worker.loading > 0 && worker.loads_due.is_none() {
             worker.loads_due = Some(due);
-            self.timers.set(due, Timer::Loads(id));
+            self.timers.set(due, Timer::Loads(slot));
         }
     }
 }

@@ -127,7 +127,10 @@ impl Orchestrator {
             Input::Answered { task, worker, compute_us } => self.take_answer(task, worker, compute_us, now),
             Input::Faulty { task, worker, fault } => self.take_fault(task, worker, fault, now),
             Input::CallCancelled { call } => self.cancel_call(call),
-            Input::WorkerKnown { worker, standing } => self.book.know(worker, standing),
+            Input::WorkerKnown { worker, standing } => {
+                let slot = self.enter(worker);
+                self.book.know(slot, standing);
+            }
             Input::Compared { check, same } => self.take_comparison(check, same, now),
             Input::Recomputed { check, wrong } => self.take_recomputation(check, &wrong, now),
             Input::NotRecomputed { check } => self.take_failed_recomputation(check, now),
@@ -163,8 +166,11 @@ impl Orchestrator {
 
     /// The ready holders of one expert, ascending. Empty for an expert that the model does not have.
     #[must_use]
-    pub fn holders_of(&self, expert: ExpertId) -> &[NodeId] {
-        self.registry.catalogue.index(expert).map_or(&[], |index| self.registry.serving(index))
+    pub fn holders_of(&self, expert: ExpertId) -> Vec<NodeId> {
+        let serving = self.registry.catalogue.index(expert).map_or(&[][..], |index| self.registry.serving(index));
+        let mut holders: Vec<NodeId> = serving.iter().map(|slot| self.registry.roster.id(*slot)).collect();
+        holders.sort_unstable();
+        holders
     }
 
     /// Rows that went to each expert of the layer since the start, by expert number.
@@ -176,12 +182,12 @@ impl Orchestrator {
     /// What is known of a worker's conduct; `None` for one that nobody has seen.
     #[must_use]
     pub fn standing(&self, worker: NodeId) -> Option<&Standing> {
-        self.book.standing(worker)
+        self.book.standing(self.registry.roster.slot(worker)?)
     }
 
     /// All standings, ascending by worker, those of workers that left included.
     pub fn standings(&self) -> impl Iterator<Item = (NodeId, &Standing)> {
-        self.book.all()
+        self.registry.roster.all().filter_map(|(id, slot)| Some((id, self.book.standing(slot)?)))
     }
 
     /// Running totals.

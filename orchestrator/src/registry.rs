@@ -10,20 +10,31 @@ use neuro_primitives::{ExpertId, NodeId};
 use crate::catalogue::Catalogue;
 use crate::views::Coverage;
 
+mod roster;
 mod worker;
 
+pub(crate) use roster::{Roster, Slot};
 pub(crate) use worker::{CopyState, Worker};
 
 /// All live workers and all copies.
+///
+/// Placement names workers by id, the path of a task by [`Slot`].
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
     /// The experts of the model.
     pub(crate) catalogue: Catalogue,
-    workers: BTreeMap<NodeId, Worker>,
+    /// Who is known, live or not.
+    pub(crate) roster: Roster,
+    /// Live workers by slot.
+    workers: Vec<Option<Box<Worker>>>,
+    /// The slots of live workers.
+    live: BTreeMap<NodeId, Slot>,
     /// Per expert: workers with a copy in any state, ascending.
     copies: Vec<Vec<NodeId>>,
-    /// Per expert: workers that may be asked, ascending. The hot index.
-    serving: Vec<Vec<NodeId>>,
+    /// Per expert: workers that may be asked, ascending by slot. The hot index.
+    serving: Vec<Vec<Slot>>,
+    /// Per expert: workers whose copy goes as soon as nothing is in flight there, ascending by slot.
+    retiring: Vec<Vec<Slot>>,
     /// Per expert: copies that are meant to stay.
     planned: Vec<usize>,
     /// Experts that got a new serving copy since this was last taken.
@@ -40,9 +51,12 @@ impl Registry {
         let experts = catalogue.len();
         Self {
             catalogue,
-            workers: BTreeMap::new(),
+            roster: Roster::default(),
+            workers: Vec::new(),
+            live: BTreeMap::new(),
             copies: vec![Vec::new(); experts],
             serving: vec![Vec::new(); experts],
+            retiring: vec![Vec::new(); experts],
             planned: vec![0; experts],
             woken: Vec::new(),
             drops: BTreeMap::new(),
@@ -52,42 +66,66 @@ impl Registry {
 
     /// Adds a worker without copies.
     pub(crate) fn insert(&mut self, id: NodeId, worker: Worker) {
-        self.workers.insert(id, worker);
+        let slot = self.roster.enter(id);
+        if self.workers.len() <= slot.place() {
+            self.workers.resize_with(slot.place() + 1, || None);
+        }
+        self.workers[slot.place()] = Some(Box::new(worker));
+        if self.live.insert(id, slot).is_none() {
+            self.roster.pin(slot);
+        }
     }
 
-    /// Forgets a worker and all its copies.
+    /// Forgets a worker's copies and what is in flight there. It stays on the roster.
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Worker> {
-        let held: Vec<usize> = self.workers.get(&id)?.copies.keys().copied().collect();
+        let held: Vec<usize> = self.worker(id)?.copies.keys().copied().collect();
         for expert in held {
             self.set(expert, id, None);
         }
         self.drops.remove(&id);
-        self.workers.remove(&id)
+        let slot = self.live.remove(&id)?;
+        self.roster.unpin(slot);
+        self.workers[slot.place()].take().map(|worker| *worker)
     }
 
     /// A live worker.
     pub(crate) fn worker(&self, id: NodeId) -> Option<&Worker> {
-        self.workers.get(&id)
+        self.at(*self.live.get(&id)?)
     }
 
     /// A live worker, to change what is not about its copies.
     pub(crate) fn worker_mut(&mut self, id: NodeId) -> Option<&mut Worker> {
-        self.workers.get_mut(&id)
+        self.at_mut(*self.live.get(&id)?)
+    }
+
+    /// The live worker of a slot.
+    pub(crate) fn at(&self, slot: Slot) -> Option<&Worker> {
+        self.workers.get(slot.place())?.as_deref()
+    }
+
+    /// The live worker of a slot, to change what is not about its copies.
+    pub(crate) fn at_mut(&mut self, slot: Slot) -> Option<&mut Worker> {
+        self.workers.get_mut(slot.place())?.as_deref_mut()
+    }
+
+    /// The slot of a live worker.
+    pub(crate) fn slot(&self, id: NodeId) -> Option<Slot> {
+        self.live.get(&id).copied()
     }
 
     /// All live workers, ascending by id.
     pub(crate) fn workers(&self) -> impl Iterator<Item = (NodeId, &Worker)> {
-        self.workers.iter().map(|(id, worker)| (*id, worker))
+        self.live.iter().filter_map(|(id, slot)| Some((*id, self.at(*slot)?)))
     }
 
     /// How many workers live.
     pub(crate) fn worker_count(&self) -> usize {
-        self.workers.len()
+        self.live.len()
     }
 
     /// Whether anybody loads anything.
     pub(crate) fn is_loading(&self) -> bool {
-        self.workers.values().any(|worker| worker.loading > 0)
+        self.workers().any(|(_, worker)| worker.loading > 0)
     }
 
     /// Workers with a copy of the expert in any state, ascending.
@@ -95,18 +133,14 @@ impl Registry {
         &self.copies[expert]
     }
 
-    /// Workers that may be asked for the expert, ascending.
-    pub(crate) fn serving(&self, expert: usize) -> &[NodeId] {
+    /// Workers that may be asked for the expert, ascending by slot.
+    pub(crate) fn serving(&self, expert: usize) -> &[Slot] {
         &self.serving[expert]
     }
 
-    /// Workers whose copy of the expert goes as soon as nothing is in flight there, ascending. They still hold it.
-    pub(crate) fn retiring(&self, expert: usize) -> Vec<NodeId> {
-        if self.copies[expert].len() == self.serving[expert].len() {
-            return Vec::new();
-        }
-        let retiring = |id: &NodeId| self.state(expert, *id) == Some(CopyState::Retiring);
-        self.copies[expert].iter().copied().filter(retiring).collect()
+    /// Workers whose copy of the expert goes as soon as nothing is in flight there, ascending by slot. They still hold it.
+    pub(crate) fn retiring(&self, expert: usize) -> &[Slot] {
+        &self.retiring[expert]
     }
 
     /// Whether a worker loads the expert or shall load it.
@@ -122,18 +156,20 @@ impl Registry {
 
     /// The state of the worker's copy.
     pub(crate) fn state(&self, expert: usize, id: NodeId) -> Option<CopyState> {
-        self.workers.get(&id)?.copies.get(&expert).map(|copy| copy.state)
+        self.worker(id)?.copies.get(&expert).map(|copy| copy.state)
     }
 
     /// Whether the expert is ready, to stay, on a worker other than `id`.
     pub(crate) fn ready_elsewhere(&self, expert: usize, id: NodeId) -> bool {
-        self.serving[expert].iter().any(|other| *other != id && self.state(expert, *other) == Some(CopyState::Ready))
+        let ready = |other: &NodeId| *other != id && self.state(expert, *other) == Some(CopyState::Ready);
+        self.copies[expert].iter().any(ready)
     }
 
     /// Gives the worker's copy a state, or takes it away. Nothing happens for a worker that is not there.
     pub(crate) fn set(&mut self, expert: usize, id: NodeId, to: Option<CopyState>) {
         let bytes = self.catalogue.bytes(expert);
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(slot) = self.slot(id) else { return };
+        let Some(worker) = self.at_mut(slot) else { return };
         let from = worker.set(expert, bytes, to);
         if from == to {
             return;
@@ -142,7 +178,8 @@ impl Registry {
         self.planned[expert] += usize::from(is(to, CopyState::is_planned));
         self.planned[expert] -= usize::from(is(from, CopyState::is_planned));
         index(&mut self.copies[expert], id, to.is_some());
-        index(&mut self.serving[expert], id, is(to, CopyState::serves));
+        index(&mut self.serving[expert], slot, is(to, CopyState::serves));
+        index(&mut self.retiring[expert], slot, to == Some(CopyState::Retiring));
         if is(to, CopyState::serves) && !is(from, CopyState::serves) {
             self.woken.push(expert);
         }
@@ -150,7 +187,7 @@ impl Registry {
 
     /// Takes the worker's copy away: at once when nothing is in flight there, else when the last task has ended.
     pub(crate) fn retire(&mut self, expert: usize, id: NodeId) {
-        let Some(copy) = self.workers.get(&id).and_then(|worker| worker.copies.get(&expert)) else { return };
+        let Some(copy) = self.worker(id).and_then(|worker| worker.copies.get(&expert)) else { return };
         if copy.in_flight > 0 {
             self.set(expert, id, Some(CopyState::Retiring));
             return;
@@ -160,7 +197,7 @@ impl Registry {
 
     /// Takes the worker's copy away at once, whatever is in flight.
     pub(crate) fn discard(&mut self, expert: usize, id: NodeId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.worker_mut(id) else { return };
         let Some(copy) = worker.copies.get(&expert) else { return };
         if copy.state != CopyState::Queued {
             worker.dropped.insert(expert);
@@ -171,8 +208,8 @@ impl Registry {
     }
 
     /// Notes a task sent to the worker; `work_us` is what it is expected to compute.
-    pub(crate) fn task_sent(&mut self, id: NodeId, experts: &[usize], work_us: u64) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+    pub(crate) fn task_sent(&mut self, slot: Slot, experts: &[usize], work_us: u64) {
+        let Some(worker) = self.at_mut(slot) else { return };
         worker.pending += 1;
         worker.backlog_us += work_us;
         for expert in experts {
@@ -183,21 +220,21 @@ impl Registry {
     }
 
     /// Notes that a task is no longer waited for.
-    pub(crate) fn task_settled(&mut self, id: NodeId, work_us: u64) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+    pub(crate) fn task_settled(&mut self, slot: Slot, work_us: u64) {
+        if let Some(worker) = self.at_mut(slot) {
             worker.pending = worker.pending.saturating_sub(1);
             worker.backlog_us = worker.backlog_us.saturating_sub(work_us);
         }
     }
 
     /// Notes that a task is forgotten, so that its experts may be dropped.
-    pub(crate) fn task_forgotten(&mut self, id: NodeId, experts: &[usize]) {
+    pub(crate) fn task_forgotten(&mut self, slot: Slot, experts: &[usize]) {
         for expert in experts {
-            let Some(worker) = self.workers.get_mut(&id) else { return };
+            let Some(worker) = self.at_mut(slot) else { return };
             let Some(copy) = worker.copies.get_mut(expert) else { continue };
             copy.in_flight = copy.in_flight.saturating_sub(1);
             if copy.in_flight == 0 && copy.state == CopyState::Retiring {
-                self.retire(*expert, id);
+                self.retire(*expert, self.roster.id(slot));
             }
         }
     }
@@ -227,10 +264,10 @@ impl Registry {
     }
 }
 
-/// Puts `id` into the ascending list, or takes it out.
-fn index(list: &mut Vec<NodeId>, id: NodeId, present: bool) {
-    match (list.binary_search(&id), present) {
-        (Err(place), true) => list.insert(place, id),
+/// Puts `what` into the ascending list, or takes it out.
+fn index<T: Ord>(list: &mut Vec<T>, what: T, present: bool) {
+    match (list.binary_search(&what), present) {
+        (Err(place), true) => list.insert(place, what),
         (Ok(place), false) => {
             list.remove(place);
         }

@@ -7,10 +7,9 @@
 //!
 //! A standing belongs to one worker, one engine and one type of weights: an orchestrator has one model, so one each.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use neuro_primitives::NodeId;
+use crate::registry::Slot;
 
 /// Share of the counts that is left after another checked result: the weight of the last thousand.
 const KEPT: f64 = 0.999;
@@ -18,8 +17,11 @@ const KEPT: f64 = 0.999;
 /// Checked results in a row after which a worker is off probation, as BOINC has it.
 pub const PROBATION: u32 = 10;
 
+/// [`Standing::burden`] of a worker that nobody knows.
+const UNKNOWN_BURDEN: u32 = 448;
+
 /// Standings of workers that are not connected that are kept; the lowest go first.
-const MAX_STANDINGS: usize = 65_536;
+pub(crate) const MAX_STANDINGS: usize = 65_536;
 
 /// What is known of one worker's conduct.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -66,8 +68,8 @@ impl Standing {
     }
 
     /// How much longer than a flawless worker it counts as taking, in 256ths: 256 to 512.
-    pub(crate) fn burden(&self) -> u64 {
-        (512.0 - 256.0 * self.score() * self.timeliness()).round().clamp(256.0, 512.0) as u64
+    pub(crate) fn burden(&self) -> u32 {
+        (512.0 - 256.0 * self.score() * self.timeliness()).round().clamp(256.0, 512.0) as u32
     }
 
     fn note_checked(&mut self, right: bool) {
@@ -88,64 +90,78 @@ impl Standing {
 }
 
 /// One worker: its standing, and what was accepted of it unchecked while a check is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entry {
     standing: Standing,
+    /// [`Standing::burden`], which every choice of a worker asks for.
+    burden: u32,
     /// Checks of accepted results under way.
     checks: u32,
     /// Results accepted since the first of these began.
     meanwhile: u32,
 }
 
-/// The standings of all workers that the core has seen, as far as it remembers.
+impl Entry {
+    fn new(standing: Standing) -> Self {
+        let burden = standing.burden();
+        Self { standing, burden, checks: 0, meanwhile: 0 }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing);
+        self.burden = self.standing.burden();
+    }
+}
+
+/// The standings of all workers that the core knows, by slot.
 #[derive(Debug, Default)]
-pub(crate) struct Book(BTreeMap<NodeId, Entry>);
+pub(crate) struct Book(Vec<Option<Entry>>);
 
 impl Book {
     /// Takes over what was known before.
-    pub(crate) fn know(&mut self, worker: NodeId, standing: Standing) {
-        self.entry(worker).standing = standing;
+    pub(crate) fn know(&mut self, worker: Slot, standing: Standing) {
+        self.entry(worker).change(|known| *known = standing);
     }
 
     /// What is known of a worker.
-    pub(crate) fn standing(&self, worker: NodeId) -> Option<&Standing> {
-        self.0.get(&worker).map(|entry| &entry.standing)
+    pub(crate) fn standing(&self, worker: Slot) -> Option<&Standing> {
+        self.get(worker).map(|entry| &entry.standing)
     }
 
     /// See [`Standing::burden`].
-    pub(crate) fn burden(&self, worker: NodeId) -> u64 {
-        self.standing(worker).map_or(512 - 64, Standing::burden)
+    pub(crate) fn burden(&self, worker: Slot) -> u64 {
+        self.get(worker).map_or(UNKNOWN_BURDEN, |entry| entry.burden).into()
     }
 
     /// A result was checked. Any fault is one that was not right.
-    pub(crate) fn note_checked(&mut self, worker: NodeId, right: bool) {
-        self.entry(worker).standing.note_checked(right);
+    pub(crate) fn note_checked(&mut self, worker: Slot, right: bool) {
+        self.entry(worker).change(|standing| standing.note_checked(right));
     }
 
     /// A task was answered in time, or not.
-    pub(crate) fn note_time(&mut self, worker: NodeId, timely: bool) {
-        self.entry(worker).standing.note_time(timely);
+    pub(crate) fn note_time(&mut self, worker: Slot, timely: bool) {
+        self.entry(worker).change(|standing| standing.note_time(timely));
     }
 
     /// A worker was connected for so long.
-    pub(crate) fn note_uptime(&mut self, worker: NodeId, connected: Duration) {
-        self.entry(worker).standing.uptime_s += connected.as_secs_f64();
+    pub(crate) fn note_uptime(&mut self, worker: Slot, connected: Duration) {
+        self.entry(worker).change(|standing| standing.uptime_s += connected.as_secs_f64());
     }
 
     /// Results accepted while checks of earlier ones are under way.
-    pub(crate) fn meanwhile(&self, worker: NodeId) -> u32 {
-        self.0.get(&worker).map_or(0, |entry| entry.meanwhile)
+    pub(crate) fn meanwhile(&self, worker: Slot) -> u32 {
+        self.get(worker).map_or(0, |entry| entry.meanwhile)
     }
 
     /// A result was accepted unchecked; `checking` if its check begins.
-    pub(crate) fn note_accepted(&mut self, worker: NodeId, checking: bool) {
+    pub(crate) fn note_accepted(&mut self, worker: Slot, checking: bool) {
         let entry = self.entry(worker);
         entry.checks += u32::from(checking);
         entry.meanwhile += u32::from(entry.checks > 0);
     }
 
     /// The check of an accepted result has ended.
-    pub(crate) fn note_check_ended(&mut self, worker: NodeId) {
+    pub(crate) fn note_check_ended(&mut self, worker: Slot) {
         let entry = self.entry(worker);
         entry.checks = entry.checks.saturating_sub(1);
         if entry.checks == 0 {
@@ -153,36 +169,44 @@ impl Book {
         }
     }
 
-    /// All standings, ascending by worker.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (NodeId, &Standing)> {
-        self.0.iter().map(|(id, entry)| (*id, &entry.standing))
+    /// Forgets what is known of a worker: its slot is given to another.
+    pub(crate) fn forget(&mut self, worker: Slot) {
+        if let Some(entry) = self.0.get_mut(worker.place()) {
+            *entry = None;
+        }
     }
 
-    fn entry(&mut self, worker: NodeId) -> &mut Entry {
-        if self.0.len() >= MAX_STANDINGS && !self.0.contains_key(&worker) {
-            let idle = self.0.iter().filter(|(_, entry)| entry.checks == 0);
-            let lowest = idle.min_by(|a, b| a.1.standing.valid.total_cmp(&b.1.standing.valid)).map(|(id, _)| *id);
-            lowest.and_then(|id| self.0.remove(&id));
+    fn get(&self, worker: Slot) -> Option<&Entry> {
+        self.0.get(worker.place())?.as_ref()
+    }
+
+    fn entry(&mut self, worker: Slot) -> &mut Entry {
+        if self.0.len() <= worker.place() {
+            self.0.resize_with(worker.place() + 1, || None);
         }
-        self.0.entry(worker).or_default()
+        self.0[worker.place()].get_or_insert_with(|| Entry::new(Standing::default()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Roster;
 
-    const ONE: NodeId = NodeId([1; 32]);
+    /// An empty book, and a worker that it may be about.
+    fn book() -> (Book, Slot) {
+        (Book::default(), Roster::default().enter(neuro_primitives::NodeId([1; 32])))
+    }
 
     #[test]
     fn a_score_starts_at_a_half_and_rises_with_checked_results_alone() {
-        let mut book = Book::default();
-        book.note_accepted(ONE, false);
-        assert!((book.standing(ONE).unwrap().score() - 0.5).abs() < 1e-9);
+        let (mut book, one) = book();
+        book.note_accepted(one, false);
+        assert!((book.standing(one).unwrap().score() - 0.5).abs() < 1e-9);
         for _ in 0..98 {
-            book.note_checked(ONE, true);
+            book.note_checked(one, true);
         }
-        let standing = book.standing(ONE).unwrap();
+        let standing = book.standing(one).unwrap();
         assert!(standing.score() > 0.98 && !standing.is_on_probation());
     }
 
@@ -207,16 +231,16 @@ mod tests {
 
     #[test]
     fn what_is_accepted_beside_a_check_is_counted_until_the_last_check_ends() {
-        let mut book = Book::default();
-        book.note_accepted(ONE, false);
-        assert_eq!(book.meanwhile(ONE), 0);
-        book.note_accepted(ONE, true);
-        book.note_accepted(ONE, true);
-        book.note_accepted(ONE, false);
-        book.note_check_ended(ONE);
-        assert_eq!(book.meanwhile(ONE), 3);
-        book.note_check_ended(ONE);
-        assert_eq!(book.meanwhile(ONE), 0);
+        let (mut book, one) = book();
+        book.note_accepted(one, false);
+        assert_eq!(book.meanwhile(one), 0);
+        book.note_accepted(one, true);
+        book.note_accepted(one, true);
+        book.note_accepted(one, false);
+        book.note_check_ended(one);
+        assert_eq!(book.meanwhile(one), 3);
+        book.note_check_ended(one);
+        assert_eq!(book.meanwhile(one), 0);
     }
 
     #[test]
@@ -227,19 +251,6 @@ mod tests {
             flawless.note_time(true);
         });
         assert!(flawless.burden() <= 258, "{}", flawless.burden());
-        assert_eq!(Standing::default().burden(), 448);
-    }
-
-    #[test]
-    fn the_book_is_bounded() {
-        let mut book = Book::default();
-        for number in 0..MAX_STANDINGS as u64 + 50 {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_le_bytes());
-            book.note_checked(NodeId(id), true);
-        }
-        assert_eq!(book.all().count(), MAX_STANDINGS);
-        book.know(NodeId([255; 32]), Standing::default());
-        assert_eq!(book.all().count(), MAX_STANDINGS);
+        assert_eq!(Standing::default().burden(), UNKNOWN_BURDEN);
     }
 }

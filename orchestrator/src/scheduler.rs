@@ -3,11 +3,11 @@
 //! The aim is `slowest finish + MESSAGE_US × messages`: the call is done when its slowest worker is, and each message
 //! costs the sender. The exact optimum is a hard problem (makespan on unrelated machines), so: greedy, the experts with
 //! the least choice and then the largest first; then single moves away from the slowest worker; then whole workers are
-//! given up where that costs nothing. Ties go to the worker with the fewest tasks, then to the lowest id.
+//! given up where that costs nothing. Ties go to the worker with the fewest tasks, then to the lowest slot.
 
 use crate::settings::MESSAGE_US;
 
-/// One worker as a call sees it. Lanes are in the order of worker ids.
+/// One worker as a call sees it. Lanes are in the order of slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lane {
     /// When it would finish if it got nothing of this call but the message: overhead and what is in flight, in

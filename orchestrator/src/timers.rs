@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+use neuro_primitives::{CallId, Moment, TaskId};
+
+use crate::registry::Slot;
 
 /// What a timer is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +16,7 @@ pub(crate) enum Timer {
     /// A call's pause or patience ends.
     Call(CallId),
     /// A worker's loads should have made progress.
-    Loads(NodeId),
+    Loads(Slot),
     /// A worker that failed to load an expert may be asked again.
     Refusals,
     /// Enough was waited for workers that start together.

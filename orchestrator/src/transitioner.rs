@@ -20,6 +20,7 @@ use crate::effect::{CallError, CheckId, Effect};
 use crate::estimate::Sample;
 use crate::input::{ExpertLoad, Fault};
 use crate::orchestrator::Orchestrator;
+use crate::registry::Slot;
 use crate::settings::{Checks, REFUSAL_PAUSE};
 use crate::timers::Timer;
 use crate::validator::Checked;
@@ -131,7 +132,8 @@ impl Orchestrator {
 
     /// Takes an answer in: accepted when it is the first for all its experts.
     pub(crate) fn take_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
-        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| task.worker == from) else {
+        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from)
+        else {
             return self.take_stale_answer(id, from, now);
         };
         let sample = Sample {
@@ -142,18 +144,18 @@ impl Orchestrator {
             row_experts: task.row_experts,
         };
         self.metering.fleet.record(&sample, now);
-        let (call, was_late, witness_of) = (task.call, task.late, task.witness_of);
+        let (call, worker, was_late, witness_of) = (task.call, task.worker, task.late, task.witness_of);
         let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
-        if let Some(worker) = self.registry.worker_mut(from) {
+        if let Some(worker) = self.registry.at_mut(worker) {
             worker.answered(&sample, now);
             worker.tasks_done += u64::from(first);
         }
         if !was_late {
-            self.book.note_time(from, true);
+            self.book.note_time(worker, true);
         }
         if let Some(check) = witness_of {
             self.forget(id);
-            return self.take_witness(check, id, from);
+            return self.take_witness(check, id, worker);
         }
         if first {
             self.metering.counters.accepted_late += u64::from(was_late);
@@ -270,11 +272,12 @@ impl Orchestrator {
 
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.
     pub(crate) fn take_fault(&mut self, id: TaskId, from: NodeId, fault: Fault, now: Moment) {
-        let task = self.transitioner.tasks.get(&id).filter(|task| task.worker == from);
+        let task = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from);
         let known = task.is_some();
+        let sent = task.map(|task| task.sent);
         let Some(worker) = self.registry.worker_mut(from) else { return };
         let given_up = worker.take_given_up(id);
-        let Some(sent) = task.map(|task| task.sent).or(given_up.map(|entry| entry.sent)) else { return };
+        let Some(sent) = sent.or(given_up.map(|entry| entry.sent)) else { return };
         let silence = match fault {
             Fault::Undelivered => worker.in_vain(sent, now),
             _ => worker.alive(now),
@@ -294,11 +297,11 @@ impl Orchestrator {
     /// Ends a task that failed at its worker, if it is still known.
     fn fail_task(&mut self, id: TaskId, fault: Fault, now: Moment) {
         let Some(task) = self.forget(id) else { return };
-        if let Some(worker) = self.registry.worker_mut(task.worker) {
+        if let Some(worker) = self.registry.at_mut(task.worker) {
             worker.estimate.doubt(now.since(task.sent), now);
         }
         if fault == Fault::NotHeld {
-            self.hold_again(task.worker, &task.experts, now);
+            self.hold_again(self.registry.roster.id(task.worker), &task.experts, now);
         }
         if let Some(check) = task.witness_of {
             self.lose_witness(check);
@@ -328,9 +331,8 @@ impl Orchestrator {
             None if !task.backed_up => self.reopen(&task, Some(id), |part| part.late += 1),
             None => {}
         }
-        let silence =
-            self.registry.worker_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
-        self.expel_if_silent(task.worker, silence, now);
+        let silence = self.registry.at_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
+        self.expel_if_silent(self.registry.roster.id(task.worker), silence, now);
     }
 
     fn expel_if_silent(&mut self, worker: NodeId, silence: Duration, now: Moment) {
@@ -340,7 +342,7 @@ impl Orchestrator {
     }
 
     /// Tasks of a worker that is gone: what was pending is given to others.
-    pub(crate) fn lose_tasks(&mut self, worker: NodeId) {
+    pub(crate) fn lose_tasks(&mut self, worker: Slot) {
         let of_worker = |task: &Task| task.worker == worker && !task.held;
         let lost: Vec<TaskId> =
             self.transitioner.tasks.iter().filter(|(_, task)| of_worker(task)).map(|(id, _)| *id).collect();
@@ -412,9 +414,9 @@ impl Orchestrator {
     /// Forgets a task and tells its worker.
     pub(crate) fn cancel(&mut self, id: TaskId) {
         let Some(task) = self.forget(id).filter(|task| !task.held) else { return };
-        if let Some(worker) = self.registry.worker_mut(task.worker) {
+        if let Some(worker) = self.registry.at_mut(task.worker) {
             worker.give_up(id, task.sent);
-            self.outbox.push(Effect::CancelTask { task: id, worker: task.worker });
+            self.outbox.push(Effect::CancelTask { task: id, worker: self.registry.roster.id(task.worker) });
         }
     }
 

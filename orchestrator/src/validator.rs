@@ -20,6 +20,7 @@ use neuro_primitives::{CallId, Moment, NodeId, TaskId};
 
 use crate::effect::{CheckId, Effect};
 use crate::orchestrator::Orchestrator;
+use crate::registry::Slot;
 use crate::settings::Checks;
 
 /// One check in so many is settled from the checkpoint, without witnesses.
@@ -45,12 +46,12 @@ struct Check {
     call: CallId,
     /// The task that is checked, and who answers it.
     task: TaskId,
-    worker: NodeId,
+    worker: Slot,
     answer: Checked,
     /// Tasks of witnesses that are not answered.
     asked: Vec<TaskId>,
     /// Those that are.
-    witnesses: Vec<(TaskId, NodeId)>,
+    witnesses: Vec<(TaskId, Slot)>,
     /// Workers alone cannot finish it.
     recomputed: bool,
 }
@@ -62,7 +63,7 @@ pub(crate) struct Validator {
     last: u64,
     secret: [u8; 32],
     draws: u64,
-    recent: BTreeMap<NodeId, VecDeque<NodeId>>,
+    recent: BTreeMap<Slot, VecDeque<Slot>>,
 }
 
 impl Validator {
@@ -86,7 +87,7 @@ impl Validator {
 
     /// Of those who hold something, whom to ask about `worker`: not itself, and those asked lately only if there is nobody
     /// else.
-    pub(crate) fn candidates(&self, worker: NodeId, holders: &[NodeId]) -> Vec<NodeId> {
+    pub(crate) fn candidates(&self, worker: Slot, holders: &[Slot]) -> Vec<Slot> {
         let others = || holders.iter().copied().filter(|id| *id != worker);
         let fresh: Vec<_> = match self.recent.get(&worker) {
             Some(recent) => others().filter(|id| !recent.contains(id)).collect(),
@@ -95,7 +96,7 @@ impl Validator {
         if fresh.is_empty() { others().collect() } else { fresh }
     }
 
-    fn note_witness(&mut self, worker: NodeId, witness: NodeId) {
+    fn note_witness(&mut self, worker: Slot, witness: Slot) {
         let recent = self.recent.entry(worker).or_default();
         recent.retain(|id| *id != witness);
         recent.push_back(witness);
@@ -105,14 +106,14 @@ impl Validator {
     }
 
     /// Forgets whom a worker that is gone had as witnesses.
-    pub(crate) fn forget_worker(&mut self, worker: NodeId) {
+    pub(crate) fn forget_worker(&mut self, worker: Slot) {
         self.recent.remove(&worker);
     }
 }
 
 impl Orchestrator {
     /// Whether the worker's next answer is used only after its check.
-    pub(crate) fn holds_answers_of(&self, worker: NodeId) -> bool {
+    pub(crate) fn holds_answers_of(&self, worker: Slot) -> bool {
         match self.settings.checks {
             Checks::Trusting => false,
             Checks::Verified => true,
@@ -124,7 +125,7 @@ impl Orchestrator {
     }
 
     /// Whether this answer of a worker off probation is checked: drawn after it came, so nobody knows before.
-    pub(crate) fn draws_check(&mut self, worker: NodeId) -> bool {
+    pub(crate) fn draws_check(&mut self, worker: Slot) -> bool {
         let Checks::Sampled { at_least_one_in, .. } = self.settings.checks else { return false };
         let of = self.book.standing(worker).map_or(1, |standing| standing.checked_one_in(at_least_one_in));
         self.validator.one_in(of.into())
@@ -146,6 +147,7 @@ impl Orchestrator {
         self.metering.counters.checks += 1;
         self.metering.counters.witness_tasks += asked.len() as u64;
         let check = Check { call, task, worker, answer, asked, witnesses: Vec::new(), recomputed };
+        self.registry.roster.pin(worker);
         self.validator.checks.insert(id, check);
         self.transitioner.set_check(task, id);
         if answer != Checked::Awaited {
@@ -163,10 +165,11 @@ impl Orchestrator {
     }
 
     /// A witness answered.
-    pub(crate) fn take_witness(&mut self, id: CheckId, task: TaskId, worker: NodeId) {
+    pub(crate) fn take_witness(&mut self, id: CheckId, task: TaskId, worker: Slot) {
         let Some(check) = self.validator.checks.get_mut(&id) else { return };
         check.asked.retain(|other| *other != task);
         check.witnesses.push((task, worker));
+        self.registry.roster.pin(worker);
         self.outbox.push(Effect::KeepAnswer { task });
         self.settle(id);
     }
@@ -240,12 +243,12 @@ impl Orchestrator {
             let right = !wrong.contains(task);
             self.book.note_checked(*worker, right);
             if !right {
-                self.outbox.push(Effect::Convict { worker: *worker, task: *task });
+                self.outbox.push(Effect::Convict { worker: self.registry.roster.id(*worker), task: *task });
             }
         }
         self.close(&check);
         for (_, worker) in results.iter().filter(|(task, _)| wrong.contains(task)) {
-            self.exclude(*worker, now);
+            self.exclude(self.registry.roster.id(*worker), now);
         }
     }
 
@@ -273,6 +276,9 @@ impl Orchestrator {
         }
         if !tasks.is_empty() {
             self.outbox.push(Effect::ForgetAnswers { tasks });
+        }
+        for worker in check.witnesses.iter().map(|(_, worker)| *worker).chain([check.worker]) {
+            self.registry.roster.unpin(worker);
         }
         if check.answer == Checked::Accepted {
             self.book.note_check_ended(check.worker);

@@ -421,3 +421,23 @@ fn a_worker_that_does_not_come_is_not_waited_for_long() {
     assert!(story.core.coverage().is_complete() || story.core.in_flight().loading > 0);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Hold { .. })), "{effects:?}");
 }
+
+#[test]
+fn who_is_here_is_never_forgotten_and_of_the_others_the_one_with_the_least_to_lose() {
+    let mut story = Story::new(1, 1);
+    let most = crate::reputation::MAX_STANDINGS as u64;
+    let stranger = |number: u64| {
+        let mut id = [255; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        NodeId(id)
+    };
+    for number in 0..most + 50 {
+        let standing = Standing { valid: number as f64 + 1.0, ..Standing::default() };
+        story.step(Input::WorkerKnown { worker: stranger(number), standing });
+    }
+    assert_eq!(story.core.registry.roster.len() as u64, most);
+    let known = |story: &Story, number| story.core.standing(stranger(number)).is_some();
+    assert!(!known(&story, 0) && !known(&story, 50) && known(&story, 51), "the least first");
+    let sent = sent(&story.call(&[0])).remove(0);
+    assert!(sent.1 == node(1) && is_done(&story.answer(sent.0, sent.1)), "it was here all the time");
+}

@@ -61,7 +61,8 @@ impl Orchestrator {
         let fleet = &self.metering.fleet;
         let cost = |id, worker: &crate::registry::Worker| {
             let estimate = &worker.estimate;
-            self.burdened(id, estimate.overhead_us(fleet, now).saturating_add(estimate.expert_us(1, fleet)))
+            let Some(slot) = self.registry.slot(id) else { return 0 };
+            self.burdened(slot, estimate.overhead_us(fleet, now).saturating_add(estimate.expert_us(1, fleet)))
         };
         let costs: Vec<_> = self.registry.workers().map(|(id, worker)| (id, cost(id, worker))).collect();
         let mut sorted: Vec<u64> = costs.iter().map(|(_, cost)| *cost).collect();

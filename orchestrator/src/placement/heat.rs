@@ -46,7 +46,7 @@ impl Planner<'_> {
         let spare = |id: &&NodeId| {
             self.registry.state(expert, **id) == Some(CopyState::Ready) && self.registry.ready_elsewhere(expert, **id)
         };
-        let holders = self.registry.serving(expert).iter().filter(spare);
+        let holders = self.registry.copies(expert).iter().filter(spare);
         holders.copied().max_by_key(|id| (self.loads.get(id).copied().unwrap_or(0), *id))
     }
 }

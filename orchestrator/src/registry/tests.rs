@@ -43,7 +43,8 @@ fn indices_ascend_whatever_the_order_of_arrival() {
     let mut registry = registry();
     registry.set(0, B, Some(CopyState::Ready));
     registry.set(0, A, Some(CopyState::Ready));
-    assert_eq!(registry.serving(0), [A, B]);
+    assert_eq!(registry.copies(0), [A, B]);
+    assert_eq!(registry.serving(0), [A, B].map(|id| registry.slot(id).unwrap()));
     assert!(registry.ready_elsewhere(0, A));
     registry.set(0, B, Some(CopyState::Leaving));
     assert!(!registry.ready_elsewhere(0, A), "a leaving copy is no reason to drop another");
@@ -53,12 +54,13 @@ fn indices_ascend_whatever_the_order_of_arrival() {
 fn a_copy_with_a_task_in_flight_is_dropped_when_the_task_is_forgotten() {
     let mut registry = registry();
     registry.set(2, A, Some(CopyState::Ready));
-    registry.task_sent(A, &[2], 40);
+    let slot = registry.slot(A).unwrap();
+    registry.task_sent(slot, &[2], 40);
     registry.retire(2, A);
     assert_eq!(registry.state(2, A), Some(CopyState::Retiring));
-    registry.task_settled(A, 40);
+    registry.task_settled(slot, 40);
     assert!(registry.take_drops().is_empty());
-    registry.task_forgotten(A, &[2]);
+    registry.task_forgotten(slot, &[2]);
     assert_eq!(registry.state(2, A), None);
     assert_eq!(registry.take_drops().get(&A), Some(&BTreeSet::from([ExpertId { layer: 0, expert: 2 }])));
     assert!(registry.take_freed());

@@ -36,8 +36,7 @@ impl Orchestrator {
     /// Sets the time at which the task is slow for its worker, if that comes before its deadline.
     pub(super) fn watch_pace(&mut self, id: TaskId, rows: u64, now: Moment) {
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
-        let usual =
-            self.registry.worker(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
+        let usual = self.registry.at(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
         let Some(usual) = usual else { return };
         let at = Moment(now.after(usual).0.saturating_add(task.ahead_us));
         if at < task.deadline {

@@ -1,8 +1,9 @@
 //! What is remembered of a call and of a task.
 
-use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+use neuro_primitives::{CallId, Moment, TaskId};
 
 use crate::effect::CheckId;
+use crate::registry::Slot;
 
 /// How far one expert of a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +34,10 @@ pub(super) struct Part {
     /// How many of these were refused or wrong.
     pub(super) refusals: u32,
     /// Workers asked, in order. At most as many as attempts.
-    pub(super) tried: Vec<NodeId>,
+    pub(super) tried: Vec<Slot>,
     /// Workers that were sent its rows, as witnesses too. Whoever gets them again knows that something is checked, and can
     /// repeat itself.
-    pub(super) asked: Vec<NodeId>,
+    pub(super) asked: Vec<Slot>,
     /// The smallest late task that covers it. Only experts of the same origin share a re-issue.
     pub(super) origin: Option<TaskId>,
     /// Workers that were tried are not asked again before this.
@@ -117,7 +118,7 @@ pub(super) struct Task {
     /// Its call.
     pub(super) call: CallId,
     /// Who was asked.
-    pub(super) worker: NodeId,
+    pub(super) worker: Slot,
     /// Its experts by catalogue index, ascending.
     pub(super) experts: Vec<usize>,
     /// Rows summed over its experts.

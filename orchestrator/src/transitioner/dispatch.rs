@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+use neuro_primitives::{CallId, Moment, TaskId};
 
 use super::call::{Call, Part, PartState, Task};
 use crate::effect::{CallError, CheckId, Effect};
 use crate::orchestrator::Orchestrator;
-use crate::registry::Registry;
+use crate::registry::{Registry, Slot};
 use crate::scheduler::{self, Choice, Item, Lane};
 use crate::settings::{Checks, DEADLINE_STRETCH, Settings};
 use crate::timers::Timer;
@@ -20,7 +20,7 @@ const EXPECTED_TIMES: u64 = 2;
 /// What can be done about a waiting part.
 enum Outlook {
     /// These workers may be asked, ascending.
-    Ask(Vec<NodeId>),
+    Ask(Vec<Slot>),
     /// Nothing before this moment.
     Wait(Moment),
     /// Nothing any more.
@@ -43,7 +43,7 @@ enum Haste {
 pub(super) struct Ready {
     pub(super) index: usize,
     pub(super) rows: u32,
-    pub(super) holders: Vec<NodeId>,
+    pub(super) holders: Vec<Slot>,
 }
 
 impl Orchestrator {
@@ -109,8 +109,8 @@ impl Orchestrator {
     }
 
     /// Who gets which of the parts, ascending by worker.
-    pub(super) fn share_out<'a>(&self, parts: &'a [Ready], now: Moment) -> Vec<(NodeId, Vec<&'a Ready>)> {
-        let ids: Vec<NodeId> =
+    pub(super) fn share_out<'a>(&self, parts: &'a [Ready], now: Moment) -> Vec<(Slot, Vec<&'a Ready>)> {
+        let ids: Vec<Slot> =
             parts.iter().flat_map(|part| part.holders.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
         let lanes: Vec<Lane> = ids.iter().map(|id| self.lane(*id, now)).collect();
         let items: Vec<Item> = parts.iter().map(|part| self.item(part, &ids)).collect();
@@ -122,14 +122,14 @@ impl Orchestrator {
         tasks.into_iter().map(|(lane, parts)| (ids[lane], parts)).collect()
     }
 
-    fn lane(&self, id: NodeId, now: Moment) -> Lane {
-        let Some(worker) = self.registry.worker(id) else { return Lane { start_us: u64::MAX, tasks: usize::MAX } };
+    fn lane(&self, id: Slot, now: Moment) -> Lane {
+        let Some(worker) = self.registry.at(id) else { return Lane { start_us: u64::MAX, tasks: usize::MAX } };
         let overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
         Lane { start_us: overhead.saturating_add(worker.backlog_us), tasks: worker.pending }
     }
 
-    fn item(&self, part: &Ready, ids: &[NodeId]) -> Item {
-        let choice = |id: &NodeId| {
+    fn item(&self, part: &Ready, ids: &[Slot]) -> Item {
+        let choice = |id: &Slot| {
             Some(Choice {
                 lane: ids.binary_search(id).ok()?,
                 cost_us: self.burdened(*id, self.cost_us(*id, part.rows)),
@@ -138,12 +138,12 @@ impl Orchestrator {
         Item { choices: part.holders.iter().filter_map(choice).collect() }
     }
 
-    fn cost_us(&self, id: NodeId, rows: u32) -> u64 {
-        self.registry.worker(id).map_or(0, |worker| worker.estimate.expert_us(rows, &self.metering.fleet))
+    fn cost_us(&self, id: Slot, rows: u32) -> u64 {
+        self.registry.at(id).map_or(0, |worker| worker.estimate.expert_us(rows, &self.metering.fleet))
     }
 
     /// A time as the scheduler weighs it: longer for workers that are wrong or late.
-    pub(crate) fn burdened(&self, id: NodeId, us: u64) -> u64 {
+    pub(crate) fn burdened(&self, id: Slot, us: u64) -> u64 {
         if self.settings.checks == Checks::Trusting {
             return us;
         }
@@ -154,7 +154,7 @@ impl Orchestrator {
     pub(super) fn send(
         &mut self,
         call_id: CallId,
-        worker: NodeId,
+        worker: Slot,
         parts: &[&Ready],
         witness_of: Option<CheckId>,
         now: Moment,
@@ -163,7 +163,7 @@ impl Orchestrator {
         let id = TaskId(self.transitioner.last_task);
         let experts: Vec<usize> = parts.iter().map(|part| part.index).collect();
         let work_us = parts.iter().map(|part| self.cost_us(worker, part.rows)).fold(0, u64::saturating_add);
-        let ahead_us = self.registry.worker(worker).map_or(0, |worker| worker.backlog_us);
+        let ahead_us = self.registry.at(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
         let haste = if witness_of.is_some() { Haste::Usual } else { self.haste(call_id, worker, &experts) };
         let span = self.deadline(worker, rows, work_us, ahead_us, haste);
@@ -197,11 +197,17 @@ impl Orchestrator {
             }
         }
         let numbers = self.transitioner.calls.get(&call_id).map(|call| call.numbers(&experts)).unwrap_or_default();
-        self.outbox.push(Effect::SendTask { task: id, call: call_id, worker, experts: numbers, deadline: span });
+        self.outbox.push(Effect::SendTask {
+            task: id,
+            call: call_id,
+            worker: self.registry.roster.id(worker),
+            experts: numbers,
+            deadline: span,
+        });
         id
     }
 
-    fn note_asked(&mut self, call: CallId, experts: &[usize], worker: NodeId) {
+    fn note_asked(&mut self, call: CallId, experts: &[usize], worker: Slot) {
         let Some(call) = self.transitioner.calls.get_mut(&call) else { return };
         for index in experts {
             if let Some(part) = call.part_mut(*index).filter(|part| !part.asked.contains(&worker)) {
@@ -234,11 +240,11 @@ impl Orchestrator {
 
     /// How long `worker` is waited for: who is the last to ask is not given up soon, since a machine on which everything is
     /// slow would use up all attempts at once.
-    fn haste(&self, call: CallId, worker: NodeId, experts: &[usize]) -> Haste {
+    fn haste(&self, call: CallId, worker: Slot, experts: &[usize]) -> Haste {
         let Some(call) = self.transitioner.calls.get(&call) else { return Haste::None };
         let parts = || experts.iter().filter_map(|index| call.part(*index));
         let others_left = parts().all(|part| {
-            let left = |id: &NodeId| *id != worker && !part.asked.contains(id);
+            let left = |id: &Slot| *id != worker && !part.asked.contains(id);
             self.registry.serving(part.index).iter().any(left)
         });
         match (others_left, parts().all(|part| part.late > 0)) {
@@ -250,7 +256,7 @@ impl Orchestrator {
 
     /// The time a task gets: without haste, or before the worker is known, more when it must compute long, but not without
     /// bound.
-    fn deadline(&self, worker: NodeId, rows: u64, work_us: u64, ahead_us: u64, haste: Haste) -> Duration {
+    fn deadline(&self, worker: Slot, rows: u64, work_us: u64, ahead_us: u64, haste: Haste) -> Duration {
         let base = self.settings.task_deadline;
         let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
         let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
@@ -259,7 +265,7 @@ impl Orchestrator {
             Haste::Usual => (90, 2),
             Haste::Again => (95, 1),
         };
-        let usual = self.registry.worker(worker).and_then(|worker| worker.pace.quantile(rows, percent));
+        let usual = self.registry.at(worker).and_then(|worker| worker.pace.quantile(rows, percent));
         let strict = usual.map(|usual| usual * times + Duration::from_micros(ahead_us));
         strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
     }
@@ -291,11 +297,10 @@ fn hope_until(task: &Task, settings: &Settings, now: Moment) -> Option<Moment> {
 fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Moment) -> Outlook {
     let serving = registry.serving(part.index);
     let retiring = registry.retiring(part.index);
-    let without = |known: &[NodeId], holders: &[NodeId]| -> Vec<NodeId> {
+    let without = |known: &[Slot], holders: &[Slot]| -> Vec<Slot> {
         holders.iter().copied().filter(|id| !known.contains(id)).collect()
     };
-    let open =
-        [(&part.asked, serving), (&part.asked, &retiring[..]), (&part.tried, serving), (&part.tried, &retiring[..])];
+    let open = [(&part.asked, serving), (&part.asked, retiring), (&part.tried, serving), (&part.tried, retiring)];
     if let Some(holders) =
         open.iter().map(|(known, holders)| without(known, holders)).find(|holders| !holders.is_empty())
     {
@@ -313,7 +318,7 @@ fn outlook(part: &mut Part, registry: &Registry, settings: &Settings, now: Momen
     if part.not_before > now {
         return Outlook::Wait(part.not_before);
     }
-    let others: Vec<NodeId> = serving.iter().copied().filter(|id| part.tried.last() != Some(id)).collect();
+    let others: Vec<Slot> = serving.iter().copied().filter(|id| part.tried.last() != Some(id)).collect();
     Outlook::Ask(if others.is_empty() { serving.to_vec() } else { others })
 }
 

@@ -1,18 +1,19 @@
 //! Tasks for witnesses: the same rows of the same experts, asked of others.
 
-use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+use neuro_primitives::{CallId, Moment, TaskId};
 
 use super::Transitioner;
 use super::dispatch::Ready;
 use crate::effect::CheckId;
 use crate::orchestrator::Orchestrator;
+use crate::registry::Slot;
 
 /// Experts by catalogue index that one witness is asked for, and their rows.
 pub(crate) type Asked = Vec<(usize, u32)>;
 
 impl Transitioner {
     /// Call, worker and experts of a task in flight.
-    pub(crate) fn of_task(&self, id: TaskId) -> Option<(CallId, NodeId, Vec<usize>)> {
+    pub(crate) fn of_task(&self, id: TaskId) -> Option<(CallId, Slot, Vec<usize>)> {
         self.tasks.get(&id).map(|task| (task.call, task.worker, task.experts.clone()))
     }
 
@@ -30,10 +31,10 @@ impl Orchestrator {
     pub(crate) fn witnesses(
         &self,
         call: CallId,
-        worker: NodeId,
+        worker: Slot,
         experts: &[usize],
         now: Moment,
-    ) -> Option<Vec<(NodeId, Asked)>> {
+    ) -> Option<Vec<(Slot, Asked)>> {
         let call = self.transitioner.calls.get(&call)?;
         let part = |index: &usize| {
             let part = call.part(*index)?;
@@ -51,7 +52,7 @@ impl Orchestrator {
         &mut self,
         check: CheckId,
         call: CallId,
-        witness: NodeId,
+        witness: Slot,
         asked: &Asked,
         now: Moment,
     ) -> TaskId {

@@ -270,7 +270,7 @@ impl World {
         let wanted = (usize::from(capacity >= all) + usize::from(capacity >= 2 * all)).min(here.len());
         for id in World::experts() {
             let holders: Vec<NodeId> = holders(self.workers.values(), id).collect();
-            let known = self.core.holders_of(id).to_vec();
+            let known = self.core.holders_of(id);
             let placed = holders == known && holders.len() >= wanted;
             self.require(placed, Invariant::AllPlacedAtRest, || {
                 format!("{id} at {holders:?}, at {known:?} as the core knows, and {wanted} were possible")
