@@ -23,6 +23,7 @@ mod ledger;
 pub mod link;
 pub mod members;
 mod metrics;
+mod own_prompts;
 mod placement;
 pub mod receipts;
 pub mod recorder;
@@ -387,6 +388,8 @@ impl Node {
         let (control_streams, streams) = mpsc::channel(CONTROL_STREAM_QUEUE);
         let service = Arc::new(OrchestratorControl::new(Arc::clone(&shared), stop.clone()));
         let stopped = || stop.clone().cancelled_owned();
+        // With other policies no rows are shown that need not be.
+        let (checks_by_chance, experts) = (shared.dispatch.checks_by_chance(), Arc::clone(&completer.experts));
         let parts = async {
             tokio::select! {
                 served = neuro_network::control::serve(control, streams, &shared.key, service, stopped()) => {
@@ -396,6 +399,7 @@ impl Node {
                 () = sort_incoming(incoming, control_streams) => Err(OrchestratorError::Broken("peer-to-peer ended".into())),
                 () = announce_coverage(&shared.dispatch, report) => Ok(()),
                 () = keep_use(&shared.dispatch) => Ok(()),
+                () = own_prompts::ask_now_and_then(&shared, &experts), if checks_by_chance => Ok(()),
                 never = end_calls(&shared, &stop) => match never {},
             }
         };

@@ -11,7 +11,7 @@ use crate::metering::Metering;
 use crate::placement::History;
 use crate::registry::Registry;
 use crate::reputation::{Book, Standing};
-use crate::settings::{REBALANCE_CALLS, Settings};
+use crate::settings::{Checks, REBALANCE_CALLS, Settings};
 use crate::timers::{Timer, Timers};
 use crate::transitioner::{Budget, Transitioner};
 use crate::validator::Validator;
@@ -152,6 +152,12 @@ impl Orchestrator {
 
 /// What may be read between steps.
 impl Orchestrator {
+    /// Which answers are checked.
+    #[must_use]
+    pub const fn checks(&self) -> Checks {
+        self.settings.checks
+    }
+
     /// Every live worker, ascending by id.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerView> {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
-use neuro_orchestrator::{CallError, CheckId, Effect, ExpertLoad, Input, Orchestrator, Settings};
+use neuro_orchestrator::{CallError, CheckId, Checks, Effect, ExpertLoad, Input, Orchestrator, Settings};
 use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
     ActivationFormat, Activations, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
@@ -266,6 +266,11 @@ impl Dispatch {
         for (expert, rows) in used {
             recorder.iter().for_each(|recorder| recorder.used(expert, rows));
         }
+    }
+
+    /// Whether results are checked by chance, after they were accepted.
+    pub fn checks_by_chance(&self) -> bool {
+        matches!(self.lock().core.checks(), Checks::Sampled { .. })
     }
 
     /// Whether a worker has a link.

@@ -49,6 +49,11 @@ impl RemoteExperts {
         self.tallies().by_job.get(&job).map(|kept| kept.tally.shares())
     }
 
+    /// The rows of a job are nobody's: they may be shown to more workers than those of users.
+    pub fn belongs_to_nobody(&self, job: JobId) {
+        self.tallies().of(job).give_up();
+    }
+
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,8 @@ pub struct JobTally {
     shares: Mutex<BTreeMap<NodeId, Share>>,
     /// Whether a wrong answer was used for it.
     tainted: AtomicBool,
+    /// Whether its rows belong to no user.
+    nobodys: AtomicBool,
 }
 
 /// What one worker did for one job.
@@ -63,6 +65,13 @@ impl CallTally {
         }
     }
 
+    /// Whether a row of the call belongs to no user.
+    #[must_use]
+    pub fn is_nobodys(&self, row: usize) -> bool {
+        let owner = self.owners.iter().find(|(own, _)| own.contains(&row));
+        owner.is_some_and(|(_, tally)| tally.nobodys.load(Ordering::Acquire))
+    }
+
     /// A wrong answer was used for this call.
     pub fn taint(&self) {
         self.owners.iter().for_each(|(_, tally)| tally.tainted.store(true, Ordering::Release));
@@ -89,6 +98,11 @@ impl JobTally {
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         self.tainted.load(Ordering::Acquire)
+    }
+
+    /// Its rows belong to no user.
+    pub fn give_up(&self) {
+        self.nobodys.store(true, Ordering::Release);
     }
 
     /// The shares so far, by worker.
