@@ -15,8 +15,8 @@ use loaded::LoadedModel;
 use neuro_expert_runtime::default_engine;
 use neuro_inference::kv_cache::PAGE_POSITIONS;
 use neuro_inference::{
-    Account, Batch, ExpertLayers, ExpertsError, GenerateRequest, Generated, Generator, Priority, RowOwner,
-    SamplingParams, Shares, Start, TokenEvent, Update,
+    Account, Batch, ExpertLayers, ExpertsError, GenerateRequest, Generated, Generator, PagePool, Portion, Priority,
+    RowOwner, SamplingParams, Shares, Start, TokenEvent, Update,
 };
 use neuro_model::Tokenizer;
 use neuro_primitives::{JobId, Routes, Rows};
@@ -320,6 +320,44 @@ fn a_missing_expert_fails_those_who_need_it_at_once_and_nobody_else() {
     assert!(outcomes.iter().any(|(failed, _)| (1..8).contains(failed)), "{outcomes:?}");
     // Three passes succeed; each failed one is found out by its first call, not by halves.
     assert!(outcomes.iter().all(|(_, calls)| *calls <= 3 * layers + 3), "{outcomes:?}");
+}
+
+#[test]
+fn two_lanes_give_the_logits_of_one_and_find_the_same_at_fault() {
+    let (trunk, vocab) = (&SKILLS.0.trunk, SKILLS.0.trunk.config().vocab_size as u32);
+    let run = |two: bool, ids: &[u32], missing: Option<u16>| {
+        let mut pool = PagePool::new(trunk.page_layout(), ids.len());
+        let pages: Vec<_> = ids.iter().map(|_| pool.allocate().unwrap()).collect();
+        let portion = |place: usize| Portion {
+            job: JobId(place as u64),
+            pages: &pages[place..=place],
+            first: 0,
+            ids: &ids[place..=place],
+            wants_logits: true,
+        };
+        let portions: Vec<_> = (0..ids.len()).map(portion).collect();
+        let experts = Lacking { missing: missing.unwrap_or(u16::MAX), calls: AtomicUsize::new(0) };
+        let logits = match two {
+            true => trunk.pass_in_two_lanes(&mut pool, &portions, &experts),
+            false => trunk.pass(&mut pool, &portions, &experts, &mut |_, _| ()),
+        };
+        logits.map_err(|failed| failed.portions)
+    };
+    let ids: Vec<u32> = (0..7).map(|place| (place * 37 + 5) % vocab).collect();
+    assert_eq!(run(true, &ids, None), run(false, &ids, None));
+    let mut wrong = ids.clone();
+    wrong[5] = vocab;
+    assert_eq!(run(true, &wrong, None).unwrap_err(), [5]);
+    for missing in 0..trunk.config().router.experts as u16 {
+        let (one, two) = (run(false, &ids, Some(missing)), run(true, &ids, Some(missing)));
+        match (one, two) {
+            // The lanes fail by themselves, and the left one is heard.
+            (Err(one), Err(two)) => {
+                assert!(!two.is_empty() && two.iter().all(|place| one.contains(place)), "{one:?} {two:?}")
+            }
+            (one, two) => assert_eq!(one, two),
+        }
+    }
 }
 
 /// Experts behind a network, as far as the batch knows.
