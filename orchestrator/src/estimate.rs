@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use neuro_primitives::Moment;
 
-use crate::input::Measured;
+use crate::input::Speed;
 
 /// Batch classes.
 pub(crate) const CLASSES: usize = 4;
@@ -51,6 +51,8 @@ pub(crate) struct Sample {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Estimate {
     row_ns: [Option<u64>; CLASSES],
+    /// What was said before any task told.
+    assumed_ns: [Option<u64>; CLASSES],
     overhead_ns: Option<u64>,
     measured: Moment,
 }
@@ -67,16 +69,13 @@ impl Estimate {
         self.measured = now;
     }
 
-    /// Takes over what was measured outside of tasks, where no task has told yet. A worker may say it of itself, so it
-    /// counts as no more than [`MAX_CLAIM`] times as fast as the fleet.
-    pub(crate) fn assume(&mut self, measured: &Measured, fleet: &Self) {
-        for speed in &measured.speeds {
+    /// Takes over what was measured outside of tasks, for as long as no task has told. A worker may say it of itself, so
+    /// it counts as no more than [`MAX_CLAIM`] times as fast as the fleet.
+    pub(crate) fn assume(&mut self, speeds: &[Speed], fleet: &Self) {
+        for speed in speeds {
             let class = class_of(u64::from(speed.rows));
-            let least = fleet.nearest(class).map_or(1, |ns| ns / MAX_CLAIM);
-            self.row_ns[class].get_or_insert(speed.row_ns.max(least));
-        }
-        if let Some(round_trip) = measured.round_trip {
-            self.overhead_ns.get_or_insert(nanoseconds(round_trip));
+            let least = nearest(&fleet.row_ns, class).map_or(1, |ns| ns / MAX_CLAIM);
+            self.assumed_ns[class] = Some(speed.row_ns.max(least));
         }
     }
 
@@ -87,12 +86,13 @@ impl Estimate {
         self.measured = now;
     }
 
-    /// What `rows` rows at one expert will compute, in microseconds. Unmeasured workers count as twice as fast as the
-    /// fleet, so that they are tried.
+    /// What `rows` rows at one expert will compute, in microseconds. Unmeasured workers count as twice as fast as they say,
+    /// or as the fleet, so that they are tried.
     pub(crate) fn expert_us(&self, rows: u32, fleet: &Self) -> u64 {
         let class = class_of(u64::from(rows));
-        let fleet_ns = || fleet.nearest(class).map_or(FIRST_ROW_NS, |ns| ns / 2);
-        self.nearest(class).unwrap_or_else(fleet_ns).saturating_mul(u64::from(rows)) / 1000
+        let said = || nearest(&self.assumed_ns, class).or_else(|| nearest(&fleet.row_ns, class)).map(|ns| ns / 2);
+        let row_ns = nearest(&self.row_ns, class).or_else(said).unwrap_or(FIRST_ROW_NS);
+        row_ns.saturating_mul(u64::from(rows)) / 1000
     }
 
     /// The cost of a message there and back at `now`, in microseconds.
@@ -113,14 +113,14 @@ impl Estimate {
     pub(crate) fn overhead(&self) -> Option<Duration> {
         self.overhead_ns.map(Duration::from_nanos)
     }
+}
 
-    /// The average of the measured class nearest to `class`; of two as near, the smaller batch.
-    fn nearest(&self, class: usize) -> Option<u64> {
-        (0..CLASSES)
-            .filter(|other| self.row_ns[*other].is_some())
-            .min_by_key(|other| other.abs_diff(class))
-            .and_then(|other| self.row_ns[other])
-    }
+/// The value of the class nearest to `class` that has one; of two as near, of the smaller batch.
+fn nearest(of_classes: &[Option<u64>; CLASSES], class: usize) -> Option<u64> {
+    (0..CLASSES)
+        .filter(|other| of_classes[*other].is_some())
+        .min_by_key(|other| other.abs_diff(class))
+        .and_then(|other| of_classes[other])
 }
 
 pub(crate) fn class_of(rows: u64) -> usize {
@@ -146,7 +146,6 @@ fn nanoseconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::Speed;
 
     fn sample(round_trip_us: u64, compute_us: u64, rows: u64) -> Sample {
         Sample {
@@ -191,16 +190,14 @@ mod tests {
         let mut fleet = Estimate::default();
         fleet.record(&sample(1_000, 400, 1), Moment(0));
         let speed = |rows, row_ns| Speed { rows, row_ns };
-        let measured =
-            Measured { speeds: vec![speed(1, 300_000), speed(32, 1)], round_trip: Some(Duration::from_millis(20)) };
+        let said = [speed(1, 300_000), speed(32, 1)];
         let mut estimate = Estimate::default();
-        estimate.assume(&measured, &fleet);
-        assert_eq!((estimate.expert_us(1, &fleet), estimate.expert_us(32, &fleet)), (300, 32 * 100));
-        assert_eq!(estimate.overhead(), Some(Duration::from_millis(20)));
+        estimate.assume(&said, &fleet);
+        let of = |estimate: &Estimate| (estimate.expert_us(1, &fleet), estimate.expert_us(32, &fleet));
+        assert_eq!(of(&estimate), (150, 32 * 50), "twice as fast as it says, to be tried");
         estimate.record(&sample(900, 500, 1), Moment(0));
-        let told = estimate.row_time();
-        estimate.assume(&measured, &fleet);
-        assert_eq!(estimate.row_time(), told, "what tasks told is not taken back");
+        estimate.assume(&said, &fleet);
+        assert_eq!(of(&estimate), (500, 32 * 500), "what tasks told is not taken back");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What the world tells the core.
 
-use std::time::Duration;
-
 use neuro_primitives::{CallId, ExpertId, NodeId, TaskId};
 
 use crate::effect::CheckId;
@@ -25,12 +23,12 @@ pub enum Input {
         /// Its conduct.
         standing: Standing,
     },
-    /// What was measured of a worker before its first task.
-    WorkerMeasured {
+    /// A worker timed the computing of an expert before its first task. Tasks tell more, and count more.
+    WorkerCalibrated {
         /// The worker.
         worker: NodeId,
-        /// Its speed and its link.
-        measured: Measured,
+        /// How fast it is, by its own word.
+        speeds: Vec<Speed>,
     },
     /// The worker holds these experts too, from now on. Experts that it was never told to hold are adopted when a copy
     /// is wanted, and otherwise dropped.
@@ -110,15 +108,6 @@ pub enum Input {
     },
     /// Time passed. Sent at the latest at the moment of the last [`crate::Effect::WakeAt`].
     Tick,
-}
-
-/// What is known of a worker's speed and link before its first task. Tasks tell more, and count more.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Measured {
-    /// How fast it computes one expert of the model, by its own word.
-    pub speeds: Vec<Speed>,
-    /// There and back over its link, without computation.
-    pub round_trip: Option<Duration>,
 }
 
 /// How fast an expert is computed when it gets so many rows at once.

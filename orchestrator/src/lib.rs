@@ -68,7 +68,7 @@ mod transitioner;
 mod validator;
 
 pub use effect::{CallError, CheckId, Effect};
-pub use input::{ExpertLoad, Fault, Input, Measured, Speed};
+pub use input::{ExpertLoad, Fault, Input, Speed};
 pub use orchestrator::Orchestrator;
 pub use placement::{Move, Why};
 pub use reputation::Standing;

@@ -3,7 +3,7 @@
 use neuro_primitives::{ExpertId, Moment, NodeId};
 
 use crate::effect::Effect;
-use crate::input::Measured;
+use crate::input::Speed;
 use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
 use crate::registry::{CopyState, Slot, Worker};
@@ -28,10 +28,10 @@ impl Orchestrator {
         self.gather(now);
     }
 
-    /// Believes what was measured of a worker, until its tasks tell more.
-    pub(crate) fn take_measured(&mut self, id: NodeId, measured: &Measured) {
+    /// Believes what a worker says of its speed, until its tasks tell more.
+    pub(crate) fn take_calibration(&mut self, id: NodeId, speeds: &[Speed]) {
         let Some(worker) = self.registry.worker_mut(id) else { return };
-        worker.estimate.assume(measured, &self.metering.fleet);
+        worker.estimate.assume(speeds, &self.metering.fleet);
     }
 
     /// The worker's slot. If it is new and the roster is full, the one of those who are not here that has least to lose is

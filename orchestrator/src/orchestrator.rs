@@ -116,7 +116,7 @@ impl Orchestrator {
     fn take(&mut self, input: Input, now: Moment) {
         match input {
             Input::WorkerJoined { worker, memory_limit_bytes } => self.join(worker, memory_limit_bytes, now),
-            Input::WorkerMeasured { worker, measured } => self.take_measured(worker, &measured),
+            Input::WorkerCalibrated { worker, speeds } => self.take_calibration(worker, &speeds),
             Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
             Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),
             Input::WorkerLeft { worker } => self.forget_worker(worker, now),

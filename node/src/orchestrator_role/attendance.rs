@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use neuro_network::control::{ControlError, ControlErrorKind, InstructionStream, ReportStream};
+use neuro_orchestrator::Input;
 use neuro_orchestrator::receipts::ReceiptFault;
-use neuro_orchestrator::{Input, Measured};
 use neuro_primitives::{ExpertId, NodeId};
 use neuro_protocol::control::{
     Calibration, DropExperts, Expert, FailedExpert, HeldExperts, HoldExperts, Instruction, LastVoucher, StopWork,
@@ -60,9 +60,7 @@ impl Attendance {
         let (orders, incoming) = mpsc::channel(INSTRUCTION_QUEUE);
         let (instructions, stream) = mpsc::channel(INSTRUCTION_QUEUE);
         shared.dispatch.joined(*worker, Link { session: *session, frames, orders }, memory_limit_bytes);
-        let measured = Measured { speeds: Vec::new(), round_trip: Some(greeted) };
-        shared.dispatch.reported(Input::WorkerMeasured { worker: *worker, measured });
-        shared.roster.attends(*worker);
+        shared.roster.attends(*worker, greeted);
         tokio::spawn(self.last(link, outgoing, incoming, instructions, reports));
         Ok(Box::pin(ReceiverStream::new(stream)))
     }
@@ -181,10 +179,10 @@ impl Attendance {
     /// Believes a sensible calibration; one without sense counts as a fault.
     fn take_calibration(&self, calibration: Calibration) {
         let (worker, dispatch) = (self.worker, &self.shared.dispatch);
-        match hardware::measured(&calibration) {
-            Some(measured) => {
+        match hardware::speeds(&calibration) {
+            Some(speeds) => {
                 self.shared.roster.calibrated(worker, calibration);
-                dispatch.reported(Input::WorkerMeasured { worker, measured });
+                dispatch.reported(Input::WorkerCalibrated { worker, speeds });
             }
             None => {
                 tracing::warn!(worker = %worker.short(), "a worker's calibration makes no sense");

@@ -1,7 +1,7 @@
 //! What workers say of their machines: whether it can be, and how it is kept.
 
+use neuro_orchestrator::Speed;
 use neuro_orchestrator::store::Hardware as Recorded;
-use neuro_orchestrator::{Measured, Speed};
 use neuro_protocol::control::{Accelerator, Calibration, Hardware, JoinRequest, MeasuredSpeed};
 
 use super::roster::shown;
@@ -76,11 +76,11 @@ pub fn recorded(hardware: Option<&Hardware>, threads: u32, engine: &str, version
 
 /// What a calibration says, for the core. None for one that says nothing sensible.
 #[must_use]
-pub fn measured(calibration: &Calibration) -> Option<Measured> {
+pub fn speeds(calibration: &Calibration) -> Option<Vec<Speed>> {
     let sensible = |speed: &MeasuredSpeed| (1..=MAX_ROWS).contains(&speed.rows) && speed.row_ns > 0;
     let (few, all) = (calibration.speeds.len() <= MAX_SPEEDS, calibration.speeds.iter().all(sensible));
     let speeds = calibration.speeds.iter().map(|speed| Speed { rows: speed.rows, row_ns: speed.row_ns }).collect();
-    (few && all && !calibration.speeds.is_empty()).then_some(Measured { speeds, round_trip: None })
+    (few && all && !calibration.speeds.is_empty()).then_some(speeds)
 }
 
 #[cfg(test)]
@@ -113,9 +113,9 @@ mod tests {
             weight_type: "q4_k".to_owned(),
             speeds: speeds.into_iter().map(|(rows, row_ns)| MeasuredSpeed { rows, row_ns }).collect(),
         };
-        assert_eq!(measured(&calibration(vec![(1, 900), (32, 100)])).unwrap().speeds.len(), 2);
+        assert_eq!(speeds(&calibration(vec![(1, 900), (32, 100)])).unwrap().len(), 2);
         for bad in [vec![], vec![(0, 5)], vec![(1, 0)], vec![(513, 5)], vec![(1, 5); 9]] {
-            assert_eq!(measured(&calibration(bad.clone())), None, "{bad:?}");
+            assert_eq!(speeds(&calibration(bad.clone())), None, "{bad:?}");
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Facts {
     pub calibration: Option<Calibration>,
     /// What it fetched, and how long that took.
     pub fetched: Fetched,
+    /// How long the greeting over its link took, there and back.
+    pub greeted: Option<Duration>,
     /// When it joined.
     pub connected: UnixMillis,
     /// Whether it attends now.
@@ -86,6 +88,7 @@ impl Roster {
             hardware: request.hardware.as_ref().map(hardware::readable),
             calibration: None,
             fetched: Fetched::default(),
+            greeted: None,
             connected: now,
             present: false,
         };
@@ -99,10 +102,10 @@ impl Roster {
         facts
     }
 
-    /// A worker attends.
-    pub fn attends(&self, worker: NodeId) {
+    /// A worker attends, whom it took so long to greet.
+    pub fn attends(&self, worker: NodeId, greeted: Duration) {
         if let Some(facts) = self.lock().get_mut(&worker) {
-            facts.present = true;
+            (facts.present, facts.greeted) = (true, Some(greeted));
         }
     }
 
@@ -167,6 +170,7 @@ impl Facts {
             hardware: None,
             calibration: None,
             fetched: Fetched::default(),
+            greeted: None,
             connected: UnixMillis(record.last_seen_s * 1000),
             present: false,
         }

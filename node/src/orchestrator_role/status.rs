@@ -109,7 +109,7 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         version: facts.version.clone(),
         calibration: facts.calibration.clone(),
         row_us: view.and_then(|view| view.row_expert_time).map(microseconds),
-        link_us: view.and_then(|view| view.overhead).map(microseconds),
+        link_us: view.and_then(|view| view.overhead.or(facts.greeted)).map(microseconds),
         fetch_bytes_per_s: facts.fetched.bytes_per_s(),
         uptime_s: uptime_s(standing.as_ref(), view, now),
     }
