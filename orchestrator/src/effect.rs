@@ -56,14 +56,19 @@ pub enum Effect {
         call: CallId,
         /// All experts of the task, ascending.
         experts: Vec<u16>,
+        /// Whether it came before its deadline. A late answer that is still of use is used, and not paid.
+        in_time: bool,
     },
     /// Keep the answer that this step reported, with the rows that its task was sent, until [`Self::ForgetAnswers`].
     KeepAnswer {
         /// The answered task.
         task: TaskId,
+        /// Whether it came before its deadline.
+        in_time: bool,
     },
     /// Compare the kept answer of a task with those of its witnesses, who were asked for the same rows of the same experts
-    /// among them, and report [`crate::Input::Compared`]. Exact answers are the same if their digests are, and their sums.
+    /// among them, and report [`crate::Input::Compared`]. Exact answers are the same if their digests are, and their sums; of others
+    /// report [`crate::Input::Deviated`].
     Compare {
         /// The check.
         check: CheckId,
@@ -72,7 +77,8 @@ pub enum Effect {
         /// The tasks of its witnesses.
         against: Vec<TaskId>,
     },
-    /// Compute the rows of a task from the checkpoint and report [`crate::Input::Recomputed`].
+    /// Compute the rows of a task from the checkpoint and report [`crate::Input::Recomputed`], or, if an engine is not exact,
+    /// [`crate::Input::Measured`].
     Recompute {
         /// The check.
         check: CheckId,
@@ -90,15 +96,27 @@ pub enum Effect {
         /// All experts of the task, ascending.
         experts: Vec<u16>,
     },
+    /// The kept answer of a witness was right: its work counts as that of an answer which is accepted.
+    CreditWitness {
+        /// The witness.
+        worker: NodeId,
+        /// Its task.
+        task: TaskId,
+    },
     /// Kept answers are not needed any more, and what was recomputed for them.
     ForgetAnswers {
         /// Their tasks.
         tasks: Vec<TaskId>,
     },
-    /// An answer that was accepted for this call was wrong. Whoever reads what came of it must be told.
+    /// An answer that was accepted for this call was wrong. Whoever reads what came of it must be told, or, if nobody does any
+    /// more, it must be counted.
     Retract {
         /// The call, which may have ended.
         call: CallId,
+        /// The task whose answer it was; it is kept.
+        task: TaskId,
+        /// Who gave it.
+        worker: NodeId,
     },
     /// The worker's kept answer is proved wrong: its evidence must be stored, and the worker not admitted again.
     Convict {

@@ -4,6 +4,7 @@ use neuro_primitives::{CallId, ExpertId, NodeId, TaskId};
 
 use crate::effect::CheckId;
 use crate::reputation::Standing;
+use crate::tolerance::{Deviation, ToleranceClass};
 
 /// One event. The driver hands in events in the order in which it saw them.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +63,8 @@ pub enum Input {
         /// Each expert with its share of the rows. The order does not matter; an expert named twice counts once, with
         /// the rows added.
         experts: Vec<ExpertLoad>,
+        /// Of how many workers each expert is asked from the start.
+        redundancy: Redundancy,
     },
     /// A well-formed answer came: right shape, finite values. The driver keeps its sums until this step's effects are
     /// carried out, and throws them away if none of them accepts the task.
@@ -89,6 +92,23 @@ pub enum Input {
         /// Whether they say the same.
         same: bool,
     },
+    /// The answers of a check were compared, and an engine among them is not exact: within the tolerance they are the same.
+    Deviated {
+        /// The check.
+        check: CheckId,
+        /// Who answered and who witnessed, as engines.
+        class: ToleranceClass,
+        /// How far the answer is from the sum of its witnesses'.
+        deviation: Deviation,
+    },
+    /// The rows of a check were computed from the checkpoint, and answers of it are from engines that are not exact. What is beyond the
+    /// tolerance is wrong, and proves nothing: it costs reputation.
+    Measured {
+        /// The check.
+        check: CheckId,
+        /// Each answer of the check: the one that is checked and those of its witnesses.
+        answers: Vec<Measured>,
+    },
     /// The rows of a check were computed from the checkpoint.
     Recomputed {
         /// The check.
@@ -96,12 +116,13 @@ pub enum Input {
         /// The tasks whose answers are wrong, of the one that is checked and its witnesses.
         wrong: Vec<TaskId>,
     },
-    /// The rows of a check could not be computed: too much to do, or the checkpoint cannot be read.
+    /// The rows of a check could not be computed: too much to do, or the checkpoint cannot be read. If answers differed, all who gave
+    /// them lose.
     NotRecomputed {
         /// The check.
         check: CheckId,
     },
-    /// Nobody waits for the call any more. No effect will name it again, except to cancel its tasks.
+    /// Nobody waits for the call any more. No effect will name it again, except to cancel its tasks and to finish its checks.
     CallCancelled {
         /// The call.
         call: CallId,
@@ -119,6 +140,16 @@ pub struct Speed {
     pub row_ns: u64,
 }
 
+/// Of how many workers the experts of a call are asked from the start. For jobs that would rather pay twice than wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Redundancy {
+    /// One each. A second is asked when the first is slow, late or faulty.
+    #[default]
+    One,
+    /// Two each where there are two: the first acceptable answer is used, the other cancelled. Beside checks, not in their place.
+    Two,
+}
+
 /// One expert of a call and how many rows go to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpertLoad {
@@ -126,6 +157,17 @@ pub struct ExpertLoad {
     pub expert: u16,
     /// Rows routed to it, at least 1.
     pub rows: u32,
+}
+
+/// How far an answer is from what the checkpoint gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// The task that it answers.
+    pub task: TaskId,
+    /// Its engine, with that of the orchestrator.
+    pub class: ToleranceClass,
+    /// How far.
+    pub deviation: Deviation,
 }
 
 /// Why a task has no acceptable answer.

@@ -8,7 +8,7 @@
 //! `registry` knows workers and copies · `placement` decides who holds what · `scheduler` chooses holders for a
 //! call · `validator` checks answers · [`reputation`] remembers conduct · `transitioner` leads calls and tasks through their
 //! lives · `metering` counts · [`views`] are what may be read · [`store`] says what outlives a run, [`credit`] what work
-//! is worth.
+//! is worth, [`tolerance`] how far results that are not exact may differ.
 //! The *driver* feeds in what happens and carries the effects out.
 //!
 //! # Message flow
@@ -50,6 +50,7 @@ pub mod receipts;
 pub mod reputation;
 pub mod settings;
 pub mod store;
+pub mod tolerance;
 pub mod views;
 
 mod catalogue;
@@ -68,7 +69,7 @@ mod transitioner;
 mod validator;
 
 pub use effect::{CallError, CheckId, Effect};
-pub use input::{ExpertLoad, Fault, Input, Speed};
+pub use input::{ExpertLoad, Fault, Input, Measured, Redundancy, Speed};
 pub use orchestrator::Orchestrator;
 pub use placement::{Move, Why};
 pub use reputation::Standing;

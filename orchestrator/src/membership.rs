@@ -43,6 +43,7 @@ impl Orchestrator {
             if let Some(lowest) = roster.idle().min_by(|a, b| valid(a).total_cmp(&valid(b))) {
                 roster.forget(lowest);
                 self.book.forget(lowest);
+                self.validator.forget_drifts(lowest);
             }
         }
         roster.enter(id)

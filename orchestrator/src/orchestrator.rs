@@ -120,8 +120,8 @@ impl Orchestrator {
             Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
             Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),
             Input::WorkerLeft { worker } => self.forget_worker(worker, now),
-            Input::Call { call, layer, experts } => {
-                self.take_call(call, layer, &experts);
+            Input::Call { call, layer, experts, redundancy } => {
+                self.take_call(call, layer, &experts, redundancy);
                 self.pending.level |= self.metering.counters.calls.is_multiple_of(REBALANCE_CALLS);
             }
             Input::Answered { task, worker, compute_us } => self.take_answer(task, worker, compute_us, now),
@@ -132,6 +132,8 @@ impl Orchestrator {
                 self.book.know(slot, standing);
             }
             Input::Compared { check, same } => self.take_comparison(check, same, now),
+            Input::Deviated { check, class, deviation } => self.take_deviation(check, class, &deviation, now),
+            Input::Measured { check, answers } => self.take_measurement(check, &answers, now),
             Input::Recomputed { check, wrong } => self.take_recomputation(check, &wrong, now),
             Input::NotRecomputed { check } => self.take_failed_recomputation(check, now),
             Input::Tick => {}
@@ -141,7 +143,7 @@ impl Orchestrator {
     fn fire(&mut self, timer: Timer, now: Moment) {
         match timer {
             Timer::Task(task) => self.take_deadline(task, now),
-            Timer::Backup(task) => self.take_backup_time(task, now),
+            Timer::Backup(task) => self.take_backup_time(task),
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Refusals => self.take_ended_refusals(now),

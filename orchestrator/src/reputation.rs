@@ -28,9 +28,10 @@ pub(crate) const MAX_STANDINGS: usize = 65_536;
 pub struct Standing {
     /// Checked results that were right, with forgetting.
     pub valid: f64,
-    /// Checked results that were wrong, with forgetting.
+    /// Checked results that were wrong, with forgetting; one that differed from another, when nobody could say which is
+    /// wrong, is a half.
     pub invalid: f64,
-    /// Checked results that were right since the last one that was not.
+    /// Checked results that were right since the last fault: a wrong one, one that no other agreed with, or no usable one.
     pub streak: u32,
     /// Tasks that were answered in time, with forgetting.
     pub timely: f64,
@@ -133,9 +134,22 @@ impl Book {
         self.get(worker).map_or(UNKNOWN_BURDEN, |entry| entry.burden).into()
     }
 
-    /// A result was checked. Any fault is one that was not right.
+    /// A result was checked.
     pub(crate) fn note_checked(&mut self, worker: Slot, right: bool) {
         self.entry(worker).change(|standing| standing.note_checked(right));
+    }
+
+    /// An answer could not be used at all: probation begins again, as after a wrong one.
+    pub(crate) fn note_fault(&mut self, worker: Slot) {
+        self.entry(worker).change(|standing| standing.streak = 0);
+    }
+
+    /// Answers differed and nobody can say whose is wrong: all who gave them lose, and nobody is excluded.
+    pub(crate) fn note_unsettled(&mut self, worker: Slot) {
+        self.entry(worker).change(|standing| {
+            standing.note_checked(false);
+            standing.invalid -= 0.5;
+        });
     }
 
     /// A task was answered in time, or not.

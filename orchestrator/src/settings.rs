@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use neuro_primitives::ExpertId;
 
+use crate::tolerance::ToleranceTable;
+
 /// The model's experts and the policy. Start from [`Settings::new`] and change what differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -27,6 +29,8 @@ pub struct Settings {
     pub checks: Checks,
     /// What draws are made from: random, and known to no worker.
     pub secret: [u8; 32],
+    /// How far results of engines that are not exact may differ.
+    pub tolerances: ToleranceTable,
     /// Backup requests for each hundred tasks.
     pub backups_percent: u32,
     /// How long a worker may load without reporting one more expert ready before its loads are given to others.
@@ -83,6 +87,7 @@ impl Settings {
             max_faults: 5,
             checks: Checks::SAMPLED,
             secret: [0; 32],
+            tolerances: ToleranceTable::default(),
             backups_percent: 10,
             load_patience: Duration::from_secs(120),
             gather_workers: 0,

@@ -18,7 +18,7 @@ use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use crate::effect::{CallError, CheckId, Effect};
 use crate::estimate::Sample;
-use crate::input::{ExpertLoad, Fault};
+use crate::input::{ExpertLoad, Fault, Redundancy};
 use crate::orchestrator::Orchestrator;
 use crate::registry::Slot;
 use crate::settings::{Checks, REFUSAL_PAUSE};
@@ -94,7 +94,7 @@ impl Transitioner {
 
 impl Orchestrator {
     /// Takes a call in; it is dispatched before the step ends.
-    pub(crate) fn take_call(&mut self, id: CallId, layer: u16, loads: &[ExpertLoad]) {
+    pub(crate) fn take_call(&mut self, id: CallId, layer: u16, loads: &[ExpertLoad], redundancy: Redundancy) {
         debug_assert!(!self.transitioner.calls.contains_key(&id), "call {id:?} is in flight already");
         if self.transitioner.calls.contains_key(&id) {
             return;
@@ -112,7 +112,7 @@ impl Orchestrator {
         if self.metering.together.looks() && parts.iter().all(|part| part.rows == 1) {
             self.metering.together.note(&parts.iter().map(|part| part.index).collect::<Vec<_>>());
         }
-        self.transitioner.calls.insert(id, Call::new(parts));
+        self.transitioner.calls.insert(id, Call::new(parts, redundancy));
     }
 
     /// The parts of a call, ascending by expert, each expert once.
@@ -155,7 +155,7 @@ impl Orchestrator {
         }
         if let Some(check) = witness_of {
             self.forget(id);
-            return self.take_witness(check, id, worker);
+            return self.take_witness(check, (id, worker), !was_late);
         }
         if first {
             self.metering.counters.accepted_late += u64::from(was_late);
@@ -171,9 +171,10 @@ impl Orchestrator {
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
         let (call, worker, check) = (task.call, task.worker, task.check);
         if let Some(check) = check {
-            if !task.held {
+            let (fresh, in_time) = (!task.held, !task.late);
+            if fresh {
                 self.stop_waiting_for(id);
-                self.hold_answer(check);
+                self.hold_answer(check, in_time);
             }
             return;
         }
@@ -194,12 +195,12 @@ impl Orchestrator {
 
     /// Takes in an answer whose check has passed.
     pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts| Effect::AcceptAnswer { task: id, call, experts });
+        self.accept(call, id);
     }
 
     /// Takes in what was recomputed in the place of a wrong answer.
     pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts| Effect::AcceptRecomputed { check, call, experts });
+        self.take_in(call, id, |experts, _| Effect::AcceptRecomputed { check, call, experts });
     }
 
     /// Does without the answer of a task that is held: others are asked.
@@ -222,11 +223,11 @@ impl Orchestrator {
 
     /// Accepts the task's answer, and gives up every other task for one of its experts.
     fn accept(&mut self, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts| Effect::AcceptAnswer { task: id, call, experts });
+        self.take_in(call, id, |experts, in_time| Effect::AcceptAnswer { task: id, call, experts, in_time });
     }
 
     /// Takes in what stands for a task's experts, if none of them was taken in before.
-    fn take_in(&mut self, call_id: CallId, id: TaskId, effect: impl FnOnce(Vec<u16>) -> Effect) {
+    fn take_in(&mut self, call_id: CallId, id: TaskId, effect: impl FnOnce(Vec<u16>, bool) -> Effect) {
         let Some(task) = self.forget(id) else { return };
         let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
         if !call.is_open(&task.experts) {
@@ -240,7 +241,7 @@ impl Orchestrator {
         let experts = call.numbers(&task.experts);
         let (done, others) = (call.is_done(), call.tasks.clone());
         self.metering.counters.accepted += 1;
-        self.outbox.push(effect(experts));
+        self.outbox.push(effect(experts, !task.late));
         for index in &task.experts {
             self.transitioner.stop_waiting(call_id, *index);
         }
@@ -283,8 +284,12 @@ impl Orchestrator {
             _ => worker.alive(now),
         };
         // A worker that was told to forget a task and its experts may rightly say that it does not hold them.
-        worker.faults += u32::from(fault.is_held_against_worker() && (known || fault != Fault::NotHeld));
+        let held_against = fault.is_held_against_worker() && (known || fault != Fault::NotHeld);
+        worker.faults += u32::from(held_against);
         let faults = worker.faults;
+        if held_against && let Some(slot) = self.registry.slot(from) {
+            self.book.note_fault(slot);
+        }
         self.metering.counters.faults += 1;
         self.fail_task(id, fault, now);
         if faults >= self.settings.max_faults.max(1) {

@@ -4,6 +4,7 @@
 //! task ──▶ awaited ──answer──▶ held ─────▶ Compare ── same ──▶ accepted
 //!   │ sampled: drawn after the answer       ▲   └ different ─▶ Recompute ─▶ the right sum is accepted, liars go
 //!   └──────────▶ accepted ──────────────────┘                      └▶ was accepted already: the call is retracted
+//! call ended meanwhile: a check whose answers are all there is finished, for what it shows; others are given up
 //! witnesses: other holders of the same experts, asked for the same rows ── late, faulty, lost ─▶ Recompute
 //! ```
 //!
@@ -16,12 +17,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use neuro_primitives::{CallId, Moment, NodeId, TaskId};
+use neuro_primitives::{CallId, Moment, TaskId};
 
 use crate::effect::{CheckId, Effect};
 use crate::orchestrator::Orchestrator;
 use crate::registry::Slot;
 use crate::settings::Checks;
+use crate::tolerance::{Drift, ToleranceClass};
+
+mod verdict;
 
 /// One check in so many is settled from the checkpoint, without witnesses.
 const RECOMPUTED_ONE_IN: u64 = 8;
@@ -38,6 +42,8 @@ pub(crate) enum Checked {
     Held,
     /// It is in the sum.
     Accepted,
+    /// It came, and its call has ended without it. What the check shows counts nevertheless.
+    Unused,
 }
 
 /// One check under way.
@@ -54,6 +60,10 @@ struct Check {
     witnesses: Vec<(TaskId, Slot)>,
     /// Workers alone cannot finish it.
     recomputed: bool,
+    /// The answers differ.
+    disputed: bool,
+    /// All answers are from exact engines, as far as the driver said: a wrong one is a lie.
+    exact: bool,
 }
 
 /// All checks, and what decides about the next.
@@ -64,12 +74,24 @@ pub(crate) struct Validator {
     secret: [u8; 32],
     draws: u64,
     recent: BTreeMap<Slot, VecDeque<Slot>>,
+    /// Checks of [`Checked::Unused`] answers.
+    unused: usize,
+    /// What results say together that are not exact.
+    drifts: BTreeMap<(Slot, ToleranceClass), Drift>,
 }
 
 impl Validator {
     /// Draws from `secret`, which workers must not know.
     pub(crate) fn new(secret: [u8; 32]) -> Self {
-        Self { checks: BTreeMap::new(), last: 0, secret, draws: 0, recent: BTreeMap::new() }
+        Self {
+            checks: BTreeMap::new(),
+            last: 0,
+            secret,
+            draws: 0,
+            recent: BTreeMap::new(),
+            unused: 0,
+            drifts: BTreeMap::new(),
+        }
     }
 
     /// Checks under way.
@@ -103,6 +125,11 @@ impl Validator {
         if recent.len() > RECENT_WITNESSES {
             recent.pop_front();
         }
+    }
+
+    /// Forgets the results of a worker whose slot is given to another.
+    pub(crate) fn forget_drifts(&mut self, worker: Slot) {
+        self.drifts.retain(|(slot, _), _| *slot != worker);
     }
 
     /// Forgets whom a worker that is gone had as witnesses.
@@ -146,31 +173,41 @@ impl Orchestrator {
         }
         self.metering.counters.checks += 1;
         self.metering.counters.witness_tasks += asked.len() as u64;
-        let check = Check { call, task, worker, answer, asked, witnesses: Vec::new(), recomputed };
+        let check = Check {
+            call,
+            task,
+            worker,
+            answer,
+            asked,
+            witnesses: Vec::new(),
+            recomputed,
+            disputed: false,
+            exact: true,
+        };
         self.registry.roster.pin(worker);
         self.validator.checks.insert(id, check);
         self.transitioner.set_check(task, id);
         if answer != Checked::Awaited {
-            self.outbox.push(Effect::KeepAnswer { task });
+            self.outbox.push(Effect::KeepAnswer { task, in_time: self.transitioner.is_in_time(task) });
             self.settle(id);
         }
     }
 
     /// The answer of a task that is checked came, and is held.
-    pub(crate) fn hold_answer(&mut self, id: CheckId) {
+    pub(crate) fn hold_answer(&mut self, id: CheckId, in_time: bool) {
         let Some(check) = self.validator.checks.get_mut(&id) else { return };
         check.answer = Checked::Held;
-        self.outbox.push(Effect::KeepAnswer { task: check.task });
+        self.outbox.push(Effect::KeepAnswer { task: check.task, in_time });
         self.settle(id);
     }
 
     /// A witness answered.
-    pub(crate) fn take_witness(&mut self, id: CheckId, task: TaskId, worker: Slot) {
+    pub(crate) fn take_witness(&mut self, id: CheckId, (task, worker): (TaskId, Slot), in_time: bool) {
         let Some(check) = self.validator.checks.get_mut(&id) else { return };
         check.asked.retain(|other| *other != task);
         check.witnesses.push((task, worker));
         self.registry.roster.pin(worker);
-        self.outbox.push(Effect::KeepAnswer { task });
+        self.outbox.push(Effect::KeepAnswer { task, in_time });
         self.settle(id);
     }
 
@@ -197,102 +234,6 @@ impl Orchestrator {
         } else {
             Effect::Compare { check: id, task, against }
         });
-    }
-
-    /// The driver compared.
-    pub(crate) fn take_comparison(&mut self, id: CheckId, same: bool, now: Moment) {
-        if same {
-            return self.conclude(id, &[], now);
-        }
-        let Some(check) = self.validator.checks.get_mut(&id) else { return };
-        self.metering.counters.disputes += 1;
-        check.recomputed = true;
-        self.settle(id);
-    }
-
-    /// The driver recomputed: these tasks were answered wrongly.
-    pub(crate) fn take_recomputation(&mut self, id: CheckId, wrong: &[TaskId], now: Moment) {
-        self.conclude(id, wrong, now);
-    }
-
-    /// The driver could not recompute. An answer that is held is not used; one that was accepted stays, and nobody's
-    /// standing changes.
-    pub(crate) fn take_failed_recomputation(&mut self, id: CheckId, now: Moment) {
-        let Some(check) = self.end_check(id) else { return };
-        if check.answer == Checked::Held {
-            self.return_task(check.task, now);
-        }
-    }
-
-    /// Ends a check whose outcome is known.
-    fn conclude(&mut self, id: CheckId, wrong: &[TaskId], now: Moment) {
-        let Some(check) = self.validator.checks.remove(&id) else { return };
-        let (call, task, answer) = (check.call, check.task, check.answer);
-        let right = !wrong.contains(&task);
-        let results: Vec<_> = std::iter::once((task, check.worker)).chain(check.witnesses.iter().copied()).collect();
-        match (answer, right) {
-            (Checked::Held, true) => self.accept_held(call, task),
-            (Checked::Held, false) => self.accept_recomputed(id, call, task),
-            (Checked::Accepted, false) => {
-                self.metering.counters.retracted += 1;
-                self.outbox.push(Effect::Retract { call });
-            }
-            (Checked::Accepted, true) | (Checked::Awaited, _) => {}
-        }
-        for (task, worker) in &results {
-            let right = !wrong.contains(task);
-            self.book.note_checked(*worker, right);
-            if !right {
-                self.outbox.push(Effect::Convict { worker: self.registry.roster.id(*worker), task: *task });
-            }
-        }
-        self.close(&check);
-        for (_, worker) in results.iter().filter(|(task, _)| wrong.contains(task)) {
-            self.exclude(self.registry.roster.id(*worker), now);
-        }
-    }
-
-    /// Nobody needs the check any more: its task is gone without being accepted.
-    pub(crate) fn abandon_check(&mut self, id: CheckId) {
-        if self.validator.checks.get(&id).is_some_and(|check| check.answer != Checked::Accepted) {
-            self.end_check(id);
-        }
-    }
-
-    fn end_check(&mut self, id: CheckId) -> Option<Check> {
-        let check = self.validator.checks.remove(&id)?;
-        self.close(&check);
-        Some(check)
-    }
-
-    /// Removes every trace of a check that is out of the list.
-    fn close(&mut self, check: &Check) {
-        for task in &check.asked {
-            self.cancel(*task);
-        }
-        let mut tasks: Vec<_> = check.witnesses.iter().map(|(task, _)| *task).collect();
-        if check.answer != Checked::Awaited {
-            tasks.push(check.task);
-        }
-        if !tasks.is_empty() {
-            self.outbox.push(Effect::ForgetAnswers { tasks });
-        }
-        for worker in check.witnesses.iter().map(|(_, worker)| *worker).chain([check.worker]) {
-            self.registry.roster.unpin(worker);
-        }
-        if check.answer == Checked::Accepted {
-            self.book.note_check_ended(check.worker);
-        }
-    }
-
-    /// Excludes a worker for good; two checks may find the same liar.
-    fn exclude(&mut self, worker: NodeId, now: Moment) {
-        if self.expelled.get(&worker) == Some(&Moment(u64::MAX)) {
-            return;
-        }
-        self.metering.counters.liars += 1;
-        self.expel(worker, "a wrong result, settled from the checkpoint".to_owned(), true, now);
-        self.expelled.insert(worker, Moment(u64::MAX));
     }
 }
 

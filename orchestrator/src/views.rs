@@ -114,6 +114,8 @@ pub struct Counters {
     pub expelled: u64,
     /// Tasks sent because an earlier one was slower than its worker usually is.
     pub backups: u64,
+    /// Tasks for whose experts a second worker was asked from the start.
+    pub doubled: u64,
     /// Checks begun.
     pub checks: u64,
     /// Tasks sent to witnesses of checks.
@@ -122,6 +124,10 @@ pub struct Counters {
     pub disputes: u64,
     /// Checks that were settled from the checkpoint.
     pub recomputed: u64,
+    /// Results beyond the tolerance of their engines.
+    pub beyond_tolerance: u64,
+    /// Times that a worker's results drifted: each tolerated, and too many on one side or too far off.
+    pub drifts: u64,
     /// Workers whose result was proved wrong.
     pub liars: u64,
     /// Calls for which a wrong result had been accepted.

@@ -26,6 +26,7 @@ mod invariants;
 pub mod latency;
 mod report;
 mod story;
+mod trust;
 mod worker;
 mod world;
 

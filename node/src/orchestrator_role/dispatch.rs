@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
-use neuro_orchestrator::{CallError, CheckId, Checks, Effect, ExpertLoad, Input, Orchestrator, Settings};
+use neuro_orchestrator::{CallError, CheckId, Checks, Effect, ExpertLoad, Input, Orchestrator, Redundancy, Settings};
 use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
     ActivationFormat, Activations, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
@@ -99,6 +99,8 @@ struct State {
     excluded: BTreeMap<NodeId, String>,
     /// The answer that the core is being asked about.
     arrived: Option<(TaskId, Answer)>,
+    /// What a voucher would say of it, until it is owed for.
+    leaf: Option<(NodeId, AnswerLeaf)>,
     /// Answers that are being checked.
     kept: BTreeMap<TaskId, Arc<Kept>>,
     /// What the auditor found that the core is being told about.
@@ -161,6 +163,7 @@ impl Dispatch {
             faults: BTreeMap::new(),
             excluded: BTreeMap::new(),
             arrived: None,
+            leaf: None,
             kept: BTreeMap::new(),
             recomputed: None,
             wake_at: None,
@@ -224,7 +227,7 @@ impl Dispatch {
         let id = CallId(state.next_call);
         state.next_call += 1;
         state.calls.insert(id, call);
-        self.advance(&mut state, Input::Call { call: id, layer, experts });
+        self.advance(&mut state, Input::Call { call: id, layer, experts, redundancy: Redundancy::One });
         Ok(())
     }
 
@@ -248,7 +251,7 @@ impl Dispatch {
         if state.link(worker, session).is_some() {
             state.unlink(worker);
             self.advance(&mut state, Input::WorkerLeft { worker });
-            state.record_standing(worker);
+            state.note_standing(worker);
         }
     }
 
@@ -319,8 +322,7 @@ impl Dispatch {
         };
         let input = match answer.check(&sent.routes, sent.source.hidden.width()) {
             Ok(()) => {
-                let receipts = self.receipts.get().zip(leaf);
-                receipts.iter().for_each(|(receipts, leaf)| receipts.answered(worker, leaf, clock::now()));
+                state.leaf = leaf.map(|leaf| (worker, leaf));
                 Input::Answered { task, worker, compute_us: answer.compute_us }
             }
             Err(error) => {
@@ -330,8 +332,12 @@ impl Dispatch {
             }
         };
         state.arrived = Some((task, answer));
+        let faulty = matches!(input, Input::Faulty { .. });
         self.advance(&mut state, input);
-        state.arrived = None;
+        (state.arrived, state.leaf) = (None, None);
+        if faulty {
+            state.note_standing(worker);
+        }
         Ok(())
     }
 
@@ -364,6 +370,7 @@ impl Dispatch {
             state.blame(worker);
         }
         self.advance(&mut state, Input::Faulty { task, worker, fault });
+        state.note_standing(worker);
         Ok(())
     }
 
@@ -448,13 +455,20 @@ impl Dispatch {
                 state.send_task(self.model, task, call, worker, &experts, deadline)
             }
             Effect::CancelTask { task, worker } => state.cancel_task(task, worker),
-            Effect::AcceptAnswer { task, call, .. } => state.accept(task, call),
-            Effect::KeepAnswer { task } => state.keep(task),
+            Effect::AcceptAnswer { task, call, in_time, .. } => {
+                self.owe(state, task, in_time);
+                state.accept(task, call)
+            }
+            Effect::KeepAnswer { task, in_time } => {
+                self.owe(state, task, in_time);
+                state.keep(task)
+            }
+            Effect::CreditWitness { task, .. } => state.credit_witness(task),
             Effect::Compare { check, task, against } => state.compare(check, task, &against),
             Effect::Recompute { check, task, against } => self.recompute(state, check, task, &against),
             Effect::AcceptRecomputed { call, .. } => state.accept_recomputed(call),
             Effect::ForgetAnswers { tasks } => state.forget_answers(&tasks),
-            Effect::Retract { call } => state.retract(call),
+            Effect::Retract { call, worker, .. } => state.retract(call, worker),
             Effect::Convict { worker, task } => {
                 self.receipts.get().into_iter().for_each(|receipts| receipts.disputed(worker, task, clock::now()));
                 state.convict(worker, task)
@@ -471,6 +485,14 @@ impl Dispatch {
 }
 
 impl Dispatch {
+    /// Notes what its worker is owed for the answer at hand, once. Nothing for one that is late, though it is used.
+    fn owe(&self, state: &mut State, task: TaskId, in_time: bool) {
+        let owed = state.leaf.take_if(|(_, leaf)| leaf.task == task).filter(|_| in_time);
+        if let Some(((worker, leaf), receipts)) = owed.zip(self.receipts.get()) {
+            receipts.answered(worker, &leaf, clock::now());
+        }
+    }
+
     /// Hands a check to the auditor.
     fn recompute(&self, state: &State, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
         let kept = |task: &TaskId| Some((*task, Arc::clone(state.kept.get(task)?)));
@@ -614,10 +636,12 @@ impl State {
     fn compare(&self, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
         let witnesses: Vec<_> = against.iter().filter_map(|task| self.kept.get(task).map(Arc::clone)).collect();
         let same = witnesses.len() == against.len() && self.kept.get(&task)?.agrees_with(&witnesses);
-        if same {
-            witnesses.iter().for_each(|witness| self.note_work(&witness.sent));
-        }
         Some(Input::Compared { check, same })
+    }
+
+    fn credit_witness(&self, task: TaskId) -> Option<Input> {
+        self.note_work(&self.kept.get(&task)?.sent);
+        None
     }
 
     fn accept_recomputed(&mut self, call: CallId) -> Option<Input> {
@@ -627,20 +651,20 @@ impl State {
 
     fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
         let kept: Vec<_> = tasks.iter().filter_map(|task| self.kept.remove(task)).collect();
-        for worker in kept.iter().map(|kept| kept.sent.worker) {
-            self.record_standing(worker);
-        }
+        kept.iter().for_each(|kept| self.note_standing(kept.sent.worker));
         None
     }
 
-    fn record_standing(&self, worker: NodeId) {
+    /// Writes down how a worker stands after its standing changed.
+    fn note_standing(&self, worker: NodeId) {
         if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
             recorder.set_standing(worker, standing.clone());
         }
     }
 
-    /// Whoever still reads what came of a wrong answer is told so.
-    fn retract(&mut self, call: CallId) -> Option<Input> {
+    /// Whoever still reads what came of a wrong answer is told so; for those who do not, it is counted and logged.
+    fn retract(&mut self, call: CallId, worker: NodeId) -> Option<Input> {
+        tracing::warn!(worker = %worker.short(), call = call.0, "a result that was used has turned out wrong");
         let of_call = self.kept.values().filter(|kept| kept.sent.call == call);
         of_call.for_each(|kept| kept.sent.source.tally.taint());
         None

@@ -37,6 +37,11 @@ impl Collector for CoreCollector {
             ),
             ("neuro_micro_tasks_late", "Micro-tasks that passed their deadline", counters.late),
             ("neuro_worker_faults", "Faults of workers: bad answers and refusals", counters.faults),
+            (
+                "neuro_results_retracted",
+                "Results that were used and turned out wrong, those in streams that had ended included",
+                counters.retracted,
+            ),
             ("neuro_workers_expelled", "Workers turned away for their faults", counters.expelled),
         ];
         for (name, help, value) in totals {

@@ -1,6 +1,6 @@
 //! The orchestrator's receipts: what each worker is owed, and the vouchers that it is offered.
 //!
-//! Whoever takes answers calls [`Receipts::answered`] with an answer that came in time and fits its task, and
+//! Whoever takes answers calls [`Receipts::answered`] with an answer that fits its task and that the core says came in time, and
 //! [`Receipts::disputed`] when it is found wrong. A worker's attendance does the rest.
 
 use std::collections::BTreeMap;

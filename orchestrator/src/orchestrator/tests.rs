@@ -6,7 +6,7 @@ use neuro_primitives::{CallId, TaskId};
 
 use super::*;
 use crate::effect::CallError;
-use crate::input::{ExpertLoad, Fault};
+use crate::input::{ExpertLoad, Fault, Redundancy};
 use crate::settings::{Checks, EXPELLED_FOR, ExpertSpec, LOAD_RETRY};
 
 const DEADLINE: u64 = 100_000;
@@ -15,6 +15,7 @@ struct Story {
     core: Orchestrator,
     now: u64,
     calls: u64,
+    redundancy: Redundancy,
 }
 
 /// What was sent: task, worker, experts.
@@ -37,7 +38,7 @@ impl Story {
             checks: Checks::Trusting,
             ..Settings::new(specs)
         };
-        let mut story = Self { core: Orchestrator::new(settings), now: 0, calls: 0 };
+        let mut story = Self { core: Orchestrator::new(settings), now: 0, calls: 0, redundancy: Redundancy::One };
         for number in 1..=workers {
             story.join(number);
         }
@@ -73,7 +74,7 @@ impl Story {
     fn call(&mut self, experts: &[u16]) -> Vec<Effect> {
         self.calls += 1;
         let experts = experts.iter().map(|expert| ExpertLoad { expert: *expert, rows: 1 }).collect();
-        self.step(Input::Call { call: CallId(self.calls), layer: 0, experts })
+        self.step(Input::Call { call: CallId(self.calls), layer: 0, experts, redundancy: self.redundancy })
     }
 
     fn answer(&mut self, task: TaskId, worker: NodeId) -> Vec<Effect> {
@@ -356,7 +357,7 @@ fn a_large_model_is_spread_evenly_and_answers() {
     let ids = (0..12).flat_map(|layer| (0..64).map(move |expert| ExpertId { layer, expert }));
     let specs = ids.map(|id| ExpertSpec { id, bytes: 1 }).collect();
     let settings = Settings { checks: Checks::Trusting, ..Settings::new(specs) };
-    let mut story = Story { core: Orchestrator::new(settings), now: 0, calls: 0 };
+    let mut story = Story { core: Orchestrator::new(settings), now: 0, calls: 0, redundancy: Redundancy::One };
     for number in 1..=40 {
         let mut effects = story.step(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 });
         while !effects.is_empty() {
@@ -377,7 +378,8 @@ fn a_large_model_is_spread_evenly_and_answers() {
 #[test]
 fn who_joins_while_others_load_gets_its_part_when_they_have_loaded() {
     let specs = (0..32).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
-    let mut story = Story { core: Orchestrator::new(Settings::new(specs)), now: 0, calls: 0 };
+    let mut story =
+        Story { core: Orchestrator::new(Settings::new(specs)), now: 0, calls: 0, redundancy: Redundancy::One };
     let joins: Vec<Vec<Effect>> = (1..=6)
         .map(|number| story.step(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 }))
         .collect();
@@ -395,7 +397,7 @@ fn gathering(workers: usize) -> Story {
     let specs = (0..40).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 10 }).collect();
     let gather_patience = Duration::from_secs(5);
     let settings = Settings { gather_workers: workers, gather_patience, ..Settings::new(specs) };
-    Story { core: Orchestrator::new(settings), now: 0, calls: 0 }
+    Story { core: Orchestrator::new(settings), now: 0, calls: 0, redundancy: Redundancy::One }
 }
 
 #[test]
@@ -440,4 +442,69 @@ fn who_is_here_is_never_forgotten_and_of_the_others_the_one_with_the_least_to_lo
     assert!(!known(&story, 0) && !known(&story, 50) && known(&story, 51), "the least first");
     let sent = sent(&story.call(&[0])).remove(0);
     assert!(sent.1 == node(1) && is_done(&story.answer(sent.0, sent.1)), "it was here all the time");
+}
+
+#[test]
+fn an_answer_says_whether_it_came_in_time() {
+    let mut story = Story::new(1, 1);
+    let in_time = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::AcceptAnswer { in_time, .. } => Some(*in_time),
+            _ => None,
+        })
+    };
+    let first = sent(&story.call(&[0])).remove(0);
+    assert_eq!(in_time(&story.answer(first.0, first.1)), Some(true));
+    let late = sent(&story.call(&[0])).remove(0);
+    story.tick(2 * DEADLINE);
+    assert_eq!(in_time(&story.answer(late.0, late.1)), Some(false), "of use, and late");
+}
+
+/// A call of a job that wants two from the start, with three holders: the task and its double.
+fn doubled() -> (Story, Sent) {
+    let mut story = Story::new(3, 1);
+    story.redundancy = Redundancy::Two;
+    let tasks = sent(&story.call(&[0]));
+    assert_eq!(tasks.len(), 2, "{tasks:?}");
+    assert_ne!(tasks[0].1, tasks[1].1);
+    assert_eq!((story.core.counters().doubled, story.core.counters().backups), (1, 0));
+    (story, tasks)
+}
+
+#[test]
+fn of_two_that_are_asked_from_the_start_the_first_answer_is_used_and_the_other_cancelled() {
+    for faster in 0..2 {
+        let (mut story, tasks) = doubled();
+        let (task, worker, _) = tasks[faster].clone();
+        let effects = story.answer(task, worker);
+        let (other, slower, _) = tasks[1 - faster].clone();
+        assert!(
+            is_done(&effects) && effects.contains(&Effect::CancelTask { task: other, worker: slower }),
+            "{effects:?}"
+        );
+        assert!(story.answer(other, slower).is_empty());
+        assert_eq!(story.core.in_flight(), InFlight::default());
+    }
+}
+
+#[test]
+fn of_two_that_are_asked_from_the_start_one_may_fail_and_nobody_else_is_asked() {
+    for failing in 0..2 {
+        let (mut story, tasks) = doubled();
+        let effects = story.fault(tasks[failing].0, tasks[failing].1, Fault::Overloaded);
+        let left = 1 - failing;
+        // Who was asked beside the first is replaced, since the first was asked before and may be slow.
+        assert!(sent(&effects).len() <= failing, "{effects:?}");
+        assert!(is_done(&story.answer(tasks[left].0, tasks[left].1)));
+        assert_eq!(story.core.in_flight(), InFlight::default());
+    }
+}
+
+#[test]
+fn with_one_holder_there_is_nobody_to_double_with() {
+    let mut story = Story::new(1, 2);
+    story.redundancy = Redundancy::Two;
+    let tasks = sent(&story.call(&[0, 1]));
+    assert_eq!((tasks.len(), story.core.counters().doubled), (1, 0));
+    assert!(is_done(&story.answer(tasks[0].0, tasks[0].1)));
 }

@@ -1,7 +1,9 @@
-//! A second worker, asked before the deadline because the first takes longer than it usually does.
+//! A second worker, asked before the deadline: because the first takes longer than it usually does, or because its call wants
+//! two from the start.
 
 use neuro_primitives::{Moment, TaskId};
 
+use crate::input::Redundancy;
 use crate::orchestrator::Orchestrator;
 use crate::timers::Timer;
 
@@ -46,22 +48,43 @@ impl Orchestrator {
     }
 
     /// The task is slow: other holders are asked too, if there are any and the budget allows it.
-    pub(crate) fn take_backup_time(&mut self, id: TaskId, _now: Moment) {
-        let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
-        task.backup_at = None;
-        let task = task.clone();
-        let Some(call) = self.transitioner.calls.get(&task.call) else { return };
-        let has_other = |index: &usize| {
-            let asked = call.part(*index).map_or(&[][..], |part| &part.asked);
-            self.registry.serving(*index).iter().any(|id| !asked.contains(id))
-        };
-        if !task.experts.iter().all(has_other) || !self.backups.spend() {
-            return;
-        }
-        self.metering.counters.backups += 1;
+    pub(crate) fn take_backup_time(&mut self, id: TaskId) {
         if let Some(task) = self.transitioner.tasks.get_mut(&id) {
-            task.backed_up = true;
+            task.backup_at = None;
         }
+        if self.others_hold(id) && self.backups.spend() {
+            self.metering.counters.backups += 1;
+            self.ask_beside(id);
+        }
+    }
+
+    /// Asks other holders too, from the start, if the call wants that and this is the first task for its experts.
+    pub(super) fn double(&mut self, id: TaskId) {
+        let Some(task) = self.transitioner.tasks.get(&id) else { return };
+        let Some(call) = self.transitioner.calls.get(&task.call) else { return };
+        let first = |index: &usize| call.part(*index).is_some_and(|part| part.attempts == 1);
+        let wanted = call.redundancy == Redundancy::Two && task.experts.iter().all(first);
+        if wanted && self.others_hold(id) {
+            self.metering.counters.doubled += 1;
+            self.ask_beside(id);
+        }
+    }
+
+    /// Whether each expert of a task has a holder that was not sent its rows.
+    fn others_hold(&self, id: TaskId) -> bool {
+        let Some(task) = self.transitioner.tasks.get(&id) else { return false };
+        let Some(call) = self.transitioner.calls.get(&task.call) else { return false };
+        task.experts.iter().all(|index| {
+            let asked = call.part(*index).map_or(&[][..], |part| &part.asked);
+            self.registry.serving(*index).iter().any(|slot| !asked.contains(slot))
+        })
+    }
+
+    /// Puts the experts of a task that is waited for up for others beside it.
+    fn ask_beside(&mut self, id: TaskId) {
+        let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
+        task.backed_up = true;
+        let task = task.clone();
         self.reopen(&task, Some(id), |part| part.backup = true);
     }
 }

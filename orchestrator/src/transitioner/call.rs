@@ -3,6 +3,7 @@
 use neuro_primitives::{CallId, Moment, TaskId};
 
 use crate::effect::CheckId;
+use crate::input::Redundancy;
 use crate::registry::Slot;
 
 /// How far one expert of a call is.
@@ -78,12 +79,14 @@ pub(super) struct Call {
     pub(super) tasks: Vec<TaskId>,
     /// When it is looked at again, if a timer is set.
     pub(super) timer: Option<Moment>,
+    /// Of how many workers each expert is asked from the start.
+    pub(super) redundancy: Redundancy,
 }
 
 impl Call {
     /// A call of which nothing was sent.
-    pub(super) fn new(parts: Vec<Part>) -> Self {
-        Self { parts, tasks: Vec::new(), timer: None }
+    pub(super) fn new(parts: Vec<Part>, redundancy: Redundancy) -> Self {
+        Self { parts, tasks: Vec::new(), timer: None, redundancy }
     }
 
     /// The part of an expert.

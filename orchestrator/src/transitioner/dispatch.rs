@@ -105,6 +105,7 @@ impl Orchestrator {
             if checked {
                 self.begin_check(task, Checked::Awaited, now);
             }
+            self.double(task);
         }
     }
 

@@ -17,6 +17,11 @@ impl Transitioner {
         self.tasks.get(&id).map(|task| (task.call, task.worker, task.experts.clone()))
     }
 
+    /// Whether the deadline of a task in flight has not passed.
+    pub(crate) fn is_in_time(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|task| !task.late)
+    }
+
     /// Notes the check of a task's answer.
     pub(crate) fn set_check(&mut self, id: TaskId, check: CheckId) {
         if let Some(task) = self.tasks.get_mut(&id) {

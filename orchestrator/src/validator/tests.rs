@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use neuro_primitives::ExpertId;
+use neuro_primitives::{ExpertId, NodeId};
 
 use super::*;
-use crate::input::{ExpertLoad, Fault, Input};
+use crate::input::{ExpertLoad, Fault, Input, Redundancy};
 use crate::reputation::Standing;
 use crate::settings::{ExpertSpec, Settings};
 use crate::views::InFlight;
@@ -27,6 +27,9 @@ struct Story {
     /// Workers that do not answer.
     silent: Vec<NodeId>,
     recomputes: bool,
+    /// Checks are settled when somebody says so, not at once.
+    settles_late: bool,
+    unsettled: VecDeque<Input>,
     /// What the effects said, in their order.
     told: Vec<Told>,
 }
@@ -38,6 +41,7 @@ enum Told {
     Retracted,
     Convicted(NodeId),
     Expelled(NodeId),
+    Credited(NodeId),
     Done,
     Failed,
 }
@@ -53,7 +57,20 @@ impl Story {
         let settings = Settings { replicas, checks, task_deadline: Duration::from_millis(50), ..Settings::new(specs) };
         let (core, lies, sent, asked) = (Orchestrator::new(settings), BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (kept, silent, told) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut story = Self { core, now: 0, calls: 0, lies, sent, asked, kept, silent, recomputes: true, told };
+        let mut story = Self {
+            core,
+            now: 0,
+            calls: 0,
+            lies,
+            sent,
+            asked,
+            kept,
+            silent,
+            recomputes: true,
+            settles_late: false,
+            unsettled: VecDeque::new(),
+            told,
+        };
         for number in 1..=workers {
             story.feed(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 });
         }
@@ -73,9 +90,13 @@ impl Story {
 
     /// One call of two experts, answered at once by all that are asked and not silent; what was told.
     fn call(&mut self) -> Vec<Told> {
+        self.call_for(&[0, 2])
+    }
+
+    fn call_for(&mut self, experts: &[u16]) -> Vec<Told> {
         self.calls += 1;
-        let experts = [0, 2].map(|expert| ExpertLoad { expert, rows: 1 }).to_vec();
-        self.feed(Input::Call { call: CallId(self.calls), layer: 0, experts });
+        let experts = experts.iter().map(|expert| ExpertLoad { expert: *expert, rows: 1 }).collect();
+        self.feed(Input::Call { call: CallId(self.calls), layer: 0, experts, redundancy: Redundancy::One });
         std::mem::take(&mut self.told)
     }
 
@@ -94,7 +115,10 @@ impl Story {
                 _ => None,
             };
             for effect in self.core.step(input, Moment(self.now)) {
-                inputs.extend(self.perform(effect, arrived));
+                let settles = matches!(effect, Effect::Compare { .. } | Effect::Recompute { .. });
+                let next = self.perform(effect, arrived);
+                let queue = if settles && self.settles_late { &mut self.unsettled } else { &mut inputs };
+                queue.extend(next);
             }
         }
     }
@@ -108,7 +132,7 @@ impl Story {
                 let answered = Input::Answered { task, worker, compute_us: 50 };
                 return (!self.silent.contains(&worker)).then_some(answered);
             }
-            Effect::KeepAnswer { task } => {
+            Effect::KeepAnswer { task, .. } => {
                 let (_, value) =
                     arrived.filter(|(arrived, _)| *arrived == task).expect("kept in the step that reports it");
                 self.kept.insert(task, value);
@@ -142,9 +166,22 @@ impl Story {
             Effect::Expel { worker, .. } => self.told.push(Told::Expelled(worker)),
             Effect::CallDone { .. } => self.told.push(Told::Done),
             Effect::CallFailed { .. } => self.told.push(Told::Failed),
+            Effect::CreditWitness { worker, .. } => self.told.push(Told::Credited(worker)),
             Effect::Drop { .. } | Effect::CancelTask { .. } | Effect::WakeAt(_) => {}
         }
         None
+    }
+
+    /// Settles what waits, and what follows from it; what was told.
+    fn settle(&mut self) -> Vec<Told> {
+        while let Some(input) = self.unsettled.pop_front() {
+            self.feed(input);
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    fn standing(&self, number: u8) -> Standing {
+        self.core.standing(node(number)).cloned().expect("known")
     }
 
     /// The worker that is asked most while all are alike.
@@ -443,3 +480,6 @@ fn an_answer_that_is_held_does_not_count_for_the_next_connection() {
     }
     assert!(before.iter().sum::<u32>() > 0 && in_flight(&story) == before, "{before:?} {:?}", in_flight(&story));
 }
+
+mod endings;
+mod inexact;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neuro_orchestrator::{ExpertLoad, Input};
+use neuro_orchestrator::{ExpertLoad, Input, Redundancy};
 use neuro_primitives::{CallId, NodeId};
 
 use super::answers::Question;
@@ -73,7 +73,8 @@ impl World {
         self.requests.insert(call, request);
         self.open_calls += 1;
         self.tally.calls += 1;
-        self.step(Input::Call { call, layer, experts }, None);
+        let redundancy = if self.chance.below(8) == 0 { Redundancy::Two } else { Redundancy::One };
+        self.step(Input::Call { call, layer, experts, redundancy }, None);
     }
 
     /// A client gives up some call, which may have ended.

@@ -26,6 +26,8 @@ pub(crate) struct Sent {
     pub(crate) question: Question,
     /// Whom.
     pub(crate) worker: NodeId,
+    /// Until when its answer is in time.
+    pub(crate) deadline: u64,
 }
 
 /// What the driver of one core keeps.
@@ -43,7 +45,11 @@ pub(crate) struct Books {
     pub(crate) checked: BTreeMap<CheckId, TaskId>,
     /// Tasks whose wrong answer two liars agreed on.
     pub(crate) fooled: BTreeSet<TaskId>,
-    /// Recomputations under way.
+    /// Witnesses whose work was credited.
+    pub(crate) credited: BTreeSet<TaskId>,
+    /// Recomputations under way, and the answers that each needs.
+    pub(crate) disputes: BTreeMap<CheckId, Vec<TaskId>>,
+    /// How many they are.
     pub(crate) recomputing: usize,
 }
 
@@ -105,6 +111,7 @@ impl World {
     pub(crate) fn step(&mut self, input: Input, arrived: Option<(TaskId, Answer)>) {
         let now = self.now;
         self.story.tell(now, || format!("{input:?}"));
+        let before = self.known_before(&input);
         let effects = self.core.step(input.clone(), Moment(now));
         let mut step = Step { arrived, retracted: BTreeSet::new() };
         for effect in effects {
@@ -112,6 +119,7 @@ impl World {
             self.carry_out(effect, &mut step);
         }
         self.found_is_retracted(&input, &step.retracted);
+        self.trust_is_earned(&input, &before);
         self.within_limits();
         self.bounded();
     }
@@ -120,17 +128,29 @@ impl World {
         match effect {
             Effect::Hold { worker, experts } => self.hold(worker, &experts),
             Effect::Drop { worker, experts } => self.drop_experts(worker, &experts, step),
-            Effect::SendTask { task, call, worker, experts, .. } => self.send(task, call, worker, &experts),
+            Effect::SendTask { task, call, worker, experts, deadline } => {
+                self.send(task, call, worker, &experts);
+                let until = self.now + u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
+                self.books.tasks.entry(task).and_modify(|sent| sent.deadline = until);
+            }
             Effect::CancelTask { task, .. } => {
                 self.books.open.remove(&task);
             }
-            Effect::KeepAnswer { task } => self.keep(task, step),
-            Effect::AcceptAnswer { task, call, experts } => self.accept(task, call, &experts, step),
+            Effect::KeepAnswer { task, in_time } => {
+                self.in_time_rightly(task, in_time, step.arrived.is_some());
+                self.keep(task, step);
+            }
+            Effect::AcceptAnswer { task, call, experts, in_time } => {
+                self.in_time_rightly(task, in_time, step.arrived.as_ref().is_some_and(|(arrived, _)| *arrived == task));
+                self.accept(task, call, &experts, step);
+            }
+            Effect::CreditWitness { worker, task } => self.credited_rightly(worker, task),
             Effect::Compare { check, task, against } => self.compare(check, task, &against),
             Effect::Recompute { check, task, against } => self.recompute(check, task, &against),
             Effect::AcceptRecomputed { check, call, experts } => self.accept_recomputed(check, call, &experts),
             Effect::ForgetAnswers { tasks } => self.forget(&tasks),
-            Effect::Retract { call } => {
+            Effect::Retract { call, task, worker } => {
+                self.retracted_rightly(call, task, worker);
                 self.tally.retracted += 1;
                 step.retracted.insert(call);
             }
@@ -197,7 +217,7 @@ impl World {
         let question = request.question(call, experts);
         self.sent_to_holder(call, worker, experts, is_witness);
         experts.iter().for_each(|expert| self.not_twice_to_the_same(call, worker, *expert));
-        self.books.tasks.insert(task, Sent { question: question.clone(), worker });
+        self.books.tasks.insert(task, Sent { question: question.clone(), worker, deadline: 0 });
         self.books.open.insert(task);
         let Some(asked) = self.workers.get_mut(&worker) else { return };
         for (delay, said) in asked.reply(task, &question, &mut self.chance) {
@@ -256,7 +276,7 @@ impl World {
             return self.require(false, Invariant::AnswersAreThere, || format!("{all:?} are recomputed"));
         }
         let is_wrong = |task: &TaskId| there(task).is_some_and(|(question, answer)| question.truth() != *answer);
-        let wrong: Vec<TaskId> = all.into_iter().filter(is_wrong).collect();
+        let wrong: Vec<TaskId> = all.iter().copied().filter(is_wrong).collect();
         if self.books.recomputing >= RECOMPUTING_AT_MOST {
             let call = sent.get(&task).map(|sent| sent.question.call);
             if let Some(request) = call.and_then(|call| self.requests.get_mut(&call)) {
@@ -265,6 +285,7 @@ impl World {
             return self.settle_after(0, Input::NotRecomputed { check });
         }
         self.books.recomputing += 1;
+        self.books.disputes.insert(check, all.clone());
         self.settle_after(self.books.recomputing as u64 * RECOMPUTING_US, Input::Recomputed { check, wrong });
     }
 
@@ -281,6 +302,7 @@ impl World {
         for task in tasks {
             let there = self.books.kept.remove(task).is_some();
             self.require(there, Invariant::AnswersAreThere, || format!("{task:?} is forgotten"));
+            self.not_in_dispute(*task);
         }
     }
 
@@ -294,7 +316,10 @@ impl World {
         if incarnation != self.incarnation {
             return;
         }
-        self.books.recomputing -= usize::from(matches!(input, Input::Recomputed { .. }));
+        if let Input::Recomputed { check, .. } = &input {
+            self.books.recomputing -= 1;
+            self.books.disputes.remove(check);
+        }
         self.step(input, None);
     }
 

@@ -33,6 +33,14 @@ pub enum Invariant {
     FewWrongUsed,
     /// A wrong result that was used is retracted when it is found.
     FoundIsRetracted,
+    /// No answer is forgotten while the checkpoint is asked about it, whatever becomes of its call.
+    DisputesAreSettled,
+    /// Trust rises when a check ends and at no other time, and a fault begins probation again.
+    TrustIsEarned,
+    /// A witness's work is credited once, and its answer is right unless a pact fooled the check.
+    WitnessesAreCredited,
+    /// An answer counts as in time if it came before its deadline.
+    PaidInTime,
     /// Only those who lied are convicted, each by its own answer.
     OnlyLiarsConvicted,
     /// Liars that fooled a check are found.
@@ -70,6 +78,10 @@ impl fmt::Display for Invariant {
             Self::NothingWrongUsed => "under verified no wrong result is used unless two liars agree",
             Self::FewWrongUsed => "under sampled few wrong results of one identity are used",
             Self::FoundIsRetracted => "a wrong result that was used is retracted when it is found",
+            Self::DisputesAreSettled => "no answer is forgotten while the checkpoint is asked about it",
+            Self::TrustIsEarned => "trust rises when a check ends, and a fault begins probation again",
+            Self::WitnessesAreCredited => "right witnesses are credited once",
+            Self::PaidInTime => "an answer counts as in time if it came before its deadline",
             Self::OnlyLiarsConvicted => "only liars are convicted, by their own answers",
             Self::LiarsAreFound => "liars that fooled a check are found in the end",
             Self::ConvictsAreIdle => "who is convicted gets nothing to do",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use neuro_orchestrator::{Checks, Counters, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Settings};
+use neuro_orchestrator::{Checks, Counters, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Redundancy, Settings};
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use super::agenda::Agenda;
@@ -166,7 +166,7 @@ impl Bench {
         self.last_call += 1;
         let (call, started) = (CallId(self.last_call), self.now);
         let experts = (0..self.experiment.fan_out).map(|expert| ExpertLoad { expert, rows: 1 }).collect();
-        let mut done = self.step(Input::Call { call, layer: 0, experts });
+        let mut done = self.step(Input::Call { call, layer: 0, experts, redundancy: Redundancy::One });
         while !done {
             done = self.next();
         }

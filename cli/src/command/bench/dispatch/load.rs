@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use neuro_orchestrator::{Checks, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Settings, Standing};
+use neuro_orchestrator::{Checks, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Redundancy, Settings, Standing};
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 /// Experts of a call: what a token is routed to.
@@ -86,7 +86,7 @@ impl Load {
             let (call, layer) = (CallId(self.calls), u16::try_from(self.below(self.layers.into())).unwrap_or(0));
             let experts = self.routes();
             let first = self.open.len();
-            let spent = self.feed(Input::Call { call, layer, experts });
+            let spent = self.feed(Input::Call { call, layer, experts, redundancy: Redundancy::One });
             let sent = u32::try_from(self.open.len() - first).unwrap_or(u32::MAX);
             let sending = spent.checked_div(sent).unwrap_or_default();
             self.open.range_mut(first..).for_each(|open| open.sending = sending);

@@ -1,0 +1,113 @@
+//! Checks that end otherwise than with two answers that are the same.
+
+use super::*;
+use crate::validator::verdict::UNUSED_AT_MOST;
+
+/// Checks everything that trusted workers answer, after it was used.
+const ALL: Checks = Checks::Sampled { at_least_one_in: 1, meanwhile: 1_000 };
+
+/// A lie of worker 1 that a comparison with worker 2 waits to show.
+fn lie_before_its_comparison() -> Story {
+    let mut story = Story::new(2, Checks::Verified);
+    story.settles_late = true;
+    // The first draw sends a check to the checkpoint at once.
+    story.core.validator.draws = 1;
+    story.lies.insert(node(1), 5);
+    story.call_for(&[0]);
+    let asked: Vec<NodeId> = story.asked.iter().map(|(_, worker, _)| *worker).collect();
+    assert_eq!(asked, [node(1), node(2)], "the one that is checked, and its witness");
+    assert!(matches!(story.unsettled.front(), Some(Input::Compared { same: false, .. })), "{:?}", story.unsettled);
+    story
+}
+
+#[test]
+fn any_fault_that_is_held_against_a_worker_begins_its_probation_again() {
+    for (fault, begins) in [
+        (Fault::Malformed, true),
+        (Fault::BadValue, true),
+        (Fault::NotHeld, true),
+        (Fault::Refused, true),
+        (Fault::Overloaded, false),
+        (Fault::Undelivered, false),
+    ] {
+        let mut story = Story::trusted(1, SAMPLED);
+        story.silent.push(node(1));
+        story.call();
+        let (task, worker) = story.sent.pop_first().expect("sent");
+        story.feed(Input::Faulty { task, worker, fault });
+        assert_eq!(story.standing(1).is_on_probation(), begins, "{fault:?}");
+        assert!(story.standing(1).invalid < 0.1, "no result was wrong: {fault:?}");
+    }
+}
+
+#[test]
+fn a_lie_is_not_lost_with_the_call_that_it_was_told_in() {
+    let mut story = lie_before_its_comparison();
+    story.feed(Input::CallCancelled { call: CallId(story.calls) });
+    let told = story.settle();
+    assert!(told.contains(&Told::Convicted(node(1))) && told.contains(&Told::Expelled(node(1))), "{told:?}");
+    assert!(
+        told.iter().all(|told| !matches!(told, Told::Accepted(_) | Told::Recomputed)),
+        "of no use any more: {told:?}"
+    );
+    story.at_rest();
+}
+
+#[test]
+fn checks_without_a_call_are_finished_up_to_a_bound() {
+    let mut story = Story::new(1, Checks::Verified);
+    story.settles_late = true;
+    for _ in 0..UNUSED_AT_MOST + 50 {
+        story.call();
+        story.feed(Input::CallCancelled { call: CallId(story.calls) });
+    }
+    assert_eq!((story.core.in_flight().checks, story.kept.len()), (UNUSED_AT_MOST, UNUSED_AT_MOST));
+    story.settle();
+    story.at_rest();
+    assert_eq!(story.standing(1).streak as usize, UNUSED_AT_MOST, "what they show counts");
+}
+
+#[test]
+fn in_a_dispute_that_nobody_can_settle_both_lose_and_nobody_goes() {
+    let mut story = Story::trusted(2, ALL);
+    story.recomputes = false;
+    story.lies.insert(node(1), 5);
+    let before = [1, 2].map(|number| story.standing(number).score());
+    let mut told = Vec::new();
+    while story.core.counters().disputes == 0 {
+        told.extend(story.call());
+    }
+    assert!(told.iter().any(|told| matches!(told, Told::Accepted(_))), "{told:?}");
+    for (number, before) in [1, 2].into_iter().zip(before) {
+        assert!(story.standing(number).is_on_probation() && story.standing(number).score() < before, "{number}");
+    }
+    assert!(!told.contains(&Told::Convicted(node(1))) && story.core.workers().len() == 2);
+    story.at_rest();
+}
+
+#[test]
+fn without_a_dispute_a_recomputation_that_fails_changes_nobodys_standing() {
+    let mut story = Story::trusted(1, ALL);
+    story.recomputes = false;
+    let before = story.standing(1);
+    (0..20).for_each(|_| drop(story.call()));
+    assert!(story.core.counters().recomputed >= 20);
+    assert_eq!((story.standing(1).streak, story.standing(1).valid), (before.streak, before.valid));
+}
+
+#[test]
+fn a_witness_that_the_checkpoint_finds_right_is_credited_and_trusted_more() {
+    let mut story = lie_before_its_comparison();
+    let before = story.standing(2).streak;
+    let told = story.settle();
+    assert!(told.contains(&Told::Credited(node(2))) && told.contains(&Told::Convicted(node(1))), "{told:?}");
+    assert!(!told.contains(&Told::Credited(node(1))) && story.standing(2).streak == before + 1);
+}
+
+#[test]
+fn witnesses_of_answers_that_were_the_same_are_credited() {
+    let mut story = Story::new(3, Checks::Verified);
+    let told: Vec<Told> = (0..50).flat_map(|_| story.call()).collect();
+    let credited = told.iter().filter(|told| matches!(told, Told::Credited(_))).count() as u64;
+    assert_eq!(credited, story.core.counters().witness_tasks, "{credited}");
+}
