@@ -50,6 +50,8 @@ pub struct RowOwner {
     pub job: JobId,
     /// How many rows; maybe none.
     pub rows: usize,
+    /// Whether the job would rather pay twice than wait: two holders are asked from the start.
+    pub twice: bool,
 }
 
 /// The experts gave no sums.

@@ -50,13 +50,15 @@ pub struct Caller {
     pub account: Account,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether two workers are asked for everything from the start, and the first answer counts.
+    pub twice: bool,
 }
 
 impl Caller {
     /// Whoever sits at this machine, as usual.
     #[must_use]
     pub const fn at(endpoint: &'static str) -> Self {
-        Self { endpoint, account: Account::LOCAL, priority: Priority::Normal }
+        Self { endpoint, account: Account::LOCAL, priority: Priority::Normal, twice: false }
     }
 }
 

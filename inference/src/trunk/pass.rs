@@ -211,8 +211,11 @@ impl Layer {
             FeedForward::Experts(block) => block,
         };
         let routes = block.router.route(hidden).map_err(|error| self.router_error(error, span))?;
-        let owner =
-            |(portion, segment): (&Portion<'_>, &Segment<'_>)| RowOwner { job: portion.job, rows: segment.asking };
+        let owner = |(portion, segment): (&Portion<'_>, &Segment<'_>)| RowOwner {
+            job: portion.job,
+            rows: segment.asking,
+            twice: false,
+        };
         let owners: Vec<RowOwner> = portions.iter().zip(span.segments).map(owner).collect();
         let sums = experts.run_for(self.number, hidden, &routes, &owners);
         let mut sums = sums.map_err(|error| experts_error(error, &routes, span.segments))?;

@@ -67,6 +67,8 @@ pub(super) struct Parameters {
     pub(super) stream: Option<StreamOptions>,
     /// How urgent it is: not OpenAI's, whose clients never send it.
     pub(super) priority: Priority,
+    /// Whether two workers are asked for everything from the start; ours, too.
+    pub(super) twice: bool,
     /// Which of [`IGNORED`] were given.
     pub(super) ignored: Vec<&'static str>,
 }
@@ -98,6 +100,7 @@ impl Parameters {
             top_logprobs: top_logprobs(endpoint, &mut fields)?,
             stream: stream(&mut fields)?,
             priority: priority(&mut fields)?,
+            twice: fields.integer("redundancy", 1..=2)? == Some(2),
             ignored: IGNORED.iter().copied().filter(|name| fields.take(name).is_some()).collect(),
         };
         refuse_unserved(endpoint, &mut fields)?;

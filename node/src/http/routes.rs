@@ -93,7 +93,8 @@ async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result
     check_model(&parameters.model, &model)?;
     api.completer.ready().map_err(|why| ApiError::not_ready(&why))?;
     let prompts = prompt::prepare(&api, parameters.input.clone(), &model).await?;
-    let caller = Caller { endpoint: endpoint.path(), account, priority: parameters.priority };
+    let Parameters { priority, twice, .. } = parameters;
+    let caller = Caller { endpoint: endpoint.path(), account, priority, twice };
     let jobs = choices::submit(api.completer.as_ref(), &caller, &model, &parameters, &prompts)?;
     let (reply, meter) = (Reply::new(endpoint, &model), api.metrics.meter(arrived, jobs.len()));
     let explainer = Explainer::new(&jobs, explaining);

@@ -83,6 +83,8 @@ pub struct JobContext {
     pub account: Account,
     /// How urgent.
     pub priority: Priority,
+    /// Whether two workers are asked for everything.
+    pub twice: bool,
     pub(super) events: mpsc::Sender<JobEvent>,
 }
 
@@ -208,8 +210,8 @@ impl From<neuro_inference::GenerateError> for DecodeFailure {
     }
 }
 
-/// Stops asking for experts once nobody waits for any row: a long prompt then gives its place back within one layer, not
-/// after a pass.
+/// Says how each job wants its experts asked, and stops asking once nobody waits for any row: a long prompt then gives its
+/// place back within one layer, not after a pass.
 struct WhileWanted<'a> {
     experts: &'a dyn BatchExperts,
     jobs: &'a [JobContext],
@@ -229,6 +231,8 @@ impl ExpertLayers for WhileWanted<'_> {
         if !owners.iter().any(wanted) {
             return Err(ExpertsError { message: "the job was abandoned".to_owned(), retryable: false, expert: None });
         }
-        self.experts.run_for(layer, hidden, routes, owners)
+        let twice = |owner: &RowOwner| self.jobs.iter().any(|job| job.id == owner.job && job.twice);
+        let owners: Vec<_> = owners.iter().map(|owner| RowOwner { twice: twice(owner), ..*owner }).collect();
+        self.experts.run_for(layer, hidden, routes, &owners)
     }
 }

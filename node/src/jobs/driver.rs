@@ -11,7 +11,7 @@ use neuro_primitives::JobId;
 use super::board::{Board, Ending, Queued};
 use super::reader::Reader;
 use super::{DecodeFailure, Decoding, JobContext, JobUpdate, STALLED_READER_LIMIT, Shared};
-use crate::completer::JobEvent;
+use crate::completer::{Caller, JobEvent};
 
 /// How often a reader that is behind is tried again, when there is nothing else to do. It is behind only after a thousand
 /// unread events, so no token waits here.
@@ -107,7 +107,8 @@ impl Driver<'_> {
             self.shares.start(&job.caller.account, job.request.prompt.len());
             self.running.insert(id, Reader::new(job.events.clone()));
             let Queued { request, events, caller } = job;
-            let context = JobContext { id, account: caller.account, priority: caller.priority, events };
+            let Caller { account, priority, twice, .. } = caller;
+            let context = JobContext { id, account, priority, twice, events };
             match self.decoding.start(context, request) {
                 Ok(None) => {}
                 Ok(Some(update)) => self.hand_out(id, update),

@@ -192,7 +192,7 @@ impl Dispatch {
         self
     }
 
-    /// Asks the workers for one layer and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
+    /// Asks the workers for one layer, one or two for each expert, and waits. `hidden`: `[rows, d_model]`, f32, at most 512 rows; the result has
     /// the same shape.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Dispatch {
     /// gates are not finite.
     pub fn call(
         &self,
-        layer: u16,
+        (layer, redundancy): (u16, Redundancy),
         hidden: &Rows,
         routes: &Routes,
         tally: &Arc<CallTally>,
@@ -214,11 +214,11 @@ impl Dispatch {
             tally: Arc::clone(tally),
         };
         let call = Call { source: Arc::new(source), sum: FixedSum::zeros(hidden.count(), hidden.width()), done };
-        self.start_call(call)?;
+        self.start_call(call, redundancy)?;
         outcome.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
-    fn start_call(&self, call: Call) -> Result<(), ExpertsError> {
+    fn start_call(&self, call: Call, redundancy: Redundancy) -> Result<(), ExpertsError> {
         let (layer, experts) = (call.source.layer, loads(&call.source.routes));
         let mut state = self.lock();
         if state.stopped {
@@ -227,7 +227,7 @@ impl Dispatch {
         let id = CallId(state.next_call);
         state.next_call += 1;
         state.calls.insert(id, call);
-        self.advance(&mut state, Input::Call { call: id, layer, experts, redundancy: Redundancy::One });
+        self.advance(&mut state, Input::Call { call: id, layer, experts, redundancy });
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use neuro_inference::{ExpertLayers, ExpertsError, RowOwner};
+use neuro_orchestrator::Redundancy;
 use neuro_primitives::{JobId, NodeId, Routes, Rows};
 
 use super::dispatch::Dispatch;
@@ -65,7 +66,7 @@ impl ExpertLayers for RemoteExperts {
     }
 
     fn run(&self, layer: u16, hidden: &Rows, routes: &Routes) -> Result<Rows, ExpertsError> {
-        self.dispatch.call(layer, hidden, routes, &Arc::default())
+        self.dispatch.call((layer, Redundancy::One), hidden, routes, &Arc::default())
     }
 
     fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
@@ -74,7 +75,9 @@ impl ExpertLayers for RemoteExperts {
             let asking = owners.iter().filter(|owner| owner.rows > 0);
             CallTally::new(asking.map(|owner| (owner.rows, tallies.of(owner.job))))
         };
-        self.dispatch.call(layer, hidden, routes, &Arc::new(tally))
+        let twice = owners.iter().any(|owner| owner.twice && owner.rows > 0);
+        let redundancy = if twice { Redundancy::Two } else { Redundancy::One };
+        self.dispatch.call((layer, redundancy), hidden, routes, &Arc::new(tally))
     }
 }
 

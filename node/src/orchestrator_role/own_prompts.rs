@@ -44,7 +44,7 @@ pub async fn ask_now_and_then(shared: &Shared, experts: &RemoteExperts) {
 /// One prompt to its end. That it finds no place is no harm: another one follows.
 async fn ask(shared: &Shared, experts: &RemoteExperts) {
     let Some(request) = request(shared.trunk.config().vocab_size) else { return };
-    let caller = Caller { endpoint: "own", account: Account::named(NOBODY), priority: Priority::Low };
+    let caller = Caller { endpoint: "own", account: Account::named(NOBODY), priority: Priority::Low, twice: false };
     let Ok(mut job) = shared.runner.submit(request, caller) else { return };
     experts.belongs_to_nobody(job.id);
     while job.events.recv().await.is_some() {}

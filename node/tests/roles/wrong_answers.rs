@@ -1,12 +1,14 @@
 //! Well-formed answers that are wrong in shape or range, refusals and silence: the answer to the user stays right, and
 //! the worker's faults are counted.
 
+use neuro_orchestrator::Checks;
 use neuro_primitives::{Hash, NodeKey, RowSum, Rows};
 use neuro_protocol::control::Expert;
 use neuro_protocol::frame::{Answer, Failure, FailureCode, Frame, MicroTask};
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
-use crate::network::{EXPERTS, Network, holds_all, is_gone, of};
+use crate::network::{EXPERTS, Network, TCP, holds_all, is_gone, of};
 use crate::twin_worker::{Conduct, Reply, Twin};
 
 /// Questions asked until the liar was asked too: the scheduler tries a new worker at once.
@@ -95,6 +97,20 @@ async fn a_twin_that_answers_right_is_asked_and_blamed_for_nothing() {
         assert_eq!(network.ask().await, "47");
     }
     assert_eq!(of(&network.status().await, "twin").unwrap().faults, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_two_has_everything_asked_of_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::checking(Checks::Trusting, folder, "127.0.0.1:0", vec![TCP.to_owned()]).await;
+    let honest = |name| Conduct::lying(name, |_, answer| Reply::answer(answer));
+    let twins = [joined(&network, honest("one")).await, joined(&network, honest("two")).await];
+    let response = network.request(json!({ "temperature": 0, "redundancy": 2 }), "What is 12+35?").await;
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "47", "{answer}");
+    let layers = network.status().await.model.unwrap().layers as usize;
+    let calls = layers * answer["usage"]["completion_tokens"].as_u64().unwrap() as usize;
+    network.until("both were asked for every layer", |_| twins.iter().all(|twin| twin.tasks() >= calls)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,7 +77,7 @@ fn hidden() -> Rows {
 
 fn call(dispatch: &Arc<Dispatch>) -> Outcome {
     let dispatch = Arc::clone(dispatch);
-    std::thread::spawn(move || dispatch.call(0, &hidden(), &routes(), &Arc::default()))
+    std::thread::spawn(move || dispatch.call((0, Redundancy::One), &hidden(), &routes(), &Arc::default()))
 }
 
 /// An answer in which every expert contributes `value`.
@@ -239,7 +239,7 @@ fn what_no_worker_would_take_is_sent_to_none() {
             (0, hidden(), no_gate.clone(), "the gate of expert 1 is NaN"),
             (1, hidden(), routes(), "layer 1: the model has 1 layers"),
         ] {
-            let error = dispatch.call(layer, &rows, &routes, &Arc::default()).unwrap_err();
+            let error = dispatch.call((layer, Redundancy::One), &rows, &routes, &Arc::default()).unwrap_err();
             assert!(!error.retryable && error.message.contains(words), "{}", error.message);
         }
         assert!(worker.frames.try_recv().is_err(), "nothing was sent");
