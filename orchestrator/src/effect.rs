@@ -39,6 +39,9 @@ pub enum Effect {
         experts: Vec<u16>,
         /// After this long the core asks somebody else.
         deadline: Duration,
+        /// It is a witness of an answer that was accepted already: some of the rows suffice, such as those that belong to
+        /// nobody.
+        spot_check: bool,
     },
     /// The answer to this task is not needed any more. It may come nevertheless.
     CancelTask {

@@ -31,6 +31,7 @@ mod dispatch;
 mod witness;
 
 pub(crate) use backup::Budget;
+pub(crate) use witness::Witness;
 
 use call::{Call, Part, PartState, Task};
 
@@ -143,17 +144,23 @@ impl Orchestrator {
             experts: task.experts.len() as u64,
             row_experts: task.row_experts,
         };
-        self.metering.fleet.record(&sample, now);
+        let spot = task.witness_of.is_some_and(|witness| witness.spot);
         let (call, worker, was_late, witness_of) = (task.call, task.worker, task.late, task.witness_of);
         let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
         if let Some(worker) = self.registry.at_mut(worker) {
-            worker.answered(&sample, now);
+            // How many rows a spot check had, the core does not know.
+            if spot {
+                worker.alive(now);
+            } else {
+                worker.answered(&sample, now);
+                self.metering.fleet.record(&sample, now);
+            }
             worker.tasks_done += u64::from(first);
         }
         if !was_late {
             self.book.note_time(worker, true);
         }
-        if let Some(check) = witness_of {
+        if let Some(Witness { check, .. }) = witness_of {
             self.forget(id);
             return self.take_witness(check, (id, worker), !was_late);
         }
@@ -308,7 +315,7 @@ impl Orchestrator {
         if fault == Fault::NotHeld {
             self.hold_again(self.registry.roster.id(task.worker), &task.experts, now);
         }
-        if let Some(check) = task.witness_of {
+        if let Some(Witness { check, .. }) = task.witness_of {
             self.lose_witness(check);
         }
         if task.is_waited_for() {
@@ -329,7 +336,7 @@ impl Orchestrator {
         self.book.note_time(task.worker, false);
         self.registry.task_settled(task.worker, task.work_us);
         match task.witness_of {
-            Some(check) => {
+            Some(Witness { check, .. }) => {
                 self.cancel(id);
                 self.lose_witness(check);
             }
@@ -353,7 +360,7 @@ impl Orchestrator {
             self.transitioner.tasks.iter().filter(|(_, task)| of_worker(task)).map(|(id, _)| *id).collect();
         for id in lost {
             let Some(task) = self.forget(id) else { continue };
-            if let Some(check) = task.witness_of {
+            if let Some(Witness { check, .. }) = task.witness_of {
                 self.lose_witness(check);
             }
             if task.is_waited_for() {

@@ -24,6 +24,7 @@ use crate::orchestrator::Orchestrator;
 use crate::registry::Slot;
 use crate::settings::Checks;
 use crate::tolerance::{Drift, ToleranceClass};
+use crate::transitioner::Witness;
 
 mod verdict;
 
@@ -169,7 +170,8 @@ impl Orchestrator {
         let mut asked = Vec::new();
         for (witness, parts) in witnesses.unwrap_or_default() {
             self.validator.note_witness(worker, witness);
-            asked.push(self.ask_witness(id, call, witness, &parts, now));
+            let purpose = Witness { check: id, spot: answer == Checked::Accepted };
+            asked.push(self.ask_witness(purpose, call, witness, &parts, now));
         }
         self.metering.counters.checks += 1;
         self.metering.counters.witness_tasks += asked.len() as u64;

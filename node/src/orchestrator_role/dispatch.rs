@@ -149,6 +149,25 @@ struct SentTask {
     /// Row of the call for each row of the task.
     rows: Vec<usize>,
     routes: Routes,
+    /// Some of the rows were enough.
+    spot_check: bool,
+}
+
+impl Source {
+    /// Rows of the call that go to `experts`, and their routes to these. For a spot check, only those that belong to nobody,
+    /// if there are any.
+    fn asked(&self, experts: &[u16], spot_check: bool) -> (Vec<usize>, Routes) {
+        let (rows, routes) = self.routes.restrict(|expert| experts.contains(&expert));
+        if !spot_check || !rows.iter().any(|row| self.tally.is_nobodys(*row)) {
+            return (rows, routes);
+        }
+        let mut fewer = (Vec::new(), Routes::new());
+        for (row, routes) in rows.into_iter().zip(routes.iter()).filter(|(row, _)| self.tally.is_nobodys(*row)) {
+            fewer.0.push(row);
+            fewer.1.push_row(routes.iter().copied());
+        }
+        fewer
+    }
 }
 
 impl Dispatch {
@@ -451,8 +470,8 @@ impl Dispatch {
             Effect::Hold { worker, experts } => state.order(worker, Order::Hold(experts)),
             Effect::Drop { worker, experts } => state.order(worker, Order::Drop(experts)),
             Effect::Expel { worker, reason } => state.expel(worker, reason),
-            Effect::SendTask { task, call, worker, experts, deadline } => {
-                state.send_task(self.model, task, call, worker, &experts, deadline)
+            Effect::SendTask { task, call, worker, experts, deadline, spot_check } => {
+                state.send_task(self.model, task, call, worker, (&experts, spot_check), deadline)
             }
             Effect::CancelTask { task, worker } => state.cancel_task(task, worker),
             Effect::AcceptAnswer { task, call, in_time, .. } => {
@@ -559,11 +578,11 @@ impl State {
         task: TaskId,
         call_id: CallId,
         worker: NodeId,
-        experts: &[u16],
+        (experts, spot_check): (&[u16], bool),
         deadline: Duration,
     ) -> Option<Input> {
         let source = Arc::clone(&self.calls.get(&call_id)?.source);
-        let (rows, routes) = source.routes.restrict(|expert| experts.contains(&expert));
+        let (rows, routes) = source.asked(experts, spot_check);
         let frame = Frame::Task(MicroTask {
             task,
             model,
@@ -573,7 +592,7 @@ impl State {
             hidden: source.hidden.gather(&rows),
             routes: routes.clone(),
         });
-        self.tasks.insert(task, SentTask { call: call_id, source, worker, rows, routes });
+        self.tasks.insert(task, SentTask { call: call_id, source, worker, rows, routes, spot_check });
         let open = self.links.get_mut(&worker)?;
         open.ledger.sent(task);
         if open.link.frames.try_send(frame.encode()).is_ok() { None } else { self.lose(worker) }

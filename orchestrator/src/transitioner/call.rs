@@ -2,6 +2,7 @@
 
 use neuro_primitives::{CallId, Moment, TaskId};
 
+use super::Witness;
 use crate::effect::CheckId;
 use crate::input::Redundancy;
 use crate::registry::Slot;
@@ -145,7 +146,7 @@ pub(super) struct Task {
     /// The check of its answer.
     pub(super) check: Option<CheckId>,
     /// The check that it is a witness of. Then it is none of its call's tasks.
-    pub(super) witness_of: Option<CheckId>,
+    pub(super) witness_of: Option<Witness>,
 }
 
 impl Task {

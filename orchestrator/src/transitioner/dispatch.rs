@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use neuro_primitives::{CallId, Moment, TaskId};
 
+use super::Witness;
 use super::call::{Call, Part, PartState, Task};
-use crate::effect::{CallError, CheckId, Effect};
+use crate::effect::{CallError, Effect};
 use crate::orchestrator::Orchestrator;
 use crate::registry::{Registry, Slot};
 use crate::scheduler::{self, Choice, Item, Lane};
@@ -157,7 +158,7 @@ impl Orchestrator {
         call_id: CallId,
         worker: Slot,
         parts: &[&Ready],
-        witness_of: Option<CheckId>,
+        witness_of: Option<Witness>,
         now: Moment,
     ) -> TaskId {
         self.transitioner.last_task += 1;
@@ -204,6 +205,7 @@ impl Orchestrator {
             worker: self.registry.roster.id(worker),
             experts: numbers,
             deadline: span,
+            spot_check: witness_of.is_some_and(|witness| witness.spot),
         });
         id
     }

@@ -8,6 +8,15 @@ use crate::effect::CheckId;
 use crate::orchestrator::Orchestrator;
 use crate::registry::Slot;
 
+/// Why a task is asked beside a call's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// The check that it is for.
+    pub(crate) check: CheckId,
+    /// Whether the answer that is checked was accepted already, so that some of its rows suffice.
+    pub(crate) spot: bool,
+}
+
 /// Experts by catalogue index that one witness is asked for, and their rows.
 pub(crate) type Asked = Vec<(usize, u32)>;
 
@@ -55,7 +64,7 @@ impl Orchestrator {
     /// Asks one witness.
     pub(crate) fn ask_witness(
         &mut self,
-        check: CheckId,
+        witness_of: Witness,
         call: CallId,
         witness: Slot,
         asked: &Asked,
@@ -63,6 +72,6 @@ impl Orchestrator {
     ) -> TaskId {
         let parts: Vec<Ready> =
             asked.iter().map(|(index, rows)| Ready { index: *index, rows: *rows, holders: Vec::new() }).collect();
-        self.send(call, witness, &parts.iter().collect::<Vec<_>>(), Some(check), now)
+        self.send(call, witness, &parts.iter().collect::<Vec<_>>(), Some(witness_of), now)
     }
 }

@@ -128,7 +128,7 @@ impl World {
         match effect {
             Effect::Hold { worker, experts } => self.hold(worker, &experts),
             Effect::Drop { worker, experts } => self.drop_experts(worker, &experts, step),
-            Effect::SendTask { task, call, worker, experts, deadline } => {
+            Effect::SendTask { task, call, worker, experts, deadline, .. } => {
                 self.send(task, call, worker, &experts);
                 let until = self.now + u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
                 self.books.tasks.entry(task).and_modify(|sent| sent.deadline = until);

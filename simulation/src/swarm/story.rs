@@ -37,7 +37,7 @@ pub(crate) fn of_effect(effect: &Effect) -> String {
     match effect {
         Effect::Hold { worker, experts } => to(worker, format!("hold {} experts", experts.len())),
         Effect::Drop { worker, experts } => to(worker, format!("drop {}", list(experts))),
-        Effect::SendTask { task, call, worker, experts, deadline } => {
+        Effect::SendTask { task, call, worker, experts, deadline, .. } => {
             to(worker, format!("{task:?} of {call:?}, experts {experts:?}, within {} us", deadline.as_micros()))
         }
         Effect::CancelTask { task, worker } => to(worker, format!("cancel {task:?}")),

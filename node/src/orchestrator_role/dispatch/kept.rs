@@ -51,9 +51,18 @@ impl Kept {
     }
 
     /// Whether `witnesses`, who were asked for its experts among them, say the same: digest by digest, and all of their
-    /// sums together are its own.
+    /// sums together are its own. In a spot check they may have been asked for some of the rows; then these are compared.
     #[must_use]
     pub fn agrees_with(&self, witnesses: &[Arc<Self>]) -> bool {
+        let theirs: BTreeMap<_, _> = witnesses.iter().flat_map(|witness| witness.digests()).collect();
+        let spot_check = witnesses.iter().any(|witness| witness.sent.spot_check);
+        let own: BTreeMap<_, _> =
+            self.digests().filter(|(place, _)| !spot_check || theirs.contains_key(place)).collect();
+        own == theirs && self.sums_agree(witnesses, &own)
+    }
+
+    /// Whether the witnesses' sums together are its own, in the rows of which `compared` has every expert.
+    fn sums_agree(&self, witnesses: &[Arc<Self>], compared: &BTreeMap<(usize, u16), Hash>) -> bool {
         let width = self.sent.source.hidden.width();
         let place = |row: &usize| self.sent.rows.binary_search(row).ok();
         let mut theirs = FixedSum::zeros(self.sent.rows.len(), width);
@@ -65,9 +74,11 @@ impl Kept {
                 }
             }
         }
-        let digests: BTreeMap<_, _> = witnesses.iter().flat_map(|witness| witness.digests()).collect();
-        fixed(&self.answer.sums, width).is_some_and(|own| own == theirs)
-            && self.digests().collect::<BTreeMap<_, _>>() == digests
+        let Some(own) = fixed(&self.answer.sums, width) else { return false };
+        let rows = self.sent.rows.iter().zip(self.sent.routes.iter()).enumerate();
+        let whole =
+            rows.filter(|(_, (row, routes))| routes.iter().all(|route| compared.contains_key(&(**row, route.expert))));
+        whole.into_iter().all(|(place, _)| own.row(place) == theirs.row(place))
     }
 
     /// The digest of each row and expert.
@@ -131,7 +142,7 @@ mod tests {
                 _ => RowSum::Many(sum.row(0).to_vec()),
             });
         }
-        let sent = SentTask { call: CallId(1), source, worker: NodeId([1; 32]), rows, routes };
+        let sent = SentTask { call: CallId(1), source, worker: NodeId([1; 32]), rows, routes, spot_check: false };
         Kept { sent, answer: Answer { task: TaskId(1), compute_us: 1, sums, digests } }
     }
 
@@ -145,6 +156,34 @@ mod tests {
         for groups in all {
             assert!(kept(&[0, 1, 2]).agrees_with(&witnesses(groups)), "{groups:?}");
         }
+    }
+
+    /// A witness of these experts who was asked for the second row alone.
+    fn spot(experts: &[u16]) -> Arc<Kept> {
+        let mut whole = kept(experts);
+        let first = whole.sent.routes.row(0).len();
+        let mut routes = Routes::new();
+        routes.push_row(whole.sent.routes.row(1).iter().copied());
+        whole.answer.digests.drain(..first);
+        whole.answer.sums.remove(0);
+        whole.sent = SentTask { rows: vec![1], routes, spot_check: true, ..whole.sent };
+        Arc::new(whole)
+    }
+
+    #[test]
+    fn a_spot_check_compares_the_rows_that_were_asked_for_and_no_others() {
+        let mut checked = kept(&[0, 2]);
+        assert!(checked.agrees_with(&[spot(&[0, 2])]));
+        assert!(checked.agrees_with(&[spot(&[0]), spot(&[2])]));
+        checked.answer.digests[0] = Hash([9; 32]);
+        assert!(checked.agrees_with(&[spot(&[0, 2])]), "a lie in the row of a user was not looked at");
+        let mut liar = kept(&[0, 2]);
+        liar.answer.digests[3] = Hash([9; 32]);
+        assert!(!liar.agrees_with(&[spot(&[0, 2])]));
+        let mut liar = kept(&[0, 2]);
+        let RowSum::Many(sum) = &mut liar.answer.sums[1] else { panic!("two experts") };
+        sum[3] += 1;
+        assert!(!liar.agrees_with(&[spot(&[0, 2])]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Calls over scripted links: what workers say, and what the caller gets.
 
 use super::*;
+use crate::orchestrator_role::tally::JobTally;
 use neuro_expert_runtime::activations;
 use neuro_orchestrator::{Checks, ExpertSpec};
 use neuro_primitives::contribution::digest;
@@ -253,4 +254,21 @@ fn rows_that_no_block_divides_are_refused_as_blocks_alone() {
     let error = encoding::encode(&[ActivationFormat::Q8], 0, &narrow, &routes()).unwrap_err();
     assert!(!error.retryable && error.message.contains("multiple of 32"), "{}", error.message);
     assert!(encoding::encode(&[ActivationFormat::F32], 0, &narrow, &routes()).is_ok());
+}
+
+#[test]
+fn a_spot_check_shows_rows_that_belong_to_nobody_and_others_only_where_there_are_none() {
+    let (user, nobody) = (Arc::<JobTally>::default(), Arc::<JobTally>::default());
+    nobody.give_up();
+    let mut routes = Routes::new();
+    for experts in [[0, 1], [0, 2], [1, 2]] {
+        routes.push_row(experts.map(|expert| Route { expert, gate: 0.5 }));
+    }
+    let hidden = Activations::F32(Rows::new(WIDTH, vec![0.0; 3 * WIDTH]));
+    let tally = Arc::new(CallTally::new([(2, user), (1, nobody)]));
+    let source = Source { layer: 0, hidden, routes, tally };
+    assert_eq!(source.asked(&[0, 1], true).0, [2], "the last row alone");
+    assert_eq!(source.asked(&[0, 1], true).1.entries().len(), 1, "and of its experts the one that was asked for");
+    assert_eq!(source.asked(&[0], true).0, [0, 1], "no row of nobody's goes to expert 0");
+    assert_eq!(source.asked(&[0, 1], false).0, [0, 1, 2]);
 }
