@@ -60,7 +60,8 @@ pub enum Checks {
 
 impl Checks {
     /// One in fifty, sixteen meanwhile: more than 700 wrong results of one identity are used with a chance below 10^-6, since
-    /// `(1 - 1/50)^684 < 10^-6`.
+    /// `(1 - 1/50)^684 < 10^-6`. If it lies about few rows of many, 1,250: 7/16 of the checks may look at rows of nobody's
+    /// alone, and `(1 - 9/16/50)^1234 < 10^-6`.
     pub const SAMPLED: Self = Self::Sampled { at_least_one_in: 50, meanwhile: 16 };
 }
 

@@ -31,6 +31,9 @@ mod verdict;
 /// One check in so many is settled from the checkpoint, without witnesses.
 const RECOMPUTED_ONE_IN: u64 = 8;
 
+/// One check of an accepted answer in so many may be made with rows that belong to nobody alone.
+const SPOT_ONE_IN: u64 = 2;
+
 /// Witnesses of a worker that are remembered, so that others are asked first.
 const RECENT_WITNESSES: usize = 8;
 
@@ -167,10 +170,12 @@ impl Orchestrator {
         let alone = self.validator.one_in(RECOMPUTED_ONE_IN);
         let witnesses = if alone { None } else { self.witnesses(call, worker, &experts, now) };
         let recomputed = witnesses.is_none();
+        // Whoever lies about some rows only must fear every second check, whatever rows it has to do with.
+        let spot = answer == Checked::Accepted && self.validator.one_in(SPOT_ONE_IN);
         let mut asked = Vec::new();
         for (witness, parts) in witnesses.unwrap_or_default() {
             self.validator.note_witness(worker, witness);
-            let purpose = Witness { check: id, spot: answer == Checked::Accepted };
+            let purpose = Witness { check: id, spot };
             asked.push(self.ask_witness(purpose, call, witness, &parts, now));
         }
         self.metering.counters.checks += 1;
