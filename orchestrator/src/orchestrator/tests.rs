@@ -508,3 +508,36 @@ fn with_one_holder_there_is_nobody_to_double_with() {
     assert_eq!((tasks.len(), story.core.counters().doubled), (1, 0));
     assert!(is_done(&story.answer(tasks[0].0, tasks[0].1)));
 }
+
+#[test]
+fn a_call_does_not_fail_while_the_first_of_two_is_in_time() {
+    let mut story = Story::new(2, 1);
+    (story.redundancy, story.core.settings.max_attempts) = (Redundancy::Two, 2);
+    let tasks = sent(&story.call(&[0]));
+    let effects = story.fault(tasks[1].0, tasks[1].1, Fault::Overloaded);
+    assert_eq!((failure(&effects), failure(&story.tick(DEADLINE / 2))), (None, None), "all attempts are used up");
+    assert!(is_done(&story.answer(tasks[0].0, tasks[0].1)));
+}
+
+#[test]
+fn who_was_overtaken_in_part_and_in_time_is_asked_for_the_rest() {
+    let mut story = Story::new(1, 2);
+    story.core.settings.max_attempts = 2;
+    for _ in 0..20 {
+        let task = sent(&story.call(&[0, 1])).remove(0);
+        story.answer(task.0, task.1);
+    }
+    let slow = sent(&story.call(&[0, 1])).remove(0);
+    for number in 2..=3 {
+        let effects = story.step(Input::WorkerJoined { worker: node(number), memory_limit_bytes: 10 });
+        story.load(&effects);
+    }
+    let backups = sent(&story.tick(DEADLINE / 10));
+    assert_eq!((backups.len(), story.core.counters().late), (2, 0), "{backups:?}");
+    story.answer(backups[0].0, backups[0].1);
+    let effects = story.fault(backups[1].0, backups[1].1, Fault::Overloaded);
+    assert_eq!(failure(&effects), None);
+    let again = sent(&effects).remove(0);
+    assert_eq!((again.1, &again.2), (slow.1, &backups[1].2), "the slow one is here, and was not asked in vain");
+    assert!(is_done(&story.answer(again.0, again.1)));
+}

@@ -84,7 +84,7 @@ proptest! {
             let lean = |number: usize| match sign {
                 0 => size_ppb as i64,
                 1 => -(size_ppb as i64),
-                _ => if number % 2 == 0 { size_ppb as i64 } else { -(size_ppb as i64) },
+                _ => if number.is_multiple_of(2) { size_ppb as i64 } else { -(size_ppb as i64) },
             };
             let cheat = |number| RowError { size_ppb, lean_ppb: lean(number) };
             let deviation = Deviation { worst_ppb: size_ppb, drawn: cheat(1) };

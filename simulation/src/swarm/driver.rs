@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neuro_orchestrator::{CheckId, Effect, Input};
+use neuro_orchestrator::{CheckId, Effect, Fault, Input};
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use super::answers::{Answer, Question, agree};
@@ -58,6 +58,8 @@ pub(crate) struct Books {
 struct Step {
     arrived: Option<(TaskId, Answer)>,
     retracted: BTreeSet<CallId>,
+    /// Who has just said that it does not hold what it reported.
+    denies: Option<NodeId>,
 }
 
 impl World {
@@ -113,7 +115,11 @@ impl World {
         self.story.tell(now, || format!("{input:?}"));
         let before = self.known_before(&input);
         let effects = self.core.step(input.clone(), Moment(now));
-        let mut step = Step { arrived, retracted: BTreeSet::new() };
+        let denies = match &input {
+            Input::Faulty { worker, fault: Fault::NotHeld, .. } => Some(*worker),
+            _ => None,
+        };
+        let mut step = Step { arrived, retracted: BTreeSet::new(), denies };
         for effect in effects {
             self.story.tell(now, || story::of_effect(&effect));
             self.carry_out(effect, &mut step);
@@ -201,8 +207,9 @@ impl World {
             let Some(worker) = self.workers.get_mut(&id) else { return };
             worker.told.remove(expert);
             worker.disk.remove(expert);
-            // What is dropped in the very step that reports it was never taken over.
-            if worker.reported.remove(expert).is_some_and(|at| at < self.now) {
+            // What is dropped in the very step that reports it was never taken over, and what is denied is not there.
+            let there = worker.reported.remove(expert).is_some_and(|at| at < self.now);
+            if there && step.denies != Some(id) {
                 self.dropped_rightly(id, *expert);
             }
         }

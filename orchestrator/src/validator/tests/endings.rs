@@ -111,3 +111,30 @@ fn witnesses_of_answers_that_were_the_same_are_credited() {
     let credited = told.iter().filter(|told| matches!(told, Told::Credited(_))).count() as u64;
     assert_eq!(credited, story.core.counters().witness_tasks, "{credited}");
 }
+
+#[test]
+fn a_call_does_not_fail_while_an_answer_of_its_is_being_checked() {
+    let mut story = Story::new(3, Checks::Verified);
+    (story.settles_late, story.core.settings.max_attempts) = (true, 2);
+    story.silent = vec![node(2), node(3)];
+    story.calls = 1;
+    let experts = vec![ExpertLoad { expert: 0, rows: 1 }];
+    story.feed(Input::Call { call: CallId(1), layer: 0, experts, redundancy: Redundancy::Two });
+    assert!(!story.unsettled.is_empty(), "the first answer waits for its check");
+    // Everybody else refuses whatever is asked.
+    let refused = |story: &Story, known: usize| -> Vec<(TaskId, NodeId)> {
+        story.sent.iter().skip(known).map(|(task, worker)| (*task, *worker)).collect()
+    };
+    let mut known = 0;
+    while known < story.sent.len() {
+        let next = refused(&story, known);
+        known = story.sent.len();
+        for (task, worker) in next.into_iter().filter(|(_, worker)| *worker != node(1)) {
+            story.feed(Input::Faulty { task, worker, fault: Fault::Overloaded });
+        }
+    }
+    assert!(known > 2 && !story.told.contains(&Told::Failed), "{:?}", story.told);
+    let told = story.settle();
+    assert!(told.contains(&Told::Accepted(0)) && told.contains(&Told::Done), "{told:?}");
+    story.at_rest();
+}
