@@ -53,7 +53,6 @@ use crate::data_dir::{DataDir, DataDirError, RunningNode};
 use crate::http::{self, ApiKeys, HttpError, HttpOptions, KeysError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::{Publication, PublishError};
-use crate::vouchers::VoucherFiles;
 use auditor::Auditor;
 use completer::DistributedCompleter;
 use control_service::OrchestratorControl;
@@ -326,7 +325,7 @@ impl Node {
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
         let (started, roster) = (unix_now(), Roster::of_before(recorder.workers()));
-        let vouchers = Arc::new(VoucherFiles::open(&config.data_dir)?);
+        let vouchers = Arc::new(recorder.clone());
         let receipts = Arc::new(Receipts::new(key.clone(), ReceiptSettings::default(), vouchers));
         dispatch.set_receipts(Arc::clone(&receipts));
         let shared = Shared {
