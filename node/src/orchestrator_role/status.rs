@@ -74,6 +74,7 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
     let view = views.iter().find(|view| view.id == id);
     let standing = shared.dispatch.view(|core, _| core.standing(id).cloned());
     let path = shared.network.path(id).filter(|_| facts.present);
+    let excluded = shared.dispatch.excluded(id);
     let microseconds = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     WorkerStatus {
         id: id.to_string(),
@@ -91,7 +92,8 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         connected_unix_ms: facts.connected.0,
         path: path.as_ref().map_or(PathKind::Unknown, path_kind).into(),
         transport: path.map(|path| path.transport.to_string()).unwrap_or_default(),
-        excluded: shared.dispatch.excluded(id).unwrap_or_default(),
+        evidence: evidence(shared, id, excluded.is_some()),
+        excluded: excluded.unwrap_or_default(),
         correctness: standing.as_ref().filter(|standing| standing.valid + standing.invalid > 0.0).map(Standing::score),
         streak: standing.as_ref().map_or(0, |standing| standing.streak),
         timeliness: standing
@@ -99,6 +101,12 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
             .filter(|standing| standing.timely + standing.late > 0.0)
             .map(Standing::timeliness),
     }
+}
+
+/// The file against a worker; only of one that is excluded, so that a status looks at few.
+fn evidence(shared: &Shared, worker: NodeId, is_excluded: bool) -> String {
+    let file = is_excluded.then(|| shared.cases.file(worker)).flatten();
+    file.map(|file| file.display().to_string()).unwrap_or_default()
 }
 
 fn path_kind(path: &neuro_network::peer_to_peer::PathInfo) -> PathKind {
