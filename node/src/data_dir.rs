@@ -9,7 +9,8 @@
 //! | `orchestrator.sqlite` | the orchestrator's store: workers, credit, vouchers | 0600 |
 //! | `publishers` | first publisher seen of each model name (trust on first use) | 0600 |
 //! | `tensors/` | verified tensors, named by their hash | 0700 |
-//! | `vouchers/` | the last voucher with each other node, named by its id | 0700 |
+//! | `vouchers/` | a worker's last voucher with each orchestrator, named by its id | 0700 |
+//! | `evidence/` | an orchestrator's evidence of wrong answers, named by the worker's id | 0700 |
 //! | `manifests/` | manifests of local checkpoints, so that they are hashed once | 0700 |
 
 use std::fs;

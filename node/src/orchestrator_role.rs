@@ -12,6 +12,7 @@
 
 mod attendance;
 mod auditor;
+mod cases;
 mod completer;
 mod control_service;
 mod credit;
@@ -40,14 +41,14 @@ use std::time::Duration;
 use neuro_expert_runtime::Engine;
 use neuro_inference::experts::Recomputation;
 use neuro_inference::{LoadError, Trunk};
-use neuro_model::{Checkpoint, CheckpointError};
+use neuro_model::{ChatTemplate, Checkpoint, CheckpointError, Tokenizer};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
 use neuro_orchestrator::receipts::ReceiptSettings;
 use neuro_orchestrator::store::StoreError;
 use neuro_orchestrator::{Checks, ExpertSpec, Settings};
 use neuro_primitives::key::EntropyError;
 use neuro_primitives::{NodeId, NodeKey};
-use neuro_protocol::manifest::Manifest;
+use neuro_protocol::manifest::{Manifest, VerifiedManifest};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -56,8 +57,8 @@ use crate::data_dir::{DataDir, DataDirError, RunningNode};
 use crate::http::{self, ApiKeys, HttpError, HttpOptions, KeysError};
 use crate::jobs::{JobLimits, JobRunner, TrunkDecoder};
 use crate::publish::{Publication, PublishError};
-use crate::vouchers::VoucherFiles;
 use auditor::Auditor;
+use cases::Cases;
 use completer::DistributedCompleter;
 use control_service::OrchestratorControl;
 use dispatch::Dispatch;
@@ -288,6 +289,28 @@ fn start_recorder(config: &OrchestratorConfig, purpose: Purpose) -> Result<Recor
     Recorder::start(store, purpose, Pace::default())
 }
 
+/// The core with its settings, and the way to workers.
+fn dispatcher(config: &OrchestratorConfig, manifest: &VerifiedManifest) -> Result<Dispatch, OrchestratorError> {
+    let usual = Settings::new(expert_specs(manifest.manifest()));
+    let settings = Settings {
+        replicas: config.replicas,
+        gather_workers: config.expected_workers,
+        call_patience: config.call_patience.unwrap_or(usual.call_patience),
+        checks: config.checks,
+        secret: random_secret()?,
+        ..usual
+    };
+    Ok(Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings))
+}
+
+/// The checkpoint's tokenizer and chat template.
+fn text_of(checkpoint: &Checkpoint) -> Result<(Arc<Tokenizer>, Option<ChatTemplate>), OrchestratorError> {
+    let failed = |what, error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };
+    let tokenizer = checkpoint.tokenizer().map_err(|error| failed("tokenizer", &error))?;
+    let template = checkpoint.chat_template().map_err(|error| failed("chat template", &error))?;
+    Ok((Arc::new(tokenizer), template))
+}
+
 /// A node whose parts are made and not yet running.
 struct Node {
     shared: Arc<Shared>,
@@ -304,26 +327,15 @@ impl Node {
         recorder: Recorder,
     ) -> Result<Self, OrchestratorError> {
         let Loaded { publication, trunk, engine } = loaded;
-        let manifest = publication.manifest();
-        let usual = Settings::new(expert_specs(manifest.manifest()));
-        let settings = Settings {
-            replicas: config.replicas,
-            gather_workers: config.expected_workers,
-            call_patience: config.call_patience.unwrap_or(usual.call_patience),
-            checks: config.checks,
-            secret: random_secret()?,
-            ..usual
-        };
-        let dispatch = Dispatch::new(manifest.model_id(), manifest.manifest().activation_formats.clone(), settings);
-        let dispatch = Arc::new(dispatch.recorded(recorder.clone()));
+        let dispatch = Arc::new(dispatcher(config, publication.manifest())?.recorded(recorder.clone()));
+        let receipts = Receipts::new(key.clone(), ReceiptSettings::default(), Arc::new(recorder.clone()));
+        let (publication, receipts) = (Arc::new(publication), Arc::new(receipts));
+        dispatch.set_receipts(Arc::clone(&receipts));
+        let cases = Arc::new(Cases::open(&config.data_dir, Arc::clone(&publication), Arc::clone(&receipts))?);
         let recomputation = Recomputation::open(publication.checkpoint(), Arc::clone(&engine))?;
-        Auditor::start(recomputation, &dispatch).map_err(OrchestratorError::Threads)?;
+        Auditor::start(recomputation, Arc::clone(&cases), &dispatch).map_err(OrchestratorError::Threads)?;
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
-        let text =
-            |what| move |error: &dyn std::fmt::Display| OrchestratorError::Text { what, reason: error.to_string() };
-        let checkpoint = publication.checkpoint();
-        let tokenizer = Arc::new(checkpoint.tokenizer().map_err(|error| text("tokenizer")(&error))?);
-        let template = checkpoint.chat_template().map_err(|error| text("chat template")(&error))?;
+        let (tokenizer, template) = text_of(publication.checkpoint())?;
         let trunk = Arc::new(trunk);
         let decoder =
             TrunkDecoder::new(Arc::clone(&trunk), Arc::clone(&tokenizer), experts.clone(), config.kv_cache_bytes);
@@ -332,9 +344,6 @@ impl Node {
         let runner = Arc::new(JobRunner::start(limits, decoder).map_err(OrchestratorError::Threads)?);
         let members = Members::load(&config.data_dir, key.node_id())?;
         let (started, roster) = (unix_now(), Roster::of_before(recorder.workers()));
-        let vouchers = Arc::new(VoucherFiles::open(&config.data_dir)?);
-        let receipts = Arc::new(Receipts::new(key.clone(), ReceiptSettings::default(), vouchers));
-        dispatch.set_receipts(Arc::clone(&receipts));
         dispatch.remember_use(&recorder.used_before());
         let shared = Shared {
             key,
@@ -345,6 +354,7 @@ impl Node {
             dispatch,
             runner,
             receipts,
+            cases,
             members,
             roster,
             recorder,

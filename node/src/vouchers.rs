@@ -1,4 +1,5 @@
-//! The last voucher with each other node, as files: what both sides go on from after a restart.
+//! The last voucher with each other node: what both sides go on from after a restart. A worker's are files; an
+//! orchestrator's are in its store.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,9 +19,10 @@ pub trait VoucherStore: Send + Sync {
     fn last(&self, other: NodeId) -> Option<SignedVoucher>;
 
     /// Keeps `voucher` with `other` in place of an older one; one that is older than the one kept changes nothing.
+    /// [`VoucherFiles`] has it on disk then.
     ///
     /// # Errors
-    /// When it is not on disk now.
+    /// When it is not kept.
     fn keep(&self, other: NodeId, voucher: &SignedVoucher) -> io::Result<()>;
 }
 

@@ -5,21 +5,16 @@
 //! - A [`Batch`] is committed whole or not at all.
 //! - A batch is applied once. Its [`BatchId`] is stored with it, so that a writer that does not know whether a commit
 //!   went through commits the same batch again ([`BatchId::admit`]).
-//! - A voucher of a pair is replaced by a later one only ([`VoucherRecord::admit`]): nothing is paid twice.
+//! - A voucher of a pair is replaced by a later one only ([`admits`]): nothing is paid twice.
 //! - Work and expert use are sums: batches say what came on top.
 //! - Workers, credit and teams may be shared by several orchestrators; vouchers and batch numbers are each one's own.
 
 mod records;
 
-pub use records::{
-    AuditRecord, Earned, ExpertUse, Hardware, RankedWorker, TeamCredit, Verdict, VoucherRecord, WorkerRecord,
-};
+pub use records::{Earned, ExpertUse, Hardware, RankedWorker, TeamCredit, WorkerRecord};
 
+use neuro_primitives::receipt::SignedVoucher;
 use neuro_primitives::{ModelId, NodeId};
-
-/// Audits that are kept of a worker; the oldest goes first. A wrong one ends in exclusion, so evidence is not pushed
-/// out. Doubled, a store of 10,000 workers grows by as many rows again and nothing gets better.
-pub const AUDITS_KEPT: usize = 256;
 
 /// A place that keeps an orchestrator's records. Calls may block for as long as the place takes.
 pub trait Store: Send {
@@ -69,13 +64,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// When the place cannot be read.
-    fn vouchers(&mut self, orchestrator: NodeId) -> Result<Vec<VoucherRecord>, StoreError>;
-
-    /// A worker's audits that are kept, newest first.
-    ///
-    /// # Errors
-    /// When the place cannot be read.
-    fn audits(&mut self, worker: NodeId) -> Result<Vec<AuditRecord>, StoreError>;
+    fn vouchers(&mut self, orchestrator: NodeId) -> Result<Vec<SignedVoucher>, StoreError>;
 
     /// How many rows each expert of a model was asked for, by expert.
     ///
@@ -96,9 +85,7 @@ pub struct Batch {
     /// Work to be added.
     pub earned: Vec<Earned>,
     /// Later vouchers.
-    pub vouchers: Vec<VoucherRecord>,
-    /// New audits; one that is there already changes nothing.
-    pub audits: Vec<AuditRecord>,
+    pub vouchers: Vec<SignedVoucher>,
     /// Rows to be added.
     pub expert_use: Vec<ExpertUse>,
 }
@@ -108,7 +95,7 @@ impl Batch {
     #[must_use]
     pub fn empty(id: BatchId, at_s: u64) -> Self {
         let (workers, earned, vouchers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, at_s, workers, earned, vouchers, audits: Vec::new(), expert_use: Vec::new() }
+        Self { id, at_s, workers, earned, vouchers, expert_use: Vec::new() }
     }
 }
 
@@ -135,6 +122,21 @@ impl BatchId {
         }
         Err(StoreError::OutOfTurn { writer: self.writer, expected, got: self.sequence })
     }
+}
+
+/// Whether `voucher` is to be written over the pair's stored one. `false`: it is there already.
+///
+/// It is when its sequence is higher and no total falls.
+///
+/// # Errors
+/// [`StoreError::Voucher`] otherwise.
+pub fn admits(voucher: &SignedVoucher, stored: Option<&SignedVoucher>) -> Result<bool, StoreError> {
+    let Some(stored) = stored else { return Ok(true) };
+    let (new, old) = (voucher.voucher(), stored.voucher());
+    if new == old || (new.sequence > old.sequence && new.totals.follows(&old.totals)) {
+        return Ok(new != old);
+    }
+    Err(StoreError::Voucher { worker: new.worker, stored: old.sequence, got: new.sequence })
 }
 
 /// A store cannot do what it was asked.
@@ -188,7 +190,7 @@ pub enum StoreError {
     },
     /// A voucher that does not follow the stored one: somebody would be paid twice.
     #[error(
-        "expected a voucher of worker {} after sequence {stored} and total {stored_total}, got {got} and {got_total}",
+        "expected a voucher of worker {} after sequence {stored} of which no total falls, got sequence {got}",
         .worker.short()
     )]
     Voucher {
@@ -196,12 +198,8 @@ pub enum StoreError {
         worker: NodeId,
         /// The stored sequence.
         stored: u64,
-        /// The stored total, in micro-units.
-        stored_total: u64,
         /// The sequence that came.
         got: u64,
-        /// The total that came, in micro-units.
-        got_total: u64,
     },
     /// What is stored makes no sense: something else wrote to it, or it is damaged.
     #[error("{place} is damaged: {what}")]

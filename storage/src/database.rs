@@ -136,15 +136,6 @@ impl<'a> Columns<'a> {
         bytes.try_into().map_err(|_| self.damaged(format!("expected {N} bytes, found {length}")))
     }
 
-    /// Exactly `N` bytes or nothing.
-    pub fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, StoreError> {
-        if self.values.as_slice().first() == Some(&Value::Null) {
-            self.values.next();
-            return Ok(None);
-        }
-        self.array().map(Some)
-    }
-
     /// A hash.
     pub fn hash(&mut self) -> Result<Hash, StoreError> {
         self.array().map(Hash)
@@ -174,8 +165,8 @@ mod tests {
         let mut columns = Columns::new("here", row);
         assert_eq!(columns.small::<u16>(), Ok(7));
         assert_eq!(columns.text().as_deref(), Ok("ab"));
-        assert_eq!(columns.optional_array::<2>(), Ok(None));
-        assert_eq!(columns.optional_array::<2>(), Ok(Some([1, 2])));
+        assert_eq!(columns.optional_text(), Ok(None));
+        assert_eq!(columns.array(), Ok([1, 2]));
         let error = columns.count().unwrap_err().to_string();
         assert_eq!(error, "here is damaged: expected a count, found -1");
         assert!(columns.real().unwrap_err().to_string().contains("expected a double, found Null"));

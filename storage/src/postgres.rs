@@ -15,8 +15,10 @@ use crate::database::{Database, Value};
 use crate::migrations::{self, Migration, VERSION_TABLE};
 
 /// The tables' history.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../migrations/postgres/0001_registry_and_credit.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../migrations/postgres/0001_registry_and_credit.sql") },
+    Migration { version: 2, sql: include_str!("../migrations/postgres/0002_whole_vouchers.sql") },
+];
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

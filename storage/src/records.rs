@@ -2,10 +2,9 @@
 
 use neuro_orchestrator::Standing;
 use neuro_orchestrator::credit::{CreditEntry, Rank};
-use neuro_orchestrator::store::{
-    AuditRecord, ExpertUse, Hardware, RankedWorker, StoreError, TeamCredit, Verdict, VoucherRecord, WorkerRecord,
-};
-use neuro_primitives::{ExpertId, ModelId, NodeId, Signature};
+use neuro_orchestrator::store::{ExpertUse, Hardware, RankedWorker, StoreError, TeamCredit, WorkerRecord};
+use neuro_primitives::receipt::SignedVoucher;
+use neuro_primitives::{ExpertId, ModelId, NodeId};
 
 use crate::database::{Columns, Value};
 
@@ -102,55 +101,14 @@ pub fn team_credit(columns: &mut Columns<'_>) -> Result<TeamCredit, StoreError> 
     Ok(TeamCredit { team, members, total: units.saturating_mul(1_000_000).saturating_add(rest) })
 }
 
-pub fn voucher_values(voucher: &VoucherRecord) -> Vec<Value> {
-    vec![
-        Value::bytes(&voucher.worker.0),
-        Value::bytes(&voucher.orchestrator.0),
-        Value::count(voucher.sequence),
-        Value::count(voucher.total),
-        Value::bytes(&voucher.root.0),
-        Value::count(voucher.expires_s),
-        Value::bytes(&voucher.orchestrator_signature.0),
-        voucher.worker_signature.map_or(Value::Null, |signature| Value::bytes(&signature.0)),
-    ]
+pub fn voucher_values(signed: &SignedVoucher) -> Vec<Value> {
+    let voucher = signed.voucher();
+    vec![Value::bytes(&voucher.worker.0), Value::bytes(&voucher.orchestrator.0), Value::bytes(&signed.encode())]
 }
 
-pub fn voucher(columns: &mut Columns<'_>) -> Result<VoucherRecord, StoreError> {
-    Ok(VoucherRecord {
-        worker: NodeId(columns.array()?),
-        orchestrator: NodeId(columns.array()?),
-        sequence: columns.count()?,
-        total: columns.count()?,
-        root: columns.hash()?,
-        expires_s: columns.count()?,
-        orchestrator_signature: Signature(columns.array()?),
-        worker_signature: columns.optional_array()?.map(Signature),
-    })
-}
-
-pub fn audit_values(audit: &AuditRecord) -> Vec<Value> {
-    vec![
-        Value::bytes(&audit.id.0),
-        Value::bytes(&audit.worker.0),
-        Value::count(audit.at_s),
-        Value::Integer(audit.verdict as i64),
-        Value::bytes(&audit.evidence),
-    ]
-}
-
-pub fn audit(columns: &mut Columns<'_>) -> Result<AuditRecord, StoreError> {
-    Ok(AuditRecord {
-        id: columns.hash()?,
-        worker: NodeId(columns.array()?),
-        at_s: columns.count()?,
-        verdict: verdict(columns)?,
-        evidence: columns.bytes()?,
-    })
-}
-
-fn verdict(columns: &mut Columns<'_>) -> Result<Verdict, StoreError> {
-    let number = columns.integer()?;
-    Verdict::from_number(number).ok_or_else(|| columns.damaged(format!("expected a verdict, found {number}")))
+/// The voucher of a row. Its signatures are for whoever uses it to verify.
+pub fn voucher(columns: &mut Columns<'_>) -> Result<SignedVoucher, StoreError> {
+    SignedVoucher::decode(&columns.bytes()?).map_err(|error| columns.damaged(format!("expected a voucher: {error}")))
 }
 
 pub fn expert_use_values(used: &ExpertUse) -> Vec<Value> {

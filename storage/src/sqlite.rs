@@ -11,8 +11,10 @@ use crate::database::{Database, Value};
 use crate::migrations::{self, Migration, VERSION_TABLE};
 
 /// The tables' history.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../migrations/sqlite/0001_registry_and_credit.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../migrations/sqlite/0001_registry_and_credit.sql") },
+    Migration { version: 2, sql: include_str!("../migrations/sqlite/0002_whole_vouchers.sql") },
+];
 
 /// How long a statement waits for another program that holds the file. Longer than a copy of a small database takes;
 /// doubled, whoever asks for credit meanwhile waits twice as long.
@@ -183,24 +185,27 @@ fn failed(place: &str, action: &'static str, error: &rusqlite::Error) -> StoreEr
 
 #[cfg(test)]
 mod tests {
-    use neuro_orchestrator::store::{AuditRecord, Batch, BatchId, Store, Verdict};
-    use neuro_primitives::{Hash, NodeId};
+    use neuro_orchestrator::Standing;
+    use neuro_orchestrator::store::{Batch, BatchId, Hardware, Store, WorkerRecord};
+    use neuro_primitives::NodeId;
 
     use super::*;
     use crate::store::SqlStore;
 
-    const WORKER: NodeId = NodeId([1; 32]);
-
-    fn batch(sequence: u64, evidence_bytes: usize) -> Batch {
+    /// A worker whose name is so long.
+    fn batch(sequence: u64, name_bytes: usize) -> Batch {
         let id = BatchId { writer: NodeId([9; 32]), sequence, run: 1 };
-        let audit = AuditRecord {
-            id: Hash([sequence as u8; 32]),
-            worker: WORKER,
-            at_s: sequence,
-            verdict: Verdict::Valid,
-            evidence: vec![7; evidence_bytes],
+        let worker = WorkerRecord {
+            id: NodeId([sequence as u8; 32]),
+            name: "n".repeat(name_bytes),
+            team: None,
+            hardware: Hardware::default(),
+            first_seen_s: 1,
+            last_seen_s: 1,
+            standing: Standing::default(),
+            excluded: None,
         };
-        Batch { audits: vec![audit], ..Batch::empty(id, 1) }
+        Batch { workers: vec![worker], ..Batch::empty(id, 1) }
     }
 
     fn file() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -218,9 +223,9 @@ mod tests {
         store.commit(&batch(1, 10)).unwrap();
         let full = store.commit(&batch(2, 1 << 20)).unwrap_err();
         assert!(full.is_retryable() && full.remedy().contains("free space"), "{full}");
-        assert_eq!(store.audits(WORKER).unwrap().len(), 1);
+        assert_eq!(store.workers().unwrap().len(), 1);
         store.commit(&batch(2, 10)).unwrap();
-        assert_eq!(store.audits(WORKER).unwrap().len(), 2, "once there is space it goes on");
+        assert_eq!(store.workers().unwrap().len(), 2, "once there is space it goes on");
     }
 
     #[test]

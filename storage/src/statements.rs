@@ -68,35 +68,14 @@ pub const TOP_TEAMS: &str = "WITH sums AS (
     ORDER BY whole DESC, part DESC, team LIMIT $1";
 
 /// A pair's voucher.
-pub const VOUCHER: &str = "SELECT worker, orchestrator, sequence, total, root, expires_s, orchestrator_signature,
-        worker_signature
-    FROM vouchers WHERE worker = $1 AND orchestrator = $2";
+pub const VOUCHER: &str = "SELECT signed FROM vouchers WHERE worker = $1 AND orchestrator = $2";
 
 /// The vouchers of one orchestrator.
-pub const VOUCHERS: &str = "SELECT worker, orchestrator, sequence, total, root, expires_s, orchestrator_signature,
-        worker_signature
-    FROM vouchers WHERE orchestrator = $1 ORDER BY worker";
+pub const VOUCHERS: &str = "SELECT signed FROM vouchers WHERE orchestrator = $1 ORDER BY worker";
 
 /// Writes a pair's voucher.
-pub const PUT_VOUCHER: &str = "INSERT INTO vouchers (worker, orchestrator, sequence, total, root, expires_s,
-        orchestrator_signature, worker_signature)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-    ON CONFLICT (worker, orchestrator) DO UPDATE SET sequence = excluded.sequence, total = excluded.total,
-        root = excluded.root, expires_s = excluded.expires_s,
-        orchestrator_signature = excluded.orchestrator_signature, worker_signature = excluded.worker_signature";
-
-/// A worker's audits.
-pub const AUDITS: &str =
-    "SELECT id, worker, at_s, verdict, evidence FROM audits WHERE worker = $1 ORDER BY at_s DESC, id";
-
-/// Writes an audit.
-pub const PUT_AUDIT: &str = "INSERT INTO audits (id, worker, at_s, verdict, evidence) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (id) DO NOTHING";
-
-/// Forgets a worker's audits but the newest.
-pub const FORGET_AUDITS: &str = "DELETE FROM audits WHERE id IN (SELECT id FROM (
-        SELECT id, row_number() OVER (ORDER BY at_s DESC, id) AS place FROM audits WHERE worker = $1) AS ordered
-    WHERE place > $2)";
+pub const PUT_VOUCHER: &str = "INSERT INTO vouchers (worker, orchestrator, signed) VALUES ($1, $2, $3)
+    ON CONFLICT (worker, orchestrator) DO UPDATE SET signed = excluded.signed";
 
 /// How often a model's experts were asked for.
 pub const EXPERT_USE: &str =

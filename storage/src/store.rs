@@ -1,12 +1,10 @@
 //! The store's rules over statements, the same for both databases.
 
-use std::collections::BTreeSet;
-
 use neuro_orchestrator::credit::CreditEntry;
 use neuro_orchestrator::store::{
-    AUDITS_KEPT, AuditRecord, Batch, BatchId, Earned, ExpertUse, RankedWorker, Store, StoreError, TeamCredit,
-    VoucherRecord, WorkerRecord,
+    Batch, BatchId, Earned, ExpertUse, RankedWorker, Store, StoreError, TeamCredit, WorkerRecord, admits,
 };
+use neuro_primitives::receipt::SignedVoucher;
 use neuro_primitives::{ModelId, NodeId};
 
 use crate::database::{Columns, Database, Value};
@@ -44,7 +42,7 @@ impl<D: Database> SqlStore<D> {
         for used in &batch.expert_use {
             self.database.execute(statements::ADD_EXPERT_USE, &records::expert_use_values(used))?;
         }
-        self.add_audits(&batch.audits)
+        Ok(())
     }
 
     fn earn(&mut self, earned: &Earned, at_s: u64) -> Result<(), StoreError> {
@@ -55,23 +53,12 @@ impl<D: Database> SqlStore<D> {
         self.database.execute(statements::PUT_CREDIT, &records::credit_values(earned.worker, &credit))
     }
 
-    fn replace_voucher(&mut self, voucher: &VoucherRecord) -> Result<(), StoreError> {
+    fn replace_voucher(&mut self, signed: &SignedVoucher) -> Result<(), StoreError> {
+        let voucher = signed.voucher();
         let pair = [Value::bytes(&voucher.worker.0), Value::bytes(&voucher.orchestrator.0)];
         let stored = self.read(statements::VOUCHER, &pair, records::voucher)?.pop();
-        if voucher.admit(stored.as_ref())? {
-            self.database.execute(statements::PUT_VOUCHER, &records::voucher_values(voucher))?;
-        }
-        Ok(())
-    }
-
-    fn add_audits(&mut self, audits: &[AuditRecord]) -> Result<(), StoreError> {
-        for audit in audits {
-            self.database.execute(statements::PUT_AUDIT, &records::audit_values(audit))?;
-        }
-        let workers: BTreeSet<NodeId> = audits.iter().map(|audit| audit.worker).collect();
-        for worker in workers {
-            let values = [Value::bytes(&worker.0), Value::count(AUDITS_KEPT as u64)];
-            self.database.execute(statements::FORGET_AUDITS, &values)?;
+        if admits(signed, stored.as_ref())? {
+            self.database.execute(statements::PUT_VOUCHER, &records::voucher_values(signed))?;
         }
         Ok(())
     }
@@ -126,12 +113,8 @@ impl<D: Database> Store for SqlStore<D> {
         Ok(self.read(statements::RANK, &[Value::bytes(&worker.0)], records::ranked_worker)?.pop())
     }
 
-    fn vouchers(&mut self, orchestrator: NodeId) -> Result<Vec<VoucherRecord>, StoreError> {
+    fn vouchers(&mut self, orchestrator: NodeId) -> Result<Vec<SignedVoucher>, StoreError> {
         self.read(statements::VOUCHERS, &[Value::bytes(&orchestrator.0)], records::voucher)
-    }
-
-    fn audits(&mut self, worker: NodeId) -> Result<Vec<AuditRecord>, StoreError> {
-        self.read(statements::AUDITS, &[Value::bytes(&worker.0)], records::audit)
     }
 
     fn expert_use(&mut self, model: ModelId) -> Result<Vec<ExpertUse>, StoreError> {

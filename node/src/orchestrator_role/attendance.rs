@@ -72,22 +72,26 @@ impl Attendance {
         frames: mpsc::Receiver<Vec<u8>>,
         mut orders: mpsc::Receiver<Order>,
         instructions: Instructions,
-        reports: ReportStream,
+        mut reports: ReportStream,
     ) {
         let (worker, dispatch) = (self.worker, &self.shared.dispatch);
-        let met = Notify::new();
+        let (met, mut expulsion) = (Notify::new(), None);
         let ended = tokio::select! {
             ended = link.run(worker, self.session, frames, dispatch) => ended,
-            reason = self.take_reports(reports, &instructions, &met) => {
+            reason = self.take_reports(&mut reports, &instructions, &met) => {
                 tracing::info!(worker = %worker.short(), reason, "a worker left");
                 Ok(())
             }
-            () = pass_orders(&mut orders, &instructions) => Ok(()),
+            last = pass_orders(&mut orders, &instructions) => {
+                expulsion = last;
+                Ok(())
+            }
             () = self.offer_vouchers(&instructions, &met) => Ok(()),
         };
         dispatch.left(worker, self.session);
+        self.seek_signature(&mut reports, &instructions).await;
         // An expulsion is the last order; the worker's owner shall read why.
-        while let Ok(order) = orders.try_recv() {
+        while let Some(order) = expulsion.take().or_else(|| orders.try_recv().ok()) {
             let _ = instructions.try_send(Ok(instruction_of(order)));
         }
         if let Err(error) = ended {
@@ -100,7 +104,7 @@ impl Attendance {
     }
 
     /// Passes the worker's reports to the core until they end; returns why.
-    async fn take_reports(&self, mut reports: ReportStream, instructions: &Instructions, met: &Notify) -> String {
+    async fn take_reports(&self, reports: &mut ReportStream, instructions: &Instructions, met: &Notify) -> String {
         loop {
             match reports.next().await {
                 None => return "it ended the conversation".to_owned(),
@@ -132,6 +136,30 @@ impl Attendance {
         }
     }
 
+    /// A worker whose answer was proven wrong is asked to sign for it before it hears why it goes: who refuses forfeits
+    /// what it did since its last voucher, who signs has made the evidence.
+    async fn seek_signature(&self, reports: &mut ReportStream, instructions: &Instructions) {
+        let cases = &self.shared.cases;
+        let signed = async {
+            while cases.waits_for(self.worker) {
+                if let Some(due) = self.shared.receipts.due_at_once(self.worker, now(), unix_now())
+                    && instructions.send(Ok(Instruction { instruction: Some(due) })).await.is_err()
+                {
+                    return;
+                }
+                match reports.next().await {
+                    Some(Ok(WorkerReport { report: Some(worker_report::Report::Voucher(reply)) })) => {
+                        self.take_reply(reply).await;
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(self.shared.receipts.patience(), signed).await;
+        cases.give_up(self.worker);
+    }
+
     /// Finds with the worker which voucher goes on.
     async fn take_last(&self, last: LastVoucher, instructions: &Instructions) {
         let told = self.with_receipts(move |receipts, worker| receipts.attached(worker, &last, now())).await;
@@ -140,11 +168,18 @@ impl Attendance {
         }
     }
 
+    /// What was signed may be what a case waits for.
     async fn take_reply(&self, reply: VoucherReply) {
-        self.with_receipts(move |receipts, worker| receipts.replied(worker, &reply, now())).await;
+        let cases = Arc::clone(&self.shared.cases);
+        self.with_receipts(move |receipts, worker| {
+            let replied = receipts.replied(worker, &reply, now());
+            cases.close(worker);
+            replied
+        })
+        .await;
     }
 
-    /// `work` that may write a file, on a thread that may wait for it. What is no voucher counts as a fault.
+    /// `work` that checks signatures, and may write a file, on a thread that may wait for it. What is no voucher counts as a fault.
     async fn with_receipts<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Receipts, NodeId) -> Result<T, ReceiptFault> + Send + 'static,
@@ -222,17 +257,23 @@ impl Attendance {
     fn note_absence(&self) {
         if !self.shared.dispatch.is_linked(self.worker) {
             self.shared.roster.left(self.worker);
+            self.shared.receipts.left(self.worker, now());
         }
     }
 }
 
-/// Turns the core's orders into instructions until the core has no more, or the worker takes none.
-async fn pass_orders(orders: &mut mpsc::Receiver<Order>, instructions: &Instructions) {
+/// Turns the core's orders into instructions until the core has no more, the worker takes none, or one expels it: that
+/// one is returned.
+async fn pass_orders(orders: &mut mpsc::Receiver<Order>, instructions: &Instructions) -> Option<Order> {
     while let Some(order) = orders.recv().await {
+        if matches!(order, Order::Expel(_)) {
+            return Some(order);
+        }
         if instructions.send(Ok(instruction_of(order))).await.is_err() {
-            return;
+            return None;
         }
     }
+    None
 }
 
 fn instruction_of(order: Order) -> Instruction {

@@ -3,10 +3,13 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 
+use neuro_expert_runtime::Computed;
+use neuro_inference::ExpertsError;
 use neuro_inference::experts::Recomputation;
 use neuro_orchestrator::CheckId;
 use neuro_primitives::TaskId;
 
+use super::cases::Cases;
 use super::dispatch::{Dispatch, Kept};
 
 /// Checks that may wait. A held answer waits with its check, so more would only wait longer; a check that finds no place is not
@@ -29,16 +32,15 @@ pub struct Dispute {
 pub struct Auditor(SyncSender<Dispute>);
 
 impl Auditor {
-    /// Starts the thread. It ends with the last sender.
+    /// Starts the thread, which makes `cases` of what it finds. It ends with the last sender.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(recomputation: Recomputation, dispatch: &Arc<Dispatch>) -> std::io::Result<()> {
+    pub fn start(recomputation: Recomputation, cases: Arc<Cases>, dispatch: &Arc<Dispatch>) -> std::io::Result<()> {
         let (disputes, waiting) = sync_channel(QUEUE);
         let weak = Arc::downgrade(dispatch);
-        std::thread::Builder::new()
-            .name("auditor".to_owned())
-            .spawn(move || settle_all(&recomputation, &waiting, &weak))?;
+        let judge = Judge { recomputation, cases };
+        std::thread::Builder::new().name("auditor".to_owned()).spawn(move || judge.settle_all(&waiting, &weak))?;
         dispatch.set_auditor(Self(disputes));
         Ok(())
     }
@@ -53,31 +55,41 @@ impl Auditor {
     }
 }
 
-fn settle_all(recomputation: &Recomputation, waiting: &Receiver<Dispute>, dispatch: &Weak<Dispatch>) {
-    while let Ok(dispute) = waiting.recv() {
-        let Some(dispatch) = dispatch.upgrade() else { return };
-        settle(recomputation, &dispute, &dispatch);
-    }
+/// What the thread has.
+struct Judge {
+    recomputation: Recomputation,
+    cases: Arc<Cases>,
 }
 
-fn settle(recomputation: &Recomputation, dispute: &Dispute, dispatch: &Dispatch) {
-    let answer = |kept: &Kept| recomputation.answer(kept.layer(), &kept.hidden(), kept.routes());
-    let mut wrong = Vec::new();
-    for (task, kept) in &dispute.witnesses {
-        match answer(kept) {
-            Ok(right) if kept.is(&right) => {}
-            Ok(_) => wrong.push(*task),
-            Err(error) => return dispatch.not_recomputed(dispute.check, &error.to_string()),
+impl Judge {
+    fn settle_all(&self, waiting: &Receiver<Dispute>, dispatch: &Weak<Dispatch>) {
+        while let Ok(dispute) = waiting.recv() {
+            let Some(dispatch) = dispatch.upgrade() else { return };
+            self.settle(&dispute, &dispatch);
         }
     }
-    let (task, kept) = &dispute.checked;
-    match answer(kept) {
-        Ok(right) => {
+
+    /// Says who was wrong. The case against them is open before the dispatcher sends them away.
+    fn settle(&self, dispute: &Dispute, dispatch: &Dispatch) {
+        // The checked one is the last, so that the sums are its own in the end.
+        let results = dispute.witnesses.iter().chain([&dispute.checked]);
+        let (mut wrong, mut sums) = (Vec::new(), Vec::new());
+        for (task, kept) in results {
+            let right = match self.recompute(kept) {
+                Ok(right) => right,
+                Err(error) => return dispatch.not_recomputed(dispute.check, &error.to_string()),
+            };
+            sums.clone_from(&right.sums);
             if !kept.is(&right) {
-                wrong.push(*task);
+                wrong.push((*task, kept, right));
             }
-            dispatch.recomputed(dispute.check, right.sums, wrong, kept.rows().to_vec());
         }
-        Err(error) => dispatch.not_recomputed(dispute.check, &error.to_string()),
+        wrong.iter().for_each(|(_, kept, right)| self.cases.accuse(kept, right));
+        let wrong = wrong.iter().map(|(task, ..)| *task).collect();
+        dispatch.recomputed(dispute.check, sums, wrong, dispute.checked.1.rows().to_vec());
+    }
+
+    fn recompute(&self, kept: &Kept) -> Result<Computed, ExpertsError> {
+        self.recomputation.answer(kept.layer(), &kept.hidden(), kept.routes())
     }
 }

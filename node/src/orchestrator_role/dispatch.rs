@@ -489,7 +489,7 @@ impl Dispatch {
             Effect::ForgetAnswers { tasks } => state.forget_answers(&tasks),
             Effect::Retract { call, worker, .. } => state.retract(call, worker),
             Effect::Convict { worker, task } => {
-                self.receipts.get().into_iter().for_each(|receipts| receipts.disputed(worker, task, clock::now()));
+                self.receipts.get().into_iter().for_each(|receipts| receipts.disputed(worker, task));
                 state.convict(worker, task)
             }
             Effect::CallDone { call } => state.finish(call, None),

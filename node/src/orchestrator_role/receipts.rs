@@ -14,12 +14,26 @@ use neuro_protocol::control::{LastVoucher, VoucherOffer, VoucherReply, instructi
 
 use crate::vouchers::VoucherStore;
 
-/// The accounts with all workers that attended since this process started.
+/// Accounts that are kept open of workers that left: for answers that were not offered yet and for late disputes. Of
+/// more, the one that left first is closed: its last voucher is in the store, and what no offer named is lost. One takes
+/// 2 MB where a thousand answers came a second.
+const AWAY_KEPT: usize = 64;
+
+/// The accounts with the workers that attend, and with the latest that left.
 pub struct Receipts {
     key: NodeKey,
     settings: ReceiptSettings,
     store: Arc<dyn VoucherStore>,
-    payers: Mutex<BTreeMap<NodeId, Payer>>,
+    accounts: Mutex<Accounts>,
+}
+
+type Accounts = BTreeMap<NodeId, Account>;
+
+/// What is known of one worker's receipts.
+struct Account {
+    payer: Payer,
+    /// When the worker left, if it did.
+    away: Option<Moment>,
 }
 
 /// What is to be told to a worker.
@@ -29,7 +43,7 @@ impl Receipts {
     /// Accounts that go on from the last vouchers in `store`.
     #[must_use]
     pub fn new(key: NodeKey, settings: ReceiptSettings, store: Arc<dyn VoucherStore>) -> Self {
-        Self { key, settings, store, payers: Mutex::default() }
+        Self { key, settings, store, accounts: Mutex::default() }
     }
 
     /// How often a worker is to be asked for with [`Receipts::due`].
@@ -45,23 +59,39 @@ impl Receipts {
     }
 
     /// The answer of `worker` to `task` was found wrong.
-    pub fn disputed(&self, worker: NodeId, task: TaskId, now: Moment) {
-        self.with(worker, now, |payer| payer.disputed(task));
+    pub fn disputed(&self, worker: NodeId, task: TaskId) {
+        if let Some(account) = self.accounts().get_mut(&worker) {
+            account.payer.disputed(task);
+        }
+    }
+
+    /// `worker` attends no more.
+    pub fn left(&self, worker: NodeId, now: Moment) {
+        let mut accounts = self.accounts();
+        if let Some(account) = accounts.get_mut(&worker) {
+            account.away = Some(now);
+        }
+        let away = accounts.iter().filter_map(|(worker, account)| Some((account.away?, *worker)));
+        let away: Vec<(Moment, NodeId)> = away.collect();
+        if away.len() > AWAY_KEPT {
+            away.iter().min().and_then(|(_, first)| accounts.remove(first));
+        }
     }
 
     /// The voucher that covers the answer to `task`, and the way to its root, while it may have to be shown.
     #[must_use]
     pub fn proof(&self, worker: NodeId, task: TaskId) -> Option<(SignedVoucher, Proof)> {
-        self.payers().get(&worker)?.proof(task)
+        self.accounts().get(&worker)?.payer.proof(task)
     }
 
-    /// The totals that `worker` signed last, as far as it attended since this process started.
+    /// The totals that `worker` signed last, while its account is open.
     #[must_use]
     pub fn totals(&self, worker: NodeId) -> Option<Totals> {
-        self.payers().get(&worker).map(Payer::totals)
+        self.accounts().get(&worker).map(|account| account.payer.totals())
     }
 
-    /// `worker` attends and tells its last voucher. Returns what it is to be told. May write a file.
+    /// `worker` attends and tells its last voucher. Returns what it is to be told. Checks signatures: not for a thread that
+    /// must not wait.
     ///
     /// # Errors
     /// When what it tells is no voucher of the two.
@@ -71,6 +101,7 @@ impl Receipts {
             bytes => Some(SignedVoucher::decode(bytes)?),
         };
         let resumption = self.with(worker, now, |payer| payer.attached(theirs, now))?;
+        self.accounts().entry(worker).and_modify(|account| account.away = None);
         resumption.adopted.inspect(|voucher| self.keep(worker, voucher));
         let tell = resumption.tell.map(|voucher| LastVoucher { voucher: voucher.encode() });
         let again = resumption.again.map(|(offer, tasks)| offered(&offer, &tasks));
@@ -88,7 +119,20 @@ impl Receipts {
         })
     }
 
-    /// `worker` signed a voucher, or refused to. May write a file.
+    /// As [`Self::due`], before the interval is over: what `worker` answered last is to be signed for now.
+    #[must_use]
+    pub fn due_at_once(&self, worker: NodeId, now: Moment, wall: UnixMillis) -> Option<instruction::Instruction> {
+        self.with(worker, now, Payer::hurry);
+        self.due(worker, now, wall)
+    }
+
+    /// How long a worker may take to sign.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
+    /// `worker` signed a voucher, or refused to. Checks signatures.
     ///
     /// # Errors
     /// When what it sent is not a voucher that it was offered.
@@ -118,14 +162,15 @@ impl Receipts {
 
     fn with<T>(&self, worker: NodeId, now: Moment, change: impl FnOnce(&mut Payer) -> T) -> T {
         let pair = Pair { orchestrator: self.key.node_id(), worker };
-        let mut payers = self.payers();
-        let payer = payers.entry(worker);
-        change(payer.or_insert_with(|| Payer::new(pair, self.settings, self.store.last(worker), now)))
+        let mut accounts = self.accounts();
+        let open = || Payer::new(pair, self.settings, self.store.last(worker), now);
+        let account = accounts.entry(worker).or_insert_with(|| Account { payer: open(), away: None });
+        change(&mut account.payer)
     }
 
     /// No change to an account can panic half way, so a poisoned lock guards whole ones.
-    fn payers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Payer>> {
-        self.payers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,15 +10,17 @@
 //! when the store is back ([`writer`]). The owner hears of it once when it begins and once when it ends.
 
 mod pending;
+mod vouchers;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use neuro_orchestrator::Standing;
-use neuro_orchestrator::store::{AuditRecord, ExpertUse, Hardware, Store, StoreError, VoucherRecord, WorkerRecord};
+use neuro_orchestrator::store::{Batch, ExpertUse, Hardware, Store, StoreError, WorkerRecord};
+use neuro_primitives::receipt::SignedVoucher;
 use neuro_primitives::{ExpertId, ModelId, NodeId};
 use neuro_protocol::control::StoreStatus;
 use tokio::sync::oneshot;
@@ -99,10 +101,12 @@ struct Shared {
 struct State {
     /// Every worker that ever joined, as it is now.
     workers: BTreeMap<NodeId, WorkerRecord>,
+    /// The last voucher with each of them, 300 bytes.
+    vouchers: BTreeMap<NodeId, SignedVoucher>,
     pending: Pending,
     questions: VecDeque<Question>,
-    /// What the thread could not write so far.
-    unwritten_workers: u64,
+    /// Workers of whom the thread could not write something so far.
+    unwritten: BTreeSet<NodeId>,
     failure: Option<StoreError>,
     batches: u64,
     stop: bool,
@@ -117,9 +121,11 @@ impl Recorder {
     pub fn start(mut store: Box<dyn Store>, purpose: Purpose, pace: Pace) -> Result<Self, StoreError> {
         let workers = store.workers()?.into_iter().map(|worker| (worker.id, worker)).collect();
         let used = store.expert_use(purpose.model)?;
+        let vouchers = store.vouchers(purpose.orchestrator)?;
+        let vouchers = vouchers.into_iter().map(|voucher| (voucher.voucher().worker, voucher)).collect();
         let run = getrandom::u64().unwrap_or_else(|_| unix_now().0);
         let writer = Writer::new(store, purpose.orchestrator, run, purpose.model)?;
-        let state = Mutex::new(State { workers, ..State::default() });
+        let state = Mutex::new(State { workers, vouchers, ..State::default() });
         let shared = Arc::new(Shared { purpose, used_before: used, state, bell: Condvar::new() });
         let owned = Arc::clone(&shared);
         thread::Builder::new()
@@ -170,16 +176,6 @@ impl Recorder {
     /// A worker gets no work any more, and why.
     pub fn exclude(&self, worker: NodeId, reason: String) {
         self.change(worker, |record| record.excluded = Some(reason));
-    }
-
-    /// A pair has a later voucher.
-    pub fn voucher(&self, voucher: VoucherRecord) {
-        self.record(|state| state.pending.voucher(voucher));
-    }
-
-    /// A result was checked.
-    pub fn audited(&self, audit: AuditRecord) {
-        self.record(|state| state.pending.audit(audit));
     }
 
     /// An expert was asked for.
@@ -234,8 +230,7 @@ impl Recorder {
     pub fn status(&self) -> StoreStatus {
         let state = self.lock();
         let failure = state.failure.as_ref().map(|error| format!("{error}; {}", error.remedy()));
-        let waiting_workers = state.unwritten_workers + state.pending.workers().len() as u64;
-        StoreStatus { failure, waiting_workers, batches: state.batches }
+        StoreStatus { failure, waiting_workers: state.waiting_workers(), batches: state.batches }
     }
 
     /// Writes what waits, if the store takes it within a few seconds, and ends the thread. Blocks.
@@ -245,7 +240,7 @@ impl Recorder {
         self.0.bell.notify_all();
         let ended = self.0.bell.wait_timeout_while(state, LAST_BATCH_PATIENCE, |state| !state.ended);
         state = ended.unwrap_or_else(PoisonError::into_inner).0;
-        let lost = state.unwritten_workers + state.pending.workers().len() as u64;
+        let lost = state.waiting_workers();
         if lost > 0 {
             tracing::error!(workers = lost, "the store did not take the last records of some workers");
         }
@@ -274,6 +269,13 @@ impl Recorder {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock()
+    }
+}
+
+impl State {
+    /// Workers of whom something waits, in a batch or for the next one.
+    fn waiting_workers(&self) -> u64 {
+        self.pending.workers().union(&self.unwritten).count() as u64
     }
 }
 
@@ -348,21 +350,22 @@ impl Thread {
         if outcome.is_ok() {
             let mut state = self.shared.lock();
             self.writer.freeze(&mut state.pending, now_s());
-            state.unwritten_workers = self.unwritten_workers();
+            state.unwritten = self.unwritten();
             drop(state);
             outcome = self.writer.write();
         }
         self.note(outcome.err())
     }
 
-    fn unwritten_workers(&self) -> u64 {
-        self.writer.unsure().map_or(0, |batch| batch.workers.len().max(batch.earned.len()) as u64)
+    fn unwritten(&self) -> BTreeSet<NodeId> {
+        let batch = self.writer.unsure().into_iter();
+        batch.flat_map(workers_of).collect()
     }
 
     /// Keeps how it went; tells the owner when that changed.
     fn note(&self, failure: Option<StoreError>) -> bool {
         let mut state = self.shared.lock();
-        state.unwritten_workers = self.unwritten_workers();
+        state.unwritten = self.unwritten();
         state.batches = self.writer.written();
         match (&state.failure, &failure) {
             (None, Some(error)) => {
@@ -374,6 +377,13 @@ impl Thread {
         state.failure = failure;
         state.failure.is_none()
     }
+}
+
+/// The workers that a batch says something about.
+fn workers_of(batch: &Batch) -> impl Iterator<Item = NodeId> + '_ {
+    let vouchers = batch.vouchers.iter().map(|signed| signed.voucher().worker);
+    let earned = batch.earned.iter().map(|earned| earned.worker);
+    batch.workers.iter().map(|worker| worker.id).chain(earned).chain(vouchers)
 }
 
 fn unknown(worker: NodeId, now_s: u64) -> WorkerRecord {

@@ -7,6 +7,7 @@ use neuro_network::peer_to_peer::PeerToPeer;
 use neuro_primitives::{NodeKey, UnixMillis};
 
 use super::Addresses;
+use super::cases::Cases;
 use super::dispatch::Dispatch;
 use super::members::Members;
 use super::receipts::Receipts;
@@ -26,13 +27,15 @@ pub struct Shared {
     /// The model's trunk.
     pub trunk: Arc<Trunk>,
     /// The checkpoint and its manifest.
-    pub publication: Publication,
+    pub publication: Arc<Publication>,
     /// The core and the calls.
     pub dispatch: Arc<Dispatch>,
     /// Jobs of the API.
     pub runner: Arc<JobRunner>,
     /// What workers are owed.
     pub receipts: Arc<Receipts>,
+    /// Evidence against workers.
+    pub cases: Arc<Cases>,
     /// Who may attend.
     pub members: Members,
     /// What workers say of themselves.

@@ -80,6 +80,7 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
     let view = views.iter().find(|view| view.id == id);
     let (standing, now) = shared.dispatch.view(|core, now| (core.standing(id).cloned(), now));
     let path = shared.network.path(id).filter(|_| facts.present);
+    let excluded = shared.dispatch.excluded(id);
     let microseconds = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     WorkerStatus {
         id: id.to_string(),
@@ -97,7 +98,8 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
         connected_unix_ms: facts.connected.0,
         path: path.as_ref().map_or(PathKind::Unknown, path_kind).into(),
         transport: path.map(|path| path.transport.to_string()).unwrap_or_default(),
-        excluded: shared.dispatch.excluded(id).unwrap_or_default(),
+        evidence: evidence(shared, id, excluded.is_some()),
+        excluded: excluded.unwrap_or_default(),
         correctness: standing.as_ref().filter(|standing| standing.valid + standing.invalid > 0.0).map(Standing::score),
         streak: standing.as_ref().map_or(0, |standing| standing.streak),
         timeliness: standing
@@ -119,6 +121,12 @@ fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> W
 fn uptime_s(standing: Option<&Standing>, view: Option<&WorkerView>, now: Moment) -> u64 {
     let before = standing.map_or(0.0, |standing| standing.uptime_s);
     before as u64 + view.map_or(0, |view| now.since(view.joined).as_secs())
+}
+
+/// The file against a worker; only of one that is excluded, so that a status looks at few.
+fn evidence(shared: &Shared, worker: NodeId, is_excluded: bool) -> String {
+    let file = is_excluded.then(|| shared.cases.file(worker)).flatten();
+    file.map(|file| file.display().to_string()).unwrap_or_default()
 }
 
 fn path_kind(path: &neuro_network::peer_to_peer::PathInfo) -> PathKind {

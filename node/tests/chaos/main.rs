@@ -17,9 +17,13 @@ mod twin_worker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use neuro_model::Checkpoint;
+use neuro_node::data_dir::DataDir;
+use neuro_node::evidence::{Judge, read_evidence};
 use neuro_node::http::{self, HttpOptions};
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use neuro_orchestrator::Checks;
+use neuro_protocol::Verdict;
 use neuro_protocol::control::{Status, WorkerStatus};
 use serde_json::{Value, json};
 
@@ -115,6 +119,20 @@ fn assert_excluded(worker: &WorkerStatus) {
     assert_eq!((worker.experts_held, worker.in_flight), (0, 0), "{} still has work", worker.name);
 }
 
+/// The orchestrator has evidence against the worker that anyone with the model finds convincing, and its owner alone reads.
+async fn assert_proven(network: &Network, name: &str) {
+    let has_evidence = |status: &Status| of(status, name).is_some_and(|worker| !worker.evidence.is_empty());
+    let worker = of(&network.until("evidence", has_evidence).await, name).cloned().unwrap();
+    let evidence = read_evidence(worker.evidence.as_ref()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(elsewhere.path()).unwrap();
+    let judge = Judge::new(Arc::new(Checkpoint::open(&checkpoint()).unwrap()), &data_dir).unwrap();
+    let Verdict::Wrong { worker: proven, .. } = judge.judge(&evidence) else { panic!("{:?}", judge.judge(&evidence)) };
+    assert_eq!(proven.to_string(), worker.id);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&worker.evidence).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "it shows a row of a user's prompt");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn under_verified_every_answer_is_that_of_a_single_process() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -126,6 +144,7 @@ async fn under_verified_every_answer_is_that_of_a_single_process() {
         assert_eq!(chaos.ask(question).await.as_ref(), Ok(&expected[question]), "{question}");
     }
     assert_excluded(&chaos.worker("liar").await);
+    assert_proven(&chaos.network, "liar").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,6 +181,32 @@ async fn under_sampled_a_trusted_liar_is_found_and_its_lies_are_few() {
     for question in &questions[..20] {
         assert_eq!(chaos.ask(question).await.as_ref(), Ok(&expected[question]), "after the liars went: {question}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_about_an_expert_leaves_evidence_and_one_about_a_sum_alone_does_not() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::checking(Checks::Verified, folder, "127.0.0.1:0", vec![TCP.to_owned()]).await;
+    let player = |part| Player::start(part, &network.door());
+    let lies = |name: &str, in_sums_alone| Part::Liar { name: name.to_owned(), honest: 0, percent: 100, in_sums_alone };
+    let _workers = [Part::Good { name: "ada".to_owned() }, lies("digests", false), lies("sums", true)].map(player);
+    let found = |status: &Status, name: &str| of(status, name).is_some_and(|worker| !worker.excluded.is_empty());
+    let join = |status: &Status| status.workers.iter().filter(|worker| worker.experts_held > 0).count() == 3;
+    network.until("all workers", join).await;
+    let mut status = Status::default();
+    for _ in 0..QUESTIONS {
+        assert_eq!(network.ask().await, "47");
+        status = network.status().await;
+        if found(&status, "digests") && found(&status, "sums") {
+            break;
+        }
+    }
+    assert_excluded(of(&status, "digests").unwrap());
+    assert_excluded(of(&status, "sums").unwrap());
+    assert_proven(&network, "digests").await;
+    let sums = of(&network.status().await, "sums").cloned().unwrap();
+    assert_eq!(sums.evidence, "", "no row of one expert shows that a sum is wrong");
 }
 
 /// Not a test of its own: what a worker process of the tests above runs.

@@ -101,7 +101,7 @@ pub async fn play() {
                 let lies = answered > honest && answered * 37 % 100 < percent;
                 Reply::answer(if lies { wrong(answer, in_sums_alone) } else { answer })
             });
-            as_twin(&data_dir, &door, conduct).await;
+            as_twin(&data_dir, &door, Conduct { signs: true, ..conduct }).await;
         }
         Part::Silent { name } => as_twin(&data_dir, &door, Conduct::lying(&name, |_, _| Vec::new())).await,
     }

@@ -1,16 +1,19 @@
 //! A worker that joins like a good one, computes right, and then says whatever a test wants.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures::StreamExt;
 use neuro_expert_runtime::{Computed, ExpertPool, ExpertTensors, default_engine, expert_weights};
 use neuro_model::{Checkpoint, names};
 use neuro_network::control::{ControlClient, ControlError, InstructionStream};
 use neuro_network::peer_to_peer::{PeerStream, PeerToPeer, StreamKind};
-use neuro_primitives::{ExpertId, NodeId, NodeKey};
+use neuro_orchestrator::receipts::{Answered, Pair, Payee};
+use neuro_primitives::receipt::{AnswerTree, Offer};
+use neuro_primitives::{ExpertId, NodeId, NodeKey, TaskId, UnixMillis};
 use neuro_protocol::control::{
-    Expert, HeldExperts, HoldExperts, JoinReply, JoinRequest, StopWork, WorkerReport, instruction, worker_report,
+    Expert, HeldExperts, HoldExperts, JoinReply, JoinRequest, LastVoucher, StopWork, VoucherOffer, VoucherReply,
+    WorkerReport, instruction, voucher_reply, worker_report,
 };
 use neuro_protocol::frame::{Answer, Frame, Hello, MicroTask, Welcome};
 use neuro_protocol::version::{ENGINE_SPEC, WIRE_MAX, WIRE_MIN};
@@ -62,6 +65,8 @@ pub struct Conduct {
     /// What it reports when it is told to hold experts.
     pub claims: Claims,
     pub lie: Lie,
+    /// Whether it signs for what it answered.
+    pub signs: bool,
 }
 
 impl Conduct {
@@ -71,7 +76,36 @@ impl Conduct {
             greeting: Box::new(|_| framed(&Frame::Welcome(Welcome { version: WIRE_MAX }).encode())),
             claims: Box::new(|experts| experts),
             lie: Box::new(lie),
+            signs: false,
         }
+    }
+}
+
+/// A twin's receipts: it signs for every answer that it gave, the wrong ones among them.
+struct Signer {
+    key: NodeKey,
+    payee: Mutex<Payee>,
+}
+
+impl Signer {
+    fn new(key: NodeKey, orchestrator: NodeId) -> Self {
+        let payee = Mutex::new(Payee::new(Pair { orchestrator, worker: key.node_id() }, None));
+        Self { key, payee }
+    }
+
+    fn answered(&self, task: &MicroTask, answer: &Answer) {
+        let asked = (&task.hidden, &task.routes);
+        let tree = AnswerTree::new(task.model, task.layer, task.task, asked, (&answer.digests, &answer.sums));
+        let leaf = tree.leaf();
+        self.payee.lock().unwrap().answered(Answered { task: leaf.task, leaf: leaf.hash(), units: leaf.entries });
+    }
+
+    fn reply(&self, offered: &VoucherOffer) -> worker_report::Report {
+        let tasks: Vec<TaskId> = offered.tasks.iter().copied().map(TaskId).collect();
+        let mut payee = self.payee.lock().unwrap();
+        let signed = payee.check(Offer::decode(&offered.offer).unwrap(), &tasks, &self.key, UnixMillis(0)).unwrap();
+        payee.keep(signed, &tasks);
+        worker_report::Report::Voucher(VoucherReply { reply: Some(voucher_reply::Reply::Signed(signed.encode())) })
     }
 }
 
@@ -171,23 +205,24 @@ impl Door {
 
     /// A twin that joins and attends under `key`.
     pub async fn twin_with(&self, key: NodeKey, conduct: Conduct) -> Result<Twin, ControlError> {
-        let Conduct { name, greeting, claims, lie } = conduct;
+        let Conduct { name, greeting, claims, lie, signs } = conduct;
+        let signer = signs.then(|| Arc::new(Signer::new(key.clone(), self.orchestrator)));
         let client = self.client(&key).await;
         let JoinReply { p2p_addresses, .. } = client.join(join_request(&name, &self.ticket)).await?;
         let (p2p, mut incoming) = PeerToPeer::start(&key, &[TCP.to_owned()]).await.unwrap();
         p2p.dial(self.orchestrator, &p2p_addresses).await.unwrap();
         let tasks = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&tasks);
+        let (counted, signing) = (Arc::clone(&tasks), signer.clone());
         let serving = tokio::spawn(async move {
             let mut lie = lie;
             while let Some((_, kind, stream)) = incoming.streams.recv().await {
                 assert_eq!(kind, StreamKind::Experts);
-                serve(stream, &*greeting, &mut lie, &counted).await;
+                serve(stream, &*greeting, &mut lie, signing.as_deref(), &counted).await;
             }
         });
         let (reports, outgoing) = mpsc::channel(16);
         let instructions = within("attending", client.attend(ReceiverStream::new(outgoing))).await?;
-        let attending = tokio::spawn(attend(instructions, reports, claims));
+        let attending = tokio::spawn(attend(instructions, reports, claims, signer));
         Ok(Twin { client, tasks, serving, attending, _p2p: p2p })
     }
 }
@@ -211,12 +246,28 @@ impl Drop for Twin {
 }
 
 /// Does as told and says so.
-async fn attend(mut instructions: InstructionStream, reports: mpsc::Sender<WorkerReport>, claims: Claims) -> End {
+async fn attend(
+    mut instructions: InstructionStream,
+    reports: mpsc::Sender<WorkerReport>,
+    claims: Claims,
+    signer: Option<Arc<Signer>>,
+) -> End {
+    if signer.is_some() {
+        let first = worker_report::Report::LastVoucher(LastVoucher::default());
+        reports.send(WorkerReport { report: Some(first) }).await.unwrap();
+    }
     while let Some(Ok(said)) = instructions.next().await {
         match said.instruction {
             Some(instruction::Instruction::Hold(HoldExperts { experts })) => {
                 let held = worker_report::Report::Holding(HeldExperts { experts: claims(experts) });
                 if reports.send(WorkerReport { report: Some(held) }).await.is_err() {
+                    return End::Ended;
+                }
+            }
+            Some(instruction::Instruction::Voucher(offer)) => {
+                if let Some(signer) = &signer
+                    && reports.send(WorkerReport { report: Some(signer.reply(&offer)) }).await.is_err()
+                {
                     return End::Ended;
                 }
             }
@@ -232,6 +283,7 @@ async fn serve(
     mut stream: PeerStream,
     greeting: &(dyn Fn(&Hello) -> Vec<u8> + Send + Sync),
     lie: &mut Lie,
+    signer: Option<&Signer>,
     tasks: &AtomicUsize,
 ) -> Option<()> {
     let Some(Frame::Hello(hello)) = read_frame(&mut stream).await else { panic!("no hello") };
@@ -241,6 +293,9 @@ async fn serve(
         let Frame::Task(task) = frame else { continue };
         tasks.fetch_add(1, Ordering::Relaxed);
         for reply in lie(&task, right_answer(&task)) {
+            if let (Some(signer), Reply::Frame(Frame::Answer(answer))) = (signer, &reply) {
+                signer.answered(&task, answer);
+            }
             let bytes = match reply {
                 Reply::Frame(frame) => framed(&frame.encode()),
                 Reply::Raw(bytes) => bytes,

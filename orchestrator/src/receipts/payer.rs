@@ -199,6 +199,11 @@ impl Payer {
         Some((offer, tasks))
     }
 
+    /// The next offer does not wait for the end of the interval.
+    pub const fn hurry(&mut self) {
+        self.offered_at = None;
+    }
+
     /// The worker signed an offer: the open one, or one that was given up or forgotten in a crash meanwhile. Returns the
     /// voucher, to be written down.
     ///

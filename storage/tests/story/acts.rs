@@ -1,11 +1,9 @@
 //! What happens to a store, whatever it is made of.
 
 use neuro_orchestrator::Standing;
-use neuro_orchestrator::store::{
-    AUDITS_KEPT, AuditRecord, Batch, BatchId, Earned, ExpertUse, Hardware, StoreError, Verdict, VoucherRecord,
-    WorkerRecord,
-};
-use neuro_primitives::{ExpertId, Hash, ModelId, NodeId, Signature};
+use neuro_orchestrator::store::{Batch, BatchId, Earned, ExpertUse, Hardware, StoreError, WorkerRecord};
+use neuro_primitives::receipt::{Offer, SignedVoucher, Totals, Voucher};
+use neuro_primitives::{ExpertId, Hash, ModelId, NodeId, Signature, UnixMillis};
 
 use crate::place::Place;
 
@@ -18,7 +16,7 @@ const MODEL: ModelId = ModelId(Hash([5; 32]));
 /// An act of the story.
 pub type Act = fn(&mut dyn Place);
 
-pub const ALL: [(&str, Act); 11] = [
+pub const ALL: [(&str, Act); 12] = [
     ("migrations_twice", migrations_twice),
     ("restart", restart),
     ("first_seen_stays", first_seen_stays),
@@ -27,7 +25,8 @@ pub const ALL: [(&str, Act); 11] = [
     ("vouchers", vouchers),
     ("leaderboard", leaderboard),
     ("averages_fade", averages_fade),
-    ("audits_are_bounded", audits_are_bounded),
+    ("an_older_version", an_older_version_is_brought_up_to_date),
+    ("a_damaged_voucher", a_damaged_voucher_is_named),
     ("odd_values", odd_values),
     ("a_newer_version_is_refused", a_newer_version_is_refused),
 ];
@@ -73,23 +72,23 @@ fn worker(id: NodeId, name: &str, team: Option<&str>) -> WorkerRecord {
     }
 }
 
-fn voucher(worker: NodeId, sequence: u64, total: u64) -> VoucherRecord {
-    VoucherRecord {
+/// The place keeps vouchers as they are: nobody checks signatures here.
+fn voucher_with(orchestrator: NodeId, worker: NodeId, sequence: u64, covered: u64) -> SignedVoucher {
+    let voucher = Voucher {
+        orchestrator,
         worker,
-        orchestrator: ORCHESTRATOR,
         sequence,
-        total,
+        totals: Totals { covered, accepted: 0, denied: 0 },
+        answers: 3,
         root: Hash([6; 32]),
-        expires_s: 5_000,
-        orchestrator_signature: Signature([7; 64]),
-        worker_signature: None,
-    }
+        previous: Hash([5; 32]),
+        expires: UnixMillis(u64::MAX),
+    };
+    SignedVoucher { offer: Offer { voucher, signature: Signature([7; 64]) }, signature: Signature([8; 64]) }
 }
 
-fn audit(number: u16, worker: NodeId, at_s: u64) -> AuditRecord {
-    let mut id = [0; 32];
-    id[..2].copy_from_slice(&number.to_be_bytes());
-    AuditRecord { id: Hash(id), worker, at_s, verdict: Verdict::Invalid, evidence: vec![1, 0, 255] }
+fn voucher(worker: NodeId, sequence: u64, covered: u64) -> SignedVoucher {
+    voucher_with(ORCHESTRATOR, worker, sequence, covered)
 }
 
 fn used(expert: u16, rows: u64) -> ExpertUse {
@@ -107,13 +106,11 @@ fn migrations_twice(place: &mut dyn Place) {
 fn restart(place: &mut dyn Place) {
     let excluded = WorkerRecord { excluded: Some("it lied".to_owned()), ..worker(BOB, "", None) };
     let workers = vec![worker(ADA, "ada", Some("blue")), excluded];
-    let signed = VoucherRecord { worker_signature: Some(Signature([8; 64])), ..voucher(BOB, 3, 30) };
-    let vouchers = vec![voucher(ADA, 4, 40), signed];
+    let vouchers = vec![voucher(ADA, 4, 40), voucher(BOB, 3, 30)];
     let first = Batch {
         workers: workers.clone(),
         earned: vec![Earned { worker: ADA, micro_units: 1_000 }],
         vouchers: vouchers.clone(),
-        audits: vec![audit(1, ADA, 7), audit(2, ADA, 9), audit(3, BOB, 8)],
         expert_use: vec![used(1, 10), used(0, 4)],
         ..batch(1)
     };
@@ -126,7 +123,6 @@ fn restart(place: &mut dyn Place) {
     assert_eq!(store.workers().unwrap(), workers);
     assert_eq!(store.vouchers(ORCHESTRATOR).unwrap(), vouchers);
     assert_eq!(store.vouchers(ADA).unwrap(), []);
-    assert_eq!(store.audits(ADA).unwrap(), [audit(2, ADA, 9), audit(1, ADA, 7)]);
     assert_eq!(store.expert_use(MODEL).unwrap(), [used(0, 4), used(1, 15)]);
     let ada = store.credit(ADA).unwrap().unwrap();
     assert_eq!((ada.name.as_str(), ada.team.as_deref(), ada.credit.total), ("ada", Some("blue"), 1_050));
@@ -177,24 +173,42 @@ fn a_batch_counts_once(place: &mut dyn Place) {
 
 fn vouchers(place: &mut dyn Place) {
     let mut store = place.open().unwrap();
-    let commit = |store: &mut dyn neuro_orchestrator::store::Store, sequence, voucher: &VoucherRecord| {
-        store.commit(&Batch { vouchers: vec![voucher.clone()], ..batch(sequence) })
+    let commit = |store: &mut dyn neuro_orchestrator::store::Store, sequence, voucher: SignedVoucher| {
+        store.commit(&Batch { vouchers: vec![voucher], ..batch(sequence) })
     };
-    commit(&mut *store, 1, &voucher(ADA, 5, 50)).unwrap();
-    commit(&mut *store, 2, &voucher(ADA, 5, 50)).unwrap();
+    commit(&mut *store, 1, voucher(ADA, 5, 50)).unwrap();
+    commit(&mut *store, 2, voucher(ADA, 5, 50)).unwrap();
     for wrong in [voucher(ADA, 5, 51), voucher(ADA, 4, 50), voucher(ADA, 6, 49)] {
-        let error = commit(&mut *store, 3, &wrong).unwrap_err();
+        let error = commit(&mut *store, 3, wrong).unwrap_err();
         assert_eq!((error.refused_voucher(), error.is_retryable()), (Some(ADA), false), "{error}");
     }
-    let signed = VoucherRecord { worker_signature: Some(Signature([8; 64])), ..voucher(ADA, 5, 50) };
-    commit(&mut *store, 3, &signed).unwrap();
-    commit(&mut *store, 4, &voucher(ADA, 5, 50)).unwrap();
-    assert_eq!(place.open().unwrap().vouchers(ORCHESTRATOR).unwrap(), [signed]);
-    commit(&mut *store, 5, &voucher(ADA, 6, 50)).unwrap();
-    let elsewhere = VoucherRecord { orchestrator: BOB, ..voucher(ADA, 1, 1) };
-    commit(&mut *store, 6, &elsewhere).unwrap();
+    assert_eq!(place.open().unwrap().vouchers(ORCHESTRATOR).unwrap(), [voucher(ADA, 5, 50)]);
+    commit(&mut *store, 3, voucher(ADA, 6, 50)).unwrap();
+    let elsewhere = voucher_with(BOB, ADA, 1, 1);
+    commit(&mut *store, 4, elsewhere).unwrap();
     assert_eq!(store.vouchers(ORCHESTRATOR).unwrap(), [voucher(ADA, 6, 50)]);
     assert_eq!(store.vouchers(BOB).unwrap(), [elsewhere]);
+}
+
+/// A store whose vouchers were not whole is brought up to date, and keeps the rest.
+fn an_older_version_is_brought_up_to_date(place: &mut dyn Place) {
+    place.open().unwrap().commit(&earning(1, ADA, 5)).unwrap();
+    place.run("DROP TABLE vouchers");
+    place.run("CREATE TABLE vouchers (worker INTEGER); CREATE TABLE audits (id INTEGER)");
+    place.run("UPDATE neuro_schema SET version = 1");
+    let mut store = place.open().unwrap();
+    store.commit(&Batch { vouchers: vec![voucher(ADA, 1, 1)], ..batch(2) }).unwrap();
+    assert_eq!(store.vouchers(ORCHESTRATOR).unwrap(), [voucher(ADA, 1, 1)]);
+    assert_eq!(store.credit(ADA).unwrap().unwrap().credit.total, 5);
+}
+
+/// What something else wrote over a voucher is no voucher.
+fn a_damaged_voucher_is_named(place: &mut dyn Place) {
+    let mut store = place.open().unwrap();
+    store.commit(&Batch { vouchers: vec![voucher(ADA, 1, 1)], ..batch(1) }).unwrap();
+    place.run("UPDATE vouchers SET signed = worker");
+    let error = store.vouchers(ORCHESTRATOR).unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged { what, .. } if what.contains("voucher")), "{error}");
 }
 
 /// Totals decide; of equal ones the lower id goes first, and of equal teams the name in byte order.
@@ -239,17 +253,6 @@ fn averages_fade(place: &mut dyn Place) {
     assert!((ratio - 3.0 / 8.0).abs() < 1e-12, "{ratio}");
 }
 
-fn audits_are_bounded(place: &mut dyn Place) {
-    let mut store = place.open().unwrap();
-    let number = u16::try_from(AUDITS_KEPT).unwrap() + 3;
-    let audits = (0..number).map(|number| audit(number, ADA, number.into()));
-    store.commit(&Batch { audits: audits.chain([audit(9_999, BOB, 1)]).collect(), ..batch(1) }).unwrap();
-    store.commit(&Batch { audits: vec![audit(number - 1, ADA, 0)], ..batch(2) }).unwrap();
-    let kept = store.audits(ADA).unwrap();
-    assert_eq!((kept.len(), kept[0].at_s, kept[AUDITS_KEPT - 1].at_s), (AUDITS_KEPT, u64::from(number) - 1, 3));
-    assert_eq!(store.audits(BOB).unwrap().len(), 1);
-}
-
 /// What a worker says of itself cannot stop a commit.
 fn odd_values(place: &mut dyn Place) {
     let mut store = place.open().unwrap();
@@ -271,6 +274,6 @@ fn a_newer_version_is_refused(place: &mut dyn Place) {
     let error = place.open().err().unwrap();
     assert!(matches!(error, StoreError::Newer { got: 99, .. }), "{error}");
     assert!(error.remedy().contains("newer program"));
-    place.run("UPDATE neuro_schema SET version = 1");
+    place.run("UPDATE neuro_schema SET version = 2");
     assert_eq!(place.open().unwrap().credit(ADA).unwrap().unwrap().credit.total, 5, "nothing was touched");
 }

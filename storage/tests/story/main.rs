@@ -9,7 +9,7 @@ mod server;
 
 use neuro_orchestrator::store::StoreError;
 
-use crate::place::{File, Place};
+use crate::place::{DatabaseOfServer, File, Place};
 use crate::server::Server;
 
 /// Tells every act in a place of its own.
@@ -28,18 +28,19 @@ fn the_story_on_sqlite() {
 #[test]
 fn the_story_on_postgresql() {
     let server = Server::start();
-    tell(|name| server.database(name));
+    tell(|name| DatabaseOfServer(server.database(name)));
 }
 
 #[test]
 fn a_server_that_is_gone_is_an_error_and_its_return_is_enough() {
     let mut server = Server::start();
-    let mut store = server.database("gone").open().unwrap();
+    let place = DatabaseOfServer(server.database("gone"));
+    let mut store = place.open().unwrap();
     store.commit(&acts::batch(1)).unwrap();
     server.stop();
     let error = store.commit(&acts::earning(2, acts::ADA, 5)).unwrap_err();
     assert!(error.is_retryable() && error.remedy().contains("PostgreSQL runs"), "{error}");
-    let closed = server.database_without_creating("gone").open().err().unwrap();
+    let closed = place.open().err().unwrap();
     assert!(matches!(closed, StoreError::Unavailable { action: "write", .. }), "{closed}");
     server.start_again();
     store.commit(&acts::earning(2, acts::ADA, 5)).unwrap();
@@ -49,14 +50,14 @@ fn a_server_that_is_gone_is_an_error_and_its_return_is_enough() {
 #[test]
 fn a_database_that_is_not_there_is_named_and_not_made() {
     let server = Server::start();
-    let error = server.database_without_creating("nobody").open().err().unwrap();
+    let error = DatabaseOfServer(server.url("nobody")).open().err().unwrap();
     assert!(error.to_string().contains("nobody") && error.remedy().contains("createdb"), "{error}");
 }
 
 #[test]
 fn two_orchestrators_add_to_one_worker_at_once() {
     let server = Server::start();
-    let place = server.database("shared");
+    let place = DatabaseOfServer(server.database("shared"));
     drop(place.open().unwrap());
     std::thread::scope(|scope| {
         for writer in [1, 2] {

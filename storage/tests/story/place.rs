@@ -37,3 +37,17 @@ impl Place for File {
         rusqlite::Connection::open(self.path()).unwrap().execute_batch(statement).unwrap();
     }
 }
+
+/// One database of a server, by its URL.
+pub struct DatabaseOfServer(pub String);
+
+impl Place for DatabaseOfServer {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        neuro_storage::open(&self.0)
+    }
+
+    fn run(&self, statement: &str) {
+        let mut client = postgres::Client::connect(&self.0, postgres::NoTls).unwrap();
+        client.batch_execute(statement).unwrap();
+    }
+}

@@ -4,10 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use neuro_orchestrator::store::{Store, StoreError};
 use tempfile::TempDir;
-
-use crate::place::Place;
 
 /// Where Debian and others put the server's programs, newest first.
 const PROGRAMS: [&str; 4] = ["/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt", "/usr/local"];
@@ -47,16 +44,16 @@ impl Server {
         self.running = false;
     }
 
-    /// A new database.
-    pub fn database(&self, name: &str) -> DatabaseOfServer {
+    /// The URL of a new database.
+    pub fn database(&self, name: &str) -> String {
         let socket = self.socket();
         self.command("createdb", &["-h", &socket, "-U", "neuro", name]);
-        self.database_without_creating(name)
+        self.url(name)
     }
 
-    /// A database that is there, or is not.
-    pub fn database_without_creating(&self, name: &str) -> DatabaseOfServer {
-        DatabaseOfServer { url: format!("postgres://neuro@/{name}?host={}", self.socket()) }
+    /// The URL of a database that is there, or is not.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres://neuro@/{name}?host={}", self.socket())
     }
 
     fn socket(&self) -> String {
@@ -115,20 +112,4 @@ fn versions(folder: &Path) -> Vec<PathBuf> {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout.starts_with(b"0\n")
-}
-
-/// One database of a server.
-pub struct DatabaseOfServer {
-    url: String,
-}
-
-impl Place for DatabaseOfServer {
-    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        neuro_storage::open(&self.url)
-    }
-
-    fn run(&self, statement: &str) {
-        let mut client = postgres::Client::connect(&self.url, postgres::NoTls).unwrap();
-        client.batch_execute(statement).unwrap();
-    }
 }

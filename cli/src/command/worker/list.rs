@@ -114,6 +114,9 @@ fn lines(worker: &WorkerStatus) -> Vec<(&'static str, String)> {
     if !worker.excluded.is_empty() {
         lines.push(("excluded", worker.excluded.clone()));
     }
+    if !worker.evidence.is_empty() {
+        lines.push(("evidence", format!("{} (it shows a row of a user's prompt)", worker.evidence)));
+    }
     lines
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use neuro_expert_runtime::Computed;
-use neuro_primitives::{Activations, FixedSum, Hash, Routes, RowSum};
+use neuro_primitives::{Activations, FixedSum, Hash, NodeId, Routes, RowSum};
 use neuro_protocol::frame::Answer;
 
 use super::SentTask;
@@ -19,6 +19,18 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Who answered.
+    #[must_use]
+    pub const fn worker(&self) -> NodeId {
+        self.sent.worker
+    }
+
+    /// What came.
+    #[must_use]
+    pub const fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
     /// The layer of its experts.
     #[must_use]
     pub fn layer(&self) -> u16 {
@@ -105,7 +117,7 @@ fn fixed(sums: &[RowSum], width: usize) -> Option<FixedSum> {
 #[cfg(test)]
 mod tests {
     use neuro_primitives::contribution::digest;
-    use neuro_primitives::{CallId, NodeId, Route, Rows, TaskId};
+    use neuro_primitives::{CallId, Route, Rows, TaskId};
 
     use super::super::Source;
     use super::*;

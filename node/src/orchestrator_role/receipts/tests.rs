@@ -149,9 +149,52 @@ fn what_is_disputed_is_not_paid() {
     sides.answer(2, 0.5, 0);
     sides.agree(0);
     assert!(sides.orchestrator.proof(worker(), TaskId(2)).is_some());
-    sides.orchestrator.disputed(worker(), TaskId(2), at(100));
+    sides.orchestrator.disputed(worker(), TaskId(2));
     sides.agree(10_000);
     assert_eq!(sides.totals(), (2, 1, 1));
+}
+
+#[test]
+fn a_voucher_that_is_wanted_at_once_does_not_wait_for_its_interval() {
+    let sides = Sides::start();
+    sides.answer(1, 0.5, 0);
+    sides.agree(0);
+    sides.answer(2, 0.5, 1);
+    assert_eq!(sides.orchestrator.due(worker(), at(1), WALL), None);
+    let Some(instruction::Instruction::Voucher(offer)) = sides.orchestrator.due_at_once(worker(), at(1), WALL) else {
+        panic!("nothing is due")
+    };
+    sides.orchestrator.replied(worker(), &sides.worker.reply(&offer, WALL), at(1)).unwrap();
+    assert_eq!(sides.totals(), (2, 0, 0));
+    assert_eq!(sides.orchestrator.due_at_once(worker(), at(2), WALL), None, "there is nothing to say");
+}
+
+#[test]
+fn accounts_are_bounded_by_who_is_there_and_what_left_goes_on_from_the_store() {
+    let sides = Sides::start();
+    sides.answer(1, 0.5, 0);
+    sides.agree(0);
+    let leaf = |task| neuro_primitives::receipt::AnswerLeaf {
+        task: TaskId(task),
+        entries: 1,
+        entries_root: Hash([1; 32]),
+        sums: Hash([2; 32]),
+    };
+    sides.orchestrator.left(worker(), at(1));
+    for number in 0..AWAY_KEPT as u64 * 4 {
+        let mut id = [7; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        sides.orchestrator.answered(NodeId(id), &leaf(number), at(2 + number));
+        sides.orchestrator.left(NodeId(id), at(2 + number));
+    }
+    assert_eq!(sides.orchestrator.accounts().len(), AWAY_KEPT);
+    assert_eq!(sides.orchestrator.totals(worker()), None, "it left first");
+    sides.orchestrator.disputed(worker(), TaskId(1));
+    assert_eq!(sides.orchestrator.accounts().len(), AWAY_KEPT, "a late dispute opens no account");
+    sides.meet(1_000);
+    assert_eq!(sides.totals(), (1, 0, 0));
+    sides.agree(11_000);
+    assert_eq!(sides.totals(), (1, 1, 0));
 }
 
 #[test]

@@ -1,38 +1,29 @@
 //! Changes that wait to be written: one entry a worker, however much it did.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use neuro_orchestrator::store::{AuditRecord, Batch, BatchId, Earned, ExpertUse, VoucherRecord, WorkerRecord};
+use neuro_orchestrator::store::{Batch, BatchId, Earned, ExpertUse, WorkerRecord};
+use neuro_primitives::receipt::SignedVoucher;
 use neuro_primitives::{ExpertId, ModelId, NodeId};
-
-/// Audits that wait; of more the oldest is lost, and said to be. An hour of audits at one a second; each has a few KiB
-/// of evidence at most, so doubled it is some ten MiB more while a store is down.
-const MAX_AUDITS: usize = 4_096;
 
 /// What changed since the last batch. Its size is bounded by the workers and the model, not by the work.
 #[derive(Debug, Default)]
 pub struct Pending {
     workers: BTreeMap<NodeId, WorkerRecord>,
     micro_units: BTreeMap<NodeId, u64>,
-    vouchers: BTreeMap<NodeId, VoucherRecord>,
-    audits: VecDeque<AuditRecord>,
+    vouchers: BTreeMap<NodeId, SignedVoucher>,
     rows: BTreeMap<ExpertId, u64>,
 }
 
 impl Pending {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.workers.is_empty()
-            && self.micro_units.is_empty()
-            && self.vouchers.is_empty()
-            && self.audits.is_empty()
-            && self.rows.is_empty()
+        self.workers.is_empty() && self.micro_units.is_empty() && self.vouchers.is_empty() && self.rows.is_empty()
     }
 
     /// Workers of whom something waits.
     pub fn workers(&self) -> BTreeSet<NodeId> {
-        let audited = self.audits.iter().map(|audit| &audit.worker);
-        self.workers.keys().chain(self.micro_units.keys()).chain(self.vouchers.keys()).chain(audited).copied().collect()
+        self.workers.keys().chain(self.micro_units.keys()).chain(self.vouchers.keys()).copied().collect()
     }
 
     /// A worker is like this now.
@@ -47,17 +38,8 @@ impl Pending {
     }
 
     /// A pair has a later voucher.
-    pub fn voucher(&mut self, voucher: VoucherRecord) {
-        self.vouchers.insert(voucher.worker, voucher);
-    }
-
-    /// A result was checked.
-    pub fn audit(&mut self, audit: AuditRecord) {
-        self.audits.push_back(audit);
-        if self.audits.len() > MAX_AUDITS {
-            tracing::warn!("more than {MAX_AUDITS} audits wait for the store; the oldest is lost");
-            self.audits.pop_front();
-        }
+    pub fn voucher(&mut self, voucher: SignedVoucher) {
+        self.vouchers.insert(voucher.voucher().worker, voucher);
     }
 
     /// An expert was asked for.
@@ -67,14 +49,13 @@ impl Pending {
 
     /// Everything as a batch; nothing waits afterwards.
     pub fn take(&mut self, id: BatchId, at_s: u64, model: ModelId) -> Batch {
-        let Self { workers, micro_units, vouchers, audits, rows } = std::mem::take(self);
+        let Self { workers, micro_units, vouchers, rows } = std::mem::take(self);
         Batch {
             id,
             at_s,
             workers: workers.into_values().collect(),
             earned: micro_units.into_iter().map(|(worker, micro_units)| Earned { worker, micro_units }).collect(),
             vouchers: vouchers.into_values().collect(),
-            audits: audits.into(),
             expert_use: rows.into_iter().map(|(expert, rows)| ExpertUse { model, expert, rows }).collect(),
         }
     }

@@ -2,12 +2,14 @@
 
 use std::sync::mpsc;
 
-use neuro_orchestrator::store::{Batch, BatchId, ExpertUse, RankedWorker, TeamCredit};
-use neuro_primitives::{Hash, Signature};
+use neuro_orchestrator::store::{BatchId, ExpertUse, RankedWorker, TeamCredit, admits};
+use neuro_primitives::receipt::{Totals, Voucher};
+use neuro_primitives::{Hash, NodeKey, UnixMillis};
 use neuro_protocol::control::JoinRequest;
 
 use super::super::roster::Roster;
 use super::*;
+use crate::vouchers::VoucherStore;
 
 const WORKER: NodeId = NodeId([1; 32]);
 const OTHER: NodeId = NodeId([2; 32]);
@@ -22,6 +24,8 @@ enum Mood {
     IsDown,
     /// It applies the batch, and the answer is lost.
     ForgetsToAnswer,
+    /// It applies the batch once the test lets it.
+    IsSlow,
 }
 
 /// A store in memory that keeps the rules and fails when told.
@@ -33,10 +37,11 @@ struct Kept {
     last: Option<BatchId>,
     workers: BTreeMap<NodeId, WorkerRecord>,
     totals: BTreeMap<NodeId, u64>,
-    vouchers: BTreeMap<NodeId, VoucherRecord>,
-    audits: Vec<AuditRecord>,
+    vouchers: BTreeMap<NodeId, SignedVoucher>,
     rows: u64,
     attempts: mpsc::Sender<bool>,
+    /// Lets a slow commit go on.
+    release: Option<mpsc::Receiver<()>>,
 }
 
 impl Fake {
@@ -49,9 +54,9 @@ impl Fake {
             workers: BTreeMap::new(),
             totals: BTreeMap::new(),
             vouchers: BTreeMap::new(),
-            audits: Vec::new(),
             rows: 0,
             attempts,
+            release: None,
         };
         (Self(Arc::new(Mutex::new(kept))), heard)
     }
@@ -71,12 +76,11 @@ impl Kept {
             return Ok(());
         }
         for voucher in &batch.vouchers {
-            voucher.admit(self.vouchers.get(&voucher.worker))?;
+            admits(voucher, self.vouchers.get(&voucher.voucher().worker))?;
         }
         self.last = Some(batch.id);
-        self.vouchers.extend(batch.vouchers.iter().map(|voucher| (voucher.worker, voucher.clone())));
+        self.vouchers.extend(batch.vouchers.iter().map(|voucher| (voucher.voucher().worker, *voucher)));
         self.workers.extend(batch.workers.iter().map(|worker| (worker.id, worker.clone())));
-        self.audits.extend(batch.audits.iter().cloned());
         self.rows += batch.expert_use.iter().map(|used| used.rows).sum::<u64>();
         for earned in &batch.earned {
             *self.totals.entry(earned.worker).or_default() += earned.micro_units;
@@ -90,6 +94,11 @@ impl Store for Fake {
         let mut kept = self.kept();
         let done = match kept.moods.pop_front().unwrap_or(Mood::Takes) {
             Mood::Takes => kept.apply(batch),
+            Mood::IsSlow => {
+                kept.attempts.send(false).unwrap();
+                kept.release.as_ref().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+                kept.apply(batch)
+            }
             Mood::IsDown => Err(down()),
             Mood::ForgetsToAnswer => kept.apply(batch).and(Err(down())),
         };
@@ -121,12 +130,8 @@ impl Store for Fake {
         Ok(None)
     }
 
-    fn vouchers(&mut self, _: NodeId) -> Result<Vec<VoucherRecord>, StoreError> {
+    fn vouchers(&mut self, _: NodeId) -> Result<Vec<SignedVoucher>, StoreError> {
         Ok(self.kept().vouchers.values().cloned().collect())
-    }
-
-    fn audits(&mut self, _: NodeId) -> Result<Vec<AuditRecord>, StoreError> {
-        Ok(Vec::new())
     }
 
     fn expert_use(&mut self, _: ModelId) -> Result<Vec<ExpertUse>, StoreError> {
@@ -154,17 +159,24 @@ fn earned(worker: NodeId, micro_units: u64) -> Pending {
     pending
 }
 
-fn voucher(worker: NodeId, sequence: u64) -> VoucherRecord {
-    VoucherRecord {
+/// A voucher of `worker`, signed by others.
+fn voucher(worker: NodeId, sequence: u64) -> SignedVoucher {
+    let keys = [9, 1].map(|seed| NodeKey::from_secret(&[seed; 32]));
+    voucher_by(&keys, PURPOSE.orchestrator, worker, sequence)
+}
+
+fn voucher_by(keys: &[NodeKey; 2], orchestrator: NodeId, worker: NodeId, sequence: u64) -> SignedVoucher {
+    let voucher = Voucher {
+        orchestrator,
         worker,
-        orchestrator: PURPOSE.orchestrator,
         sequence,
-        total: sequence,
+        totals: Totals { covered: sequence, ..Totals::default() },
+        answers: 0,
         root: Hash([0; 32]),
-        expires_s: 1,
-        orchestrator_signature: Signature([0; 64]),
-        worker_signature: None,
-    }
+        previous: Hash([0; 32]),
+        expires: UnixMillis(1),
+    };
+    voucher.offer(&keys[0]).countersign(&keys[1])
 }
 
 #[test]
@@ -207,8 +219,28 @@ fn a_refused_voucher_holds_nothing_else_up() {
     writer.freeze(&mut pending, 1);
     writer.write().unwrap();
     let kept = fake.kept();
-    let sequences: Vec<u64> = kept.vouchers.values().map(|voucher| voucher.sequence).collect();
+    let sequences: Vec<u64> = kept.vouchers.values().map(|voucher| voucher.voucher().sequence).collect();
     assert_eq!((sequences, kept.totals[&WORKER]), (vec![9, 1], 5));
+}
+
+#[test]
+fn the_next_run_goes_on_from_the_newest_voucher_that_is_one() {
+    let (fake, _attempts) = Fake::new(&[]);
+    let keys = [9, 1].map(|seed| NodeKey::from_secret(&[seed; 32]));
+    let [orchestrator, worker] = [0, 1].map(|place: usize| keys[place].node_id());
+    let newest = voucher_by(&keys, orchestrator, worker, 3);
+    let first = fake.recorder();
+    for sequence in [1, 3, 2] {
+        first.keep(worker, &voucher_by(&keys, orchestrator, worker, sequence)).unwrap();
+    }
+    first.keep(OTHER, &voucher(OTHER, 1)).unwrap();
+    assert_eq!(first.last(worker), Some(newest), "at once, whatever the store does");
+    first.close();
+    let second = fake.recorder();
+    assert_eq!(second.last(worker), Some(newest));
+    assert_eq!(second.last(OTHER), None, "the other one did not sign it");
+    assert_eq!(second.last(NodeId([3; 32])), None);
+    second.close();
 }
 
 #[test]
@@ -226,7 +258,7 @@ fn what_waits_is_bounded_by_the_workers_and_the_latest_counts() {
     assert!(pending.is_empty());
     let sizes = (batch.workers.len(), batch.earned.len(), batch.vouchers.len(), batch.expert_use.len());
     assert_eq!(sizes, (2, 2, 2, 4));
-    assert_eq!((batch.earned[0].micro_units, batch.vouchers[0].sequence), (5_000, 9_998));
+    assert_eq!((batch.earned[0].micro_units, batch.vouchers[0].voucher().sequence), (5_000, 9_998));
     assert_eq!((batch.workers[1].first_seen_s, batch.expert_use[0].rows), (9_999, 5_000));
 }
 
@@ -244,6 +276,25 @@ fn work_during_an_outage_is_written_once_when_the_store_is_back() {
     assert_eq!(fake.kept().totals, BTreeMap::from([(WORKER, 2_000), (OTHER, 30)]));
     let status = recorder.status();
     assert_eq!((status.failure, status.waiting_workers), (None, 0));
+}
+
+#[test]
+fn a_slow_commit_holds_up_nobody_and_what_comes_meanwhile_is_the_next_batch() {
+    let (fake, attempts) = Fake::new(&[Mood::IsSlow]);
+    let (go_on, release) = mpsc::channel();
+    fake.kept().release = Some(release);
+    let recorder = fake.recorder();
+    recorder.worked(WORKER, 1);
+    assert!(!attempts.recv_timeout(Duration::from_secs(20)).unwrap(), "a commit is under way");
+    for _ in 0..10_000 {
+        recorder.worked(WORKER, 1);
+        recorder.worked(OTHER, 1);
+    }
+    assert_eq!((recorder.status().waiting_workers, recorder.status().batches), (2, 0));
+    go_on.send(()).unwrap();
+    recorder.close();
+    assert_eq!(fake.kept().totals, BTreeMap::from([(WORKER, 100_010), (OTHER, 100_000)]));
+    assert_eq!(recorder.status().batches, 2);
 }
 
 #[test]

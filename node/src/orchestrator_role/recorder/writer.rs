@@ -68,7 +68,7 @@ impl Writer {
 /// Takes the voucher out that `error` is about; another error is returned.
 fn leave_out(batch: &mut Batch, error: StoreError) -> Result<(), StoreError> {
     let before = batch.vouchers.len();
-    batch.vouchers.retain(|voucher| Some(voucher.worker) != error.refused_voucher());
+    batch.vouchers.retain(|voucher| Some(voucher.voucher().worker) != error.refused_voucher());
     if batch.vouchers.len() == before {
         return Err(error);
     }
