@@ -41,11 +41,15 @@ use session::Session;
 /// The file with the ticket that admitted this worker last.
 pub const TICKET_FILE: &str = "ticket";
 
-/// The first pause before a lost orchestrator is tried again; doubled up to [`LONGEST_PAUSE`].
+/// The first pause before a lost orchestrator is tried again; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause: an orchestrator that comes back waits no longer for its workers.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause while the orchestrator is away: one that comes back has its workers again within five seconds.
+/// Doubled, it has not.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// The longest pause of a worker that was sent away, which is for minutes.
+const LONGEST_PAUSE_SENT_AWAY: Duration = Duration::from_secs(30);
 
 /// How many times a worker that never got in tries before it gives up. Its ticket may name a machine that is gone.
 const FIRST_ATTEMPTS: u32 = 5;
@@ -241,7 +245,8 @@ async fn keep_attending(session: &mut Session) -> Result<(), WorkerError> {
             Ok(never) => match never {},
             Err(error) => error,
         };
-        if session.was_admitted() && !matches!(error, WorkerError::Expelled { .. }) {
+        let sent_away = matches!(error, WorkerError::Expelled { .. });
+        if session.was_admitted() && !sent_away {
             (pause, attempts) = (FIRST_PAUSE, 0);
         }
         attempts += 1;
@@ -249,10 +254,19 @@ async fn keep_attending(session: &mut Session) -> Result<(), WorkerError> {
         if hopeless || !error.is_retryable() {
             return Err(error);
         }
-        session.say(WorkerEvent::Lost { reason: error.to_string(), retry: pause });
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        session.disconnect().await;
+        let retry = spread(pause);
+        session.say(WorkerEvent::Lost { reason: error.to_string(), retry });
+        tokio::time::sleep(retry).await;
+        pause = (pause * 2).min(if sent_away { LONGEST_PAUSE_SENT_AWAY } else { LONGEST_PAUSE });
     }
+}
+
+/// Three quarters of the pause to all of it: workers that lost their orchestrator together do not come back in one
+/// moment.
+fn spread(pause: Duration) -> Duration {
+    let part = getrandom::u32().unwrap_or(u32::MAX);
+    pause.mul_f64(0.75 + 0.25 * f64::from(part) / f64::from(u32::MAX))
 }
 
 fn running(key: &NodeKey, network: &PeerToPeer) -> RunningNode {

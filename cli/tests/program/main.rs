@@ -29,6 +29,7 @@ mod model;
 mod models;
 mod network;
 mod process;
+mod restarts;
 mod same_answer;
 mod smpc;
 mod stage;

@@ -1,6 +1,7 @@
 //! A network of processes: an orchestrator and its workers, each started as their owners would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use neuro_protocol::ticket::SignedTicket;
 use serde_json::Value;
@@ -11,6 +12,9 @@ use crate::stage::{Stage, eventually};
 /// A running network on a stage.
 pub struct Network<'a> {
     stage: &'a Stage,
+    model: PathBuf,
+    /// Options that have it listen where it listens.
+    addresses: Vec<String>,
     /// The orchestrator.
     pub orchestrator: Process,
     /// The workers, in the order of their start.
@@ -34,12 +38,33 @@ impl<'a> Network<'a> {
 
     /// An orchestrator without workers.
     pub fn orchestrator(stage: &'a Stage, model: &Path, options: &[&str]) -> Self {
-        let (model, data_dir) = (model.display().to_string(), stage.path("orchestrator").display().to_string());
-        let fixed = ["serve", "--json-lines", "--stop-with-parent", "--model", &model, "--data-dir", &data_dir];
-        let orchestrator = stage.start(&[&fixed, FREE_PORTS, options].concat());
+        Self::of(stage, model, Process::start(Self::serve_command(stage, model, options)))
+    }
+
+    /// The command of an orchestrator.
+    pub fn serve_command(stage: &Stage, model: &Path, options: &[&str]) -> Command {
+        serve(stage, model, &[FREE_PORTS, options].concat())
+    }
+
+    /// The network of an orchestrator that was started, without workers.
+    pub fn of(stage: &'a Stage, model: &Path, orchestrator: Process) -> Self {
         let ready = orchestrator.event("ready");
         let text = |name: &str| ready[name].as_str().unwrap().to_owned();
-        Self { stage, orchestrator, workers: Vec::new(), api: text("api"), ticket: text("ticket") }
+        let (api, ticket) = (text("api"), text("ticket"));
+        let p2p = ready["p2p"].as_array().unwrap().iter().map(|address| address.as_str().unwrap());
+        let listening = [("--api", api.strip_prefix("http://").unwrap()), ("--control", &text("control"))];
+        let listening: Vec<(&str, String)> = listening.map(|(option, address)| (option, address.to_owned())).to_vec();
+        let p2p = p2p.map(|address| ("--p2p", address.to_owned()));
+        let addresses = listening.into_iter().chain(p2p).flat_map(|(option, address)| [option.to_owned(), address]);
+        let (model, addresses) = (model.to_owned(), addresses.collect());
+        Self { stage, model, addresses, orchestrator, workers: Vec::new(), api, ticket }
+    }
+
+    /// Starts the orchestrator again, which has ended, on its folder and where it listened. Its workers are still there.
+    pub fn start_again(&mut self) {
+        let addresses: Vec<&str> = self.addresses.iter().map(String::as_str).collect();
+        self.orchestrator = Process::start(serve(self.stage, &self.model, &addresses));
+        self.orchestrator.event("ready");
     }
 
     /// Starts one more worker, with a folder called `name`, and waits until it has joined.
@@ -100,6 +125,12 @@ impl<'a> Network<'a> {
         assert_eq!(asked.code, Some(0), "{}", asked.stderr);
         asked.stdout.trim_end().to_owned()
     }
+}
+
+fn serve(stage: &Stage, model: &Path, options: &[&str]) -> Command {
+    let (model, data_dir) = (model.display().to_string(), stage.path("orchestrator").display().to_string());
+    let fixed = ["serve", "--json-lines", "--stop-with-parent", "--model", &model, "--data-dir", &data_dir];
+    stage.command(&[&fixed, options].concat())
 }
 
 /// Options of `neuro serve` that collide with nobody.

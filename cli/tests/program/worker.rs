@@ -207,7 +207,7 @@ fn experts_of(checkpoint: &Checkpoint, files: &[String]) -> BTreeSet<ExpertId> {
 }
 
 /// Each file with what changes when it is written anew.
-fn marks(folder: &Path) -> BTreeSet<(String, u64, i64, i64)> {
+pub fn marks(folder: &Path) -> BTreeSet<(String, u64, i64, i64)> {
     let mark = |name: String| {
         let facts = fs::metadata(folder.join(&name)).unwrap();
         (name, facts.ino(), facts.mtime(), facts.mtime_nsec())

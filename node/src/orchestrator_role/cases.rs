@@ -138,12 +138,14 @@ impl Cases {
 }
 
 impl Finding {
-    /// The first row and expert of `answer` whose digest is not that of `right`.
+    /// A row and expert of `answer` whose digest is not that of `right`: of a row that belongs to nobody if there is one,
+    /// else the first.
     fn of(model: ModelId, answer: &Kept, right: &Computed) -> Option<Self> {
         let given = answer.answer();
-        let place = given.digests.iter().zip(&right.digests).position(|(given, right)| given != right)?;
         let rows = answer.routes().iter().enumerate();
-        let (row, route) = rows.flat_map(|(row, routes)| routes.iter().map(move |route| (row, *route))).nth(place)?;
+        let entries = rows.flat_map(|(row, routes)| routes.iter().map(move |route| (row, *route))).enumerate();
+        let wrong = entries.filter(|(place, _)| given.digests.get(*place) != right.digests.get(*place));
+        let (place, (row, route)) = wrong.min_by_key(|(place, (row, _))| (!answer.is_nobodys(*row), *place))?;
         let (hidden, layer) = (answer.hidden(), answer.layer());
         let asked = (&hidden, answer.routes());
         let tree = AnswerTree::new(model, layer, given.task, asked, (&given.digests, &given.sums));

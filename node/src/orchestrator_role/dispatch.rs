@@ -6,13 +6,13 @@
 //! the core accepts them. All state sits behind one mutex, which is held for microseconds (for a full chunk of 512 rows:
 //! as long as its rows take to copy) and never across a wait.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use neuro_inference::ExpertsError;
-use neuro_orchestrator::{CallError, CheckId, Checks, Effect, ExpertLoad, Input, Orchestrator, Redundancy, Settings};
+use neuro_orchestrator::{CallError, Checks, Effect, ExpertLoad, Input, Orchestrator, Redundancy, Settings};
 use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
     ActivationFormat, Activations, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
@@ -21,7 +21,7 @@ use neuro_protocol::frame::{Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
 use tokio::sync::{Notify, mpsc};
 
-use super::auditor::{Auditor, Dispute};
+use super::auditor::Auditor;
 use super::faults;
 use super::ledger::Ledger;
 use super::receipts::Receipts;
@@ -29,9 +29,11 @@ use super::recorder::Recorder;
 use super::tally::CallTally;
 use crate::clock;
 
+mod checks;
 mod encoding;
 mod kept;
 
+use checks::Recomputed;
 pub use kept::Kept;
 
 /// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
@@ -132,12 +134,6 @@ struct Source {
     hidden: Activations,
     routes: Routes,
     tally: Arc<CallTally>,
-}
-
-/// The right sums of a task that was checked.
-struct Recomputed {
-    rows: Vec<usize>,
-    sums: Vec<RowSum>,
 }
 
 /// What one worker was asked.
@@ -393,20 +389,6 @@ impl Dispatch {
         Ok(())
     }
 
-    /// The auditor settled a check: `sums` are the right ones, the answers to `wrong` are not.
-    pub fn recomputed(&self, check: CheckId, sums: Vec<RowSum>, wrong: Vec<TaskId>, rows: Vec<usize>) {
-        let mut state = self.lock();
-        state.recomputed = Some(Recomputed { rows, sums });
-        self.advance(&mut state, Input::Recomputed { check, wrong });
-        state.recomputed = None;
-    }
-
-    /// The auditor cannot settle a check.
-    pub fn not_recomputed(&self, check: CheckId, reason: &str) {
-        tracing::warn!(reason, "a check could not be settled from the checkpoint");
-        self.advance(&mut self.lock(), Input::NotRecomputed { check });
-    }
-
     /// Ends every waiting call with an error and accepts no more.
     pub fn stop(&self) {
         let mut state = self.lock();
@@ -510,17 +492,6 @@ impl Dispatch {
         if let Some(((worker, leaf), receipts)) = owed.zip(self.receipts.get()) {
             receipts.answered(worker, &leaf, clock::now());
         }
-    }
-
-    /// Hands a check to the auditor.
-    fn recompute(&self, state: &State, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
-        let kept = |task: &TaskId| Some((*task, Arc::clone(state.kept.get(task)?)));
-        let dispute = kept(&task).map(|checked| {
-            let witnesses = against.iter().filter_map(kept).collect();
-            Dispute { check, checked, witnesses }
-        });
-        let taken = dispute.is_some_and(|dispute| self.auditor.get().is_some_and(|auditor| auditor.take(dispute)));
-        (!taken).then_some(Input::NotRecomputed { check })
     }
 }
 
@@ -640,64 +611,6 @@ impl State {
                 return Some(Input::CallCancelled { call: call_id });
             }
         }
-        None
-    }
-
-    /// Keeps the answer at hand for its check.
-    fn keep(&mut self, task: TaskId) -> Option<Input> {
-        let (arrived, answer) = self.arrived.take()?;
-        assert_eq!(arrived, task, "the core keeps another answer than the one it was shown");
-        let sent = self.tasks.remove(&task)?;
-        self.kept.insert(task, Arc::new(Kept { sent, answer }));
-        None
-    }
-
-    fn compare(&self, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
-        let witnesses: Vec<_> = against.iter().filter_map(|task| self.kept.get(task).map(Arc::clone)).collect();
-        let same = witnesses.len() == against.len() && self.kept.get(&task)?.agrees_with(&witnesses);
-        Some(Input::Compared { check, same })
-    }
-
-    fn credit_witness(&self, task: TaskId) -> Option<Input> {
-        self.note_work(&self.kept.get(&task)?.sent);
-        None
-    }
-
-    fn accept_recomputed(&mut self, call: CallId) -> Option<Input> {
-        let Recomputed { rows, sums } = self.recomputed.take()?;
-        self.add_sums(call, &rows, &sums)
-    }
-
-    fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
-        let kept: Vec<_> = tasks.iter().filter_map(|task| self.kept.remove(task)).collect();
-        kept.iter().for_each(|kept| self.note_standing(kept.sent.worker));
-        None
-    }
-
-    /// Writes down how a worker stands after its standing changed.
-    fn note_standing(&self, worker: NodeId) {
-        if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
-            recorder.set_standing(worker, standing.clone());
-        }
-    }
-
-    /// Whoever still reads what came of a wrong answer is told so; for those who do not, it is counted and logged.
-    fn retract(&mut self, call: CallId, worker: NodeId) -> Option<Input> {
-        tracing::warn!(worker = %worker.short(), call = call.0, "a result that was used has turned out wrong");
-        let of_call = self.kept.values().filter(|kept| kept.sent.call == call);
-        of_call.for_each(|kept| kept.sent.source.tally.taint());
-        None
-    }
-
-    fn convict(&mut self, worker: NodeId, task: TaskId) -> Option<Input> {
-        let kept = self.kept.get(&task)?;
-        let experts: BTreeSet<u16> = kept.routes().entries().iter().map(|route| route.expert).collect();
-        let reason =
-            format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
-        tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
-        self.blame(worker);
-        self.recorder.iter().for_each(|recorder| recorder.exclude(worker, reason.clone()));
-        self.excluded.insert(worker, reason);
         None
     }
 

@@ -93,6 +93,12 @@ impl Session {
         (self.worker.report)(event);
     }
 
+    /// Closes what is left of the connections to an orchestrator that is gone. One whose end did not get through would be
+    /// taken for a living one until its idle time is over.
+    pub async fn disconnect(&self) {
+        self.worker.network.close(self.orchestrator()).await;
+    }
+
     /// Ends every connection.
     pub async fn leave(self) {
         self.worker.network.shutdown().await;

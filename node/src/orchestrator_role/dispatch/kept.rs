@@ -49,6 +49,12 @@ impl Kept {
         &self.sent.rows
     }
 
+    /// Whether one of its rows belongs to no user.
+    #[must_use]
+    pub fn is_nobodys(&self, row: usize) -> bool {
+        self.sent.rows.get(row).is_some_and(|row| self.sent.source.tally.is_nobodys(*row))
+    }
+
     /// Experts and gates of each row.
     #[must_use]
     pub const fn routes(&self) -> &Routes {
