@@ -192,7 +192,7 @@ impl Driver<'_> {
         self.shared.board().finish(job, ending);
         self.shared.changed();
         reader.send(event);
-        if reader.is_behind() && ending != Ending::Cancelled {
+        if reader.is_behind() && !reader.is_gone() {
             self.leaving.push(reader);
         }
     }
