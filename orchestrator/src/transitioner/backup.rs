@@ -3,7 +3,6 @@
 
 use neuro_primitives::{Moment, TaskId};
 
-use crate::input::Redundancy;
 use crate::orchestrator::Orchestrator;
 use crate::timers::Timer;
 
@@ -58,13 +57,12 @@ impl Orchestrator {
         }
     }
 
-    /// Asks other holders too, from the start, if the call wants that and this is the first task for its experts.
+    /// Asks other holders too, from the start, if this is the first task for its experts. For calls that want two.
     pub(super) fn double(&mut self, id: TaskId) {
         let Some(task) = self.transitioner.tasks.get(&id) else { return };
         let Some(call) = self.transitioner.calls.get(&task.call) else { return };
         let first = |index: &usize| call.part(*index).is_some_and(|part| part.attempts == 1);
-        let wanted = call.redundancy == Redundancy::Two && task.experts.iter().all(first);
-        if wanted && self.others_hold(id) {
+        if task.experts.iter().all(first) && self.others_hold(id) {
             self.metering.counters.doubled += 1;
             self.ask_beside(id);
         }

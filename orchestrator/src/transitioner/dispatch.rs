@@ -8,6 +8,7 @@ use neuro_primitives::{CallId, Moment, TaskId};
 use super::Witness;
 use super::call::{Call, Part, PartState, Task};
 use crate::effect::{CallError, Effect};
+use crate::input::Redundancy;
 use crate::orchestrator::Orchestrator;
 use crate::registry::{Registry, Slot};
 use crate::scheduler::{self, Choice, Item, Lane};
@@ -100,13 +101,16 @@ impl Orchestrator {
 
     /// Chooses holders for parts of the same origin together, and sends the tasks.
     fn send_group(&mut self, call: CallId, parts: &[Ready], now: Moment) {
+        let twice = self.transitioner.calls.get(&call).is_some_and(|call| call.redundancy == Redundancy::Two);
         for (worker, parts) in self.share_out(parts, now) {
             let checked = self.holds_answers_of(worker);
             let task = self.send(call, worker, &parts, None, now);
             if checked {
                 self.begin_check(task, Checked::Awaited, now);
             }
-            self.double(task);
+            if twice {
+                self.double(task);
+            }
         }
     }
 
