@@ -3,12 +3,15 @@
 //! A point enters in one place, [`Point::decode`], which refuses the identity and every form but the canonical one. A
 //! scalar enters in [`decode_scalar`]. So what the other modules hold is always an element of the group.
 
+mod agreements;
+
 use std::fmt;
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::traits::IsIdentity;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+pub use agreements::agree_all;
 pub use curve25519_dalek::Scalar;
 
 /// An element of the group other than the identity: a public key or a commitment. 32 bytes in its canonical form.
@@ -128,24 +131,6 @@ impl KeyPair {
         shared.zeroize();
         SharedPoint(encoded)
     }
-
-    /// [`Self::agree`] with each of `peers`, in their order, with one inversion for all. For keys that were rebuilt, not for
-    /// one's own: what lies between is not wiped, and how long it takes depends on the key. Whoever rebuilds one has opened
-    /// it: all that it was for are masks on edges of a dead member, which the guarantee gives up.
-    #[must_use]
-    pub fn agree_all(&self, peers: impl IntoIterator<Item = Point>) -> Vec<SharedPoint> {
-        // What is encoded together is doubled.
-        let half = self.secret.div_by_2();
-        let halves: Vec<RistrettoPoint> = peers.into_iter().map(|peer| times(&half, &peer.element)).collect();
-        let encoded = RistrettoPoint::double_and_compress_batch(&halves);
-        encoded.into_iter().map(|point| SharedPoint(Zeroizing::new(point.to_bytes()))).collect()
-    }
-}
-
-/// `scalar`·`element`, faster than in constant time: no digit of `scalar` that is zero costs an addition, and none of a table is
-/// looked up by reading all of it.
-fn times(scalar: &Scalar, element: &RistrettoPoint) -> RistrettoPoint {
-    RistrettoPoint::vartime_double_scalar_mul_basepoint(scalar, element, &Scalar::ZERO)
 }
 
 impl Drop for KeyPair {

@@ -9,8 +9,8 @@ use super::answer::AnswerPhase;
 use super::effect::Effect;
 use super::evidence::Evidence;
 use super::round::Round;
-use crate::assembly::{Assembly, pair_job};
-use crate::group::{KeyPair, Scalar};
+use crate::assembly::{Assembly, Seated, pair_job};
+use crate::group::{KeyPair, Scalar, agree_all};
 use crate::identity::Member;
 use crate::kdf::MaskContext;
 use crate::masks::{MaskJob, Sign};
@@ -62,6 +62,8 @@ pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>
     let context = shared.seated.mask_context(round.config(), &shared.hash);
     let mut cache = LagrangeCache::default();
     let mut jobs = Vec::new();
+    // By number, since the neighbours of every survivor are looked up.
+    let mut dead = vec![None; shared.seated.n().into()];
     for dealer in shared.sharers.iter() {
         let secret = rebuild(answered, dealer, &mut cache)?;
         match answered.kind(dealer) {
@@ -69,8 +71,11 @@ pub(super) fn jobs(answered: &AnswerPhase, round: &Round) -> Result<Vec<MaskJob>
                 let seed = context.own(&secret, shared.seated.node(dealer));
                 jobs.push(MaskJob { seed, sign: Sign::Minus });
             }
-            ShareKind::MaskKey => pair_jobs(answered, dealer, &KeyPair::new(*secret), &context, &mut jobs),
+            ShareKind::MaskKey => dead[dealer.index()] = Some(Box::new(KeyPair::new(*secret))),
         }
+    }
+    for survivor in answered.vote.survivors.iter() {
+        pair_jobs(&shared.seated, survivor, &dead, &context, &mut jobs);
     }
     Ok(jobs)
 }
@@ -102,12 +107,18 @@ fn rebuild(
     secret.ok_or_else(|| Box::new(evidence()))
 }
 
-/// What the survivors among the neighbours of a dead member added on their edges with it, taken away.
-fn pair_jobs(answered: &AnswerPhase, dead: Member, key: &KeyPair, context: &MaskContext, jobs: &mut Vec<MaskJob>) {
-    let seated = &answered.vote.upload.shared.seated;
-    let survivors: Vec<Member> = seated.graph.neighbours_in(dead, &answered.vote.survivors).collect();
-    let shared = key.agree_all(survivors.iter().map(|survivor| seated.row(*survivor).mask_key));
-    for (survivor, shared) in survivors.into_iter().zip(shared) {
+/// What `survivor` added on its edges with its `dead` neighbours, whose keys are at their numbers, taken away.
+fn pair_jobs(
+    seated: &Seated,
+    survivor: Member,
+    dead: &[Option<Box<KeyPair>>],
+    context: &MaskContext,
+    jobs: &mut Vec<MaskJob>,
+) {
+    let neighbours = seated.graph.neighbours(survivor).iter();
+    let (dead, keys): (Vec<Member>, Vec<&KeyPair>) =
+        neighbours.filter_map(|neighbour| Some((*neighbour, dead[neighbour.index()].as_deref()?))).unzip();
+    for (dead, shared) in dead.into_iter().zip(agree_all(&keys, &seated.row(survivor).mask_key)) {
         let seed = context.pair(&shared, seated.node(survivor), seated.node(dead));
         let MaskJob { seed, sign } = pair_job(seed, survivor, dead);
         jobs.push(MaskJob { seed, sign: sign.opposite() });

@@ -63,15 +63,19 @@ fn both_sides_agree_on_one_point() {
 }
 
 #[test]
-fn agreeing_with_many_is_agreeing_with_each() {
-    let peers: Vec<Point> = (1..40_u64).map(|secret| Point::base_times(&-Scalar::from(secret))).collect();
-    for secret in [Scalar::ONE, Scalar::from(2_u64), -Scalar::from(7_u64)] {
-        let key = KeyPair::new(secret);
-        let all = key.agree_all(peers.iter().copied());
-        let each: Vec<[u8; 32]> = peers.iter().map(|peer| *key.agree(peer).as_bytes()).collect();
-        assert_eq!(all.iter().map(|point| *point.as_bytes()).collect::<Vec<_>>(), each);
+fn many_keys_agree_with_a_point_as_each_does() {
+    let secret = |number: u64| Scalar::from_bytes_mod_order_wide(&[number as u8; 64]);
+    let edges = [Scalar::ONE, Scalar::from(2_u64), -Scalar::ONE, -Scalar::from(2_u64), Scalar::from(u64::MAX)];
+    let secrets: Vec<Scalar> = edges.into_iter().chain((1..30).map(secret)).collect();
+    let keys: Vec<KeyPair> = secrets.into_iter().map(KeyPair::new).collect();
+    for peer in [Point::base_times(&Scalar::ONE), Point::base_times(&secret(77))] {
+        for count in [0, 1, 2, keys.len()] {
+            let keys: Vec<&KeyPair> = keys[..count].iter().collect();
+            let all: Vec<[u8; 32]> = agree_all(&keys, &peer).iter().map(|point| *point.as_bytes()).collect();
+            let each: Vec<[u8; 32]> = keys.iter().map(|key| *key.agree(&peer).as_bytes()).collect();
+            assert_eq!(all, each);
+        }
     }
-    assert!(KeyPair::new(Scalar::ONE).agree_all([]).is_empty());
 }
 
 #[test]
