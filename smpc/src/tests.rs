@@ -65,6 +65,8 @@ pub fn share(party: PartyId, values: &[u64]) -> Shares {
 pub fn run<T: Send>(security: Security, program: impl Fn(&mut Party) -> Result<T, SmpcError> + Sync) -> Trial<T> {
     let ran = run_over(network(NetworkModel::INSTANT), |party, link| {
         let mut computation = Computation::new(party, link, prss(party), security);
+        // All relations are looked at below.
+        computation.tape_words = usize::MAX;
         let result = program(&mut computation).unwrap();
         let tapes = std::mem::take(&mut computation.tapes);
         (result, tapes)
