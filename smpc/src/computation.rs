@@ -3,7 +3,7 @@
 use crate::channel::{Channel, Message, Nobody};
 use crate::error::SmpcError;
 use crate::party::PartyId;
-use crate::proof::{self, Coins, CoinsError};
+use crate::proof::{self, Coins, CoinsError, Proof};
 use crate::prss::Prss;
 use crate::rehearsal::Rehearsal;
 use crate::ring::packing::{pack, packed_len, unpack};
@@ -11,10 +11,12 @@ use crate::share::{NEXT, OWN, Shares};
 use crate::supply::Supply;
 use crate::tape::Tapes;
 
-/// Words that wait for their proof at most, and those of one step more: 256 MiB. A proof takes 14 rounds: with a quarter of
-/// this eight prompts wait for four times as many proofs, 0.8 s a token at 50 ms. Where nobody waits, a quarter takes up to 8 %
-/// less time, since there are fewer fresh pages.
-const TAPE_WORDS: usize = 1 << 25;
+/// Words that wait until their proof begins, and those of one step more: 64 MiB. Proofs share the rounds of the program, so
+/// there may be many.
+const TAPE_WORDS: usize = 1 << 23;
+
+/// Words that proofs under way still read, and those of one tape more: 256 MiB. What is more waits for the proofs.
+const PROVING_WORDS: usize = 1 << 25;
 
 /// What the parties are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,10 @@ pub struct Computation<C> {
     pub(crate) openings: Openings,
     /// Masks made beforehand.
     pub(crate) supply: Supply,
+    /// Proofs under way, the oldest first. They go on whenever a round of the program is over.
+    proofs: Vec<Proof<Tapes>>,
+    /// Tapes that were read: their room stays, because touching fresh pages costs as much as the products.
+    spare: Vec<Tapes>,
     /// What proofs are made in.
     room: proof::Room,
 }
@@ -147,7 +153,8 @@ impl<C: Channel> Computation<C> {
     /// Begins at step 0.
     #[must_use]
     pub fn new(party: PartyId, link: C, prss: Prss, security: Security) -> Self {
-        let (tapes, openings, supply, room) = Default::default();
+        let (tapes, openings, supply) = Default::default();
+        let (proofs, spare, room) = Default::default();
         let tape_words = TAPE_WORDS;
         Self {
             rehearsal: None,
@@ -161,6 +168,8 @@ impl<C: Channel> Computation<C> {
             pending: 0,
             openings,
             supply,
+            proofs,
+            spare,
             room,
         }
     }
@@ -226,6 +235,9 @@ impl<C: Channel> Computation<C> {
             rehearsal.receives();
             return Ok(vec![0; length]);
         }
+        for proof in &mut self.proofs {
+            proof.hear(&mut self.link, from)?;
+        }
         let Message { step: got, part, body, .. } = self.link.receive(from)?;
         let name = step.name;
         if (got, part) != (step.number, 0) {
@@ -263,26 +275,47 @@ impl<C: Channel> Computation<C> {
     /// A proof that fails, openings that differ: the session is over.
     pub fn verify(&mut self) -> Result<Verified<'_, C>, SmpcError> {
         if self.is_malicious() {
-            self.prove()?;
+            self.begin_proof()?;
+            while !self.proofs.is_empty() {
+                self.advance_proofs()?;
+            }
             self.compare_openings()?;
         }
         Ok(Verified { computation: self })
     }
 
-    /// Proves all that waits, if it is so much that it should not wait longer: all parties hold equally much, so all do
-    /// it at the same step.
+    /// At the end of a round: goes on with the proofs under way, so that their messages share the rounds of the program.
+    /// Begins one if much waits for it: all parties hold equally much, so all do it at the same step.
     pub(crate) fn prove_if_many(&mut self) -> Result<(), SmpcError> {
-        if self.pending > 0 || self.tapes.words() < self.tape_words { Ok(()) } else { self.prove() }
+        self.advance_proofs()?;
+        if self.pending > 0 || self.tapes.words() < self.tape_words {
+            return Ok(());
+        }
+        self.begin_proof()?;
+        while self.proofs.iter().map(Proof::words).sum::<usize>() >= PROVING_WORDS {
+            self.advance_proofs()?;
+        }
+        Ok(())
     }
 
-    fn prove(&mut self) -> Result<(), SmpcError> {
+    /// Begins to prove all that waits.
+    fn begin_proof(&mut self) -> Result<(), SmpcError> {
         let step = self.begin("proof");
-        let mut tapes = std::mem::take(&mut self.tapes);
+        let tapes = std::mem::replace(&mut self.tapes, self.spare.pop().unwrap_or_default());
         let coins = &mut Common(&mut self.prss);
-        proof::verify_in(&mut self.room, self.party, &tapes, &mut self.link, coins, step.number)?;
-        // The room stays: touching fresh pages costs as much as the products.
-        tapes.clear();
-        self.tapes = tapes;
+        self.proofs.push(Proof::begin(self.party, tapes, &mut self.link, coins, step.number)?);
+        Ok(())
+    }
+
+    fn advance_proofs(&mut self) -> Result<(), SmpcError> {
+        for proof in &mut self.proofs {
+            proof.advance(&mut self.link, &mut self.room)?;
+            if let Some(mut tapes) = proof.take_tapes() {
+                tapes.clear();
+                self.spare.push(tapes);
+            }
+        }
+        self.proofs.retain(|proof| !proof.is_over());
         Ok(())
     }
 

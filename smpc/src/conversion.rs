@@ -17,7 +17,7 @@ use crate::channel::Channel;
 use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
 use crate::party::PartyId;
-use crate::ring::packing::{pack, packed_len, unpack};
+use crate::ring::packing::{pack_behind, packed_len, unpack_behind};
 use crate::share::{BitShares, NEXT, OWN, Shares};
 
 /// Planes of bits, and the ring that they shall be numbers of.
@@ -137,16 +137,14 @@ impl<C: Channel> Computation<C> {
     fn receive_packed(&mut self, step: Step, from: PartyId, rings: &[Ring]) -> Result<Vec<u64>, SmpcError> {
         let length = rings.iter().map(|ring| packed_len(ring.bits, ring.range.len())).sum();
         let body = self.receive(step, from, length)?;
-        let (mut rest, mut values) = (&body[..], Vec::<u64>::new());
+        let (mut rest, mut values) = (&body[..], Vec::with_capacity(rings.last().map_or(0, |ring| ring.range.end)));
         for ring in rings {
             let (these, others) = rest.split_at(packed_len(ring.bits, ring.range.len()));
-            let unpacked = unpack(these, ring.bits, ring.range.len());
-            let unpacked = unpacked.map_err(|source| SmpcError::Unpack { peer: from, name: step.name(), source })?;
-            if values.is_empty() {
-                values = unpacked;
-            } else {
-                values.extend(unpacked);
-            }
+            unpack_behind(&mut values, these, ring.bits, ring.range.len()).map_err(|source| SmpcError::Unpack {
+                peer: from,
+                name: step.name(),
+                source,
+            })?;
             rest = others;
         }
         Ok(values)
@@ -227,9 +225,8 @@ fn lanes(conversions: &[Conversion<'_>], at: usize) -> Vec<u8> {
 }
 
 fn packed(rings: &[Ring], values: &[u64]) -> Vec<u8> {
-    let mut rings = rings.iter().map(|ring| pack(&values[ring.range.clone()], ring.bits));
-    let mut bytes = rings.next().unwrap_or_default();
-    rings.for_each(|others| bytes.extend(others));
+    let mut bytes = Vec::with_capacity(rings.iter().map(|ring| packed_len(ring.bits, ring.range.len())).sum());
+    rings.iter().for_each(|ring| pack_behind(&mut bytes, &values[ring.range.clone()], ring.bits));
     bytes
 }
 

@@ -35,6 +35,7 @@ mod session;
 use thiserror::Error;
 
 pub(crate) use instance::Room;
+pub(crate) use session::Proof;
 
 use crate::channel::{Channel, ChannelError};
 use crate::party::PartyId;
@@ -158,17 +159,9 @@ pub fn verify<C: Channel>(
     coins: &mut impl Coins,
     step: u64,
 ) -> Result<Cost, ProofError> {
-    verify_in(&mut Room::default(), party, tapes, channel, coins, step)
-}
-
-/// As [`verify`], in memory that goes from one proof to the next: fresh pages take as long as the products.
-pub(crate) fn verify_in<C: Channel>(
-    room: &mut Room,
-    party: PartyId,
-    tapes: &Tapes,
-    channel: &mut C,
-    coins: &mut impl Coins,
-    step: u64,
-) -> Result<Cost, ProofError> {
-    session::Setting::new(party, tapes)?.run(channel, coins, step, room)
+    let (mut proof, mut room) = (Proof::begin(party, tapes, channel, coins, step)?, Room::default());
+    while !proof.is_over() {
+        proof.advance(channel, &mut room)?;
+    }
+    Ok(proof.cost())
 }

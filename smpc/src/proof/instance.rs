@@ -7,26 +7,35 @@ use super::fold::Turn;
 use super::link::{take, write};
 use super::matrix::Projected;
 use super::plan::{Plan, PlanWeights};
-use super::role::{Masks, Prover, Verifier};
+use super::role::{Masks, Prover, Relations, Verifier};
 use crate::ring::galois::Element;
-use crate::tape::Tapes;
+use crate::tape::{ProverTape, Tapes, VerifierTape};
+
+/// What an instance is about.
+#[derive(Clone, Copy)]
+pub(super) struct Statement<'a> {
+    pub plan: &'a Plan,
+    pub weights: &'a PlanWeights,
+    pub tapes: &'a Tapes,
+}
 
 /// The instance that this party proves.
-pub(super) struct Proving<'a> {
-    ring: Prover<'a, Element>,
-    bits: Prover<'a, u64>,
+pub(super) struct Proving {
+    ring: Prover<Element>,
+    bits: Prover<u64>,
 }
 
 /// An instance that it verifies.
-pub(super) struct Checking<'a> {
-    plan: &'a Plan<'a>,
-    ring: Verifier<'a, Element>,
-    bits: Verifier<'a, u64>,
+pub(super) struct Checking {
+    ring: Verifier<Element>,
+    bits: Verifier<u64>,
+    /// Whether words and bits have relations.
+    needed: [bool; 2],
 }
 
-/// Memory that goes from one proof to the next: the prover's two vectors.
+/// Memory that goes from one proof to a later one: the prover's two vectors.
 #[derive(Default)]
-pub(crate) struct Room([Vec<Element>; 2]);
+pub(crate) struct Room(Vec<[Vec<Element>; 2]>);
 
 /// What is folded now.
 #[derive(Clone, Copy)]
@@ -72,54 +81,68 @@ impl Shares {
     }
 }
 
-impl<'a> Proving<'a> {
-    /// Before the first fold.
-    pub fn new(plan: &'a Plan<'a>, weights: &'a PlanWeights, tapes: &'a Tapes, room: &mut Room) -> Self {
-        let side = |component, side| {
-            let products = weights.projections.iter().zip(&tapes.matrices);
-            products.flat_map(|(projection, product)| projection.vector(product, component, side)).collect()
-        };
-        let ring = Prover {
-            part: &plan.ring,
-            tape: &tapes.ring.proving,
-            weights: &weights.ring,
-            left: side(0, Side::Left),
-            right: side(1, Side::Right),
-            room: std::mem::take(&mut room.0),
-        };
-        let (left, right, room) = (Vec::new(), Vec::new(), Default::default());
-        let bits = Prover { part: &plan.bits, tape: &tapes.bits.proving, weights: &weights.bits, left, right, room };
-        Self { ring, bits }
+impl<'a> Statement<'a> {
+    fn proved(self) -> [Relations<'a, ProverTape>; 2] {
+        self.relations(&self.tapes.ring.proving, &self.tapes.bits.proving)
     }
 
-    /// What it held its vectors in.
-    pub fn into_room(self) -> Room {
-        Room([self.ring.left, self.ring.right])
+    fn checked(self, side: Side) -> [Relations<'a, VerifierTape>; 2] {
+        match side {
+            Side::Left => self.relations(&self.tapes.ring.left, &self.tapes.bits.left),
+            Side::Right => self.relations(&self.tapes.ring.right, &self.tapes.bits.right),
+        }
+    }
+
+    fn relations<T>(self, ring: &'a T, bits: &'a T) -> [Relations<'a, T>; 2] {
+        let Self { plan, weights, .. } = self;
+        [
+            Relations { part: &plan.ring, tape: ring, weights: &weights.ring },
+            Relations { part: &plan.bits, tape: bits, weights: &weights.bits },
+        ]
+    }
+}
+
+impl Proving {
+    /// Before the first fold.
+    pub fn new(of: Statement<'_>, room: &mut Room) -> Self {
+        let side = |component, side| {
+            let products = of.weights.projections.iter().zip(&of.tapes.matrices);
+            products.flat_map(|(projection, product)| projection.vector(product, component, side)).collect()
+        };
+        let (left, right) = (side(0, Side::Left), side(1, Side::Right));
+        let ring = Prover { left, right, room: room.0.pop().unwrap_or_default() };
+        Self { ring, bits: Prover { left: Vec::new(), right: Vec::new(), room: Default::default() } }
+    }
+
+    /// Leaves what it held its vectors in.
+    pub fn leave(self, room: &mut Room) {
+        room.0.push([self.ring.left, self.ring.right]);
     }
 
     /// The message to the right verifier.
-    pub fn shares(&mut self, turns: &Turns, masks: &mut Masks) -> Vec<u8> {
+    pub fn shares(&mut self, of: Statement<'_>, turns: &Turns, masks: &mut Masks) -> Vec<u8> {
+        let [ring, bits] = of.proved();
         let mut body = Vec::with_capacity(turns.bytes());
         // Masks first, then shares, ring before bits: the order in which the verifiers draw.
         turns.ring.iter().for_each(|&turn| self.ring.mask(turn, masks));
         turns.bits.iter().for_each(|&turn| self.bits.mask(turn, masks));
-        turns.ring.iter().for_each(|&turn| write(&mut body, &self.ring.shares(turn, masks.left)));
-        turns.bits.iter().for_each(|&turn| write(&mut body, &self.bits.shares(turn, masks.left)));
+        turns.ring.iter().for_each(|&turn| write(&mut body, &self.ring.shares(&ring, turn, masks.left)));
+        turns.bits.iter().for_each(|&turn| write(&mut body, &self.bits.shares(&bits, turn, masks.left)));
         body
     }
 
     /// Goes on where `challenge` says.
-    pub fn fold(&mut self, turns: &Turns, challenge: Challenge) {
-        let [ring, bits] = challenge.points();
-        turns.ring.iter().for_each(|&turn| self.ring.fold(turn, Element::exceptional(ring)));
-        turns.bits.iter().for_each(|&turn| self.bits.fold(turn, u64::exceptional(bits)));
+    pub fn fold(&mut self, of: Statement<'_>, turns: &Turns, challenge: Challenge) {
+        let ([ring, bits], [ring_point, bits_point]) = (of.proved(), challenge.points());
+        turns.ring.iter().for_each(|&turn| self.ring.fold(&ring, turn, Element::exceptional(ring_point)));
+        turns.bits.iter().for_each(|&turn| self.bits.fold(&bits, turn, u64::exceptional(bits_point)));
     }
 }
 
-impl<'a> Checking<'a> {
+impl Checking {
     /// Before the first fold.
-    pub fn new(plan: &'a Plan<'a>, weights: &'a PlanWeights, tapes: &'a Tapes, side: Side) -> Self {
-        let products = weights.projections.iter().zip(&tapes.matrices);
+    pub fn new(of: Statement<'_>, side: Side) -> Self {
+        let products = of.weights.projections.iter().zip(&of.tapes.matrices);
         let projected = products.map(|(projection, product)| match side {
             Side::Left => projection.left_verifier(product),
             Side::Right => projection.right_verifier(product),
@@ -129,14 +152,9 @@ impl<'a> Checking<'a> {
             values.extend(vector);
             target += more;
         }
-        let (tape, bits) = match side {
-            Side::Left => (&tapes.ring.left, &tapes.bits.left),
-            Side::Right => (&tapes.ring.right, &tapes.bits.right),
-        };
-        let ring = Verifier { part: &plan.ring, tape, weights: &weights.ring, side, values, target, ahead: 0 };
-        let values = Vec::new();
-        let bits = Verifier { part: &plan.bits, tape: bits, weights: &weights.bits, side, values, target: 0, ahead: 0 };
-        Self { plan, ring, bits }
+        let ring = Verifier { side, values, target, ahead: 0 };
+        let bits = Verifier { side, values: Vec::new(), target: 0, ahead: 0 };
+        Self { ring, bits, needed: [of.plan.ring.is_needed(), of.plan.bits.is_needed()] }
     }
 
     /// Draws the masks of the last folds, as the prover does.
@@ -146,21 +164,22 @@ impl<'a> Checking<'a> {
     }
 
     /// Goes on where the first of `challenges` says, with its `shares` of what the prover told.
-    pub fn fold(&mut self, turns: &Turns, shares: &Shares, challenges: &[Challenge]) {
+    pub fn fold(&mut self, of: Statement<'_>, turns: &Turns, shares: &Shares, challenges: &[Challenge]) {
         let points = challenges.iter().map(Challenge::points);
-        let (ring, bits): (Vec<_>, Vec<_>) =
+        let (ring_points, bits_points): (Vec<_>, Vec<_>) =
             points.map(|[ring, bits]| (Element::exceptional(ring), u64::exceptional(bits))).unzip();
-        turns.ring.iter().for_each(|&turn| self.ring.fold(turn, &shares.ring, &ring));
-        turns.bits.iter().for_each(|&turn| self.bits.fold(turn, &shares.bits, &bits));
+        let [ring, bits] = of.checked(self.ring.side);
+        turns.ring.iter().for_each(|&turn| self.ring.fold(&ring, turn, &shares.ring, &ring_points));
+        turns.bits.iter().for_each(|&turn| self.bits.fold(&bits, turn, &shares.bits, &bits_points));
     }
 
     /// The message to the other verifier: of each algebra that has relations, the element and the part of the target.
     pub fn opened(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        if self.plan.ring.is_needed() {
+        if self.needed[0] {
             write(&mut body, &self.ring.opened());
         }
-        if self.plan.bits.is_needed() {
+        if self.needed[1] {
             write(&mut body, &self.bits.opened());
         }
         body
@@ -168,8 +187,8 @@ impl<'a> Checking<'a> {
 
     /// Whether all relations hold, given the other verifier's message, which is as long as one's own.
     pub fn holds(&self, mut other: &[u8]) -> bool {
-        let ring = !self.plan.ring.is_needed() || agree(self.ring.opened(), &take(&mut other, 2));
-        let bits = !self.plan.bits.is_needed() || agree(self.bits.opened(), &take(&mut other, 2));
+        let ring = !self.needed[0] || agree(self.ring.opened(), &take(&mut other, 2));
+        let bits = !self.needed[1] || agree(self.bits.opened(), &take(&mut other, 2));
         ring && bits
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Group {
 }
 
 /// Where the terms of all relations stand.
-pub(super) struct Layout<'a> {
-    runs: &'a [Run],
+pub(super) struct Layout {
+    runs: Vec<Run>,
     rows: usize,
     pub groups: Vec<Group>,
     /// Columns of all groups.
@@ -41,13 +41,13 @@ pub(super) struct Layout<'a> {
     pub weights: usize,
 }
 
-impl<'a> Layout<'a> {
+impl Layout {
     /// Of relations whose terms are `terms` together.
-    pub fn new(runs: &'a Runs, terms: usize, rows: usize) -> Result<Self, ProofError> {
+    pub fn new(runs: &Runs, terms: usize, rows: usize) -> Result<Self, ProofError> {
         if runs.terms() != terms {
             return Err(ProofError::Tape { what: "terms of the relations", expected: runs.terms(), got: terms });
         }
-        let mut layout = Self { runs: runs.as_slice(), rows, groups: Vec::new(), columns: 0, weights: 0 };
+        let mut layout = Self { runs: runs.as_slice().to_vec(), rows, groups: Vec::new(), columns: 0, weights: 0 };
         let (mut relation, mut term) = (0, 0);
         for (at, run) in runs.as_slice().iter().enumerate() {
             if run.length() < rows {

@@ -5,36 +5,60 @@ use super::{Cost, ProofError};
 use crate::channel::{Channel, Message};
 use crate::party::PartyId;
 
-/// A channel, at one step of the program.
-pub(super) struct Link<'a, C> {
-    channel: &'a mut C,
+/// The messages of one step of the program.
+pub(super) struct Link {
     step: u64,
-    /// Messages of this step so far, to and from each party.
+    /// So far, to and from each party.
     sent: [u32; 3],
     received: [u32; 3],
+    /// From each party: what was taken from the channel because something else was waited for behind it.
+    early: [Option<Vec<u8>>; 3],
     pub cost: Cost,
 }
 
-impl<'a, C: Channel> Link<'a, C> {
-    pub fn new(channel: &'a mut C, step: u64) -> Self {
-        Self { channel, step, sent: [0; 3], received: [0; 3], cost: Cost::default() }
+impl Link {
+    pub fn new(step: u64) -> Self {
+        Self { step, sent: [0; 3], received: [0; 3], early: Default::default(), cost: Cost::default() }
     }
 
-    pub fn send(&mut self, to: PartyId, name: &'static str, body: Vec<u8>) -> Result<(), ProofError> {
+    pub fn send<C: Channel>(
+        &mut self,
+        channel: &mut C,
+        to: PartyId,
+        name: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(), ProofError> {
         self.cost.bytes += body.len() as u64;
         let part = next(&mut self.sent[to.index()]);
-        Ok(self.channel.send(to, Message { step: self.step, part, name, body })?)
+        Ok(channel.send(to, Message { step: self.step, part, name, body })?)
     }
 
     /// `[expected]` bytes of the next message of this step, `name`.
-    pub fn receive(&mut self, from: PartyId, name: &'static str, expected: usize) -> Result<Vec<u8>, ProofError> {
-        let message = self.channel.receive(from)?;
+    pub fn receive<C: Channel>(
+        &mut self,
+        channel: &mut C,
+        from: PartyId,
+        name: &'static str,
+        expected: usize,
+    ) -> Result<Vec<u8>, ProofError> {
+        self.hear(channel, from, name)?;
+        let body = self.early[from.index()].take().unwrap_or_default();
+        let got = body.len();
+        if got == expected { Ok(body) } else { Err(ProofError::Length { peer: from, name, expected, got }) }
+    }
+
+    /// Takes the next message of this step, `name`, from the channel, unless it was taken before.
+    pub fn hear<C: Channel>(&mut self, channel: &mut C, from: PartyId, name: &'static str) -> Result<(), ProofError> {
+        if self.early[from.index()].is_some() {
+            return Ok(());
+        }
+        let message = channel.receive(from)?;
         let expected_part = next(&mut self.received[from.index()]);
         if message.step != self.step || message.part != expected_part {
             return Err(ProofError::Step { peer: from, name, expected_part, got: message.part });
         }
-        let got = message.body.len();
-        if got == expected { Ok(message.body) } else { Err(ProofError::Length { peer: from, name, expected, got }) }
+        self.early[from.index()] = Some(message.body);
+        Ok(())
     }
 }
 

@@ -8,18 +8,17 @@ use super::fold::Schedule;
 use super::layout::Layout;
 use super::matrix::Projection;
 use crate::ring::galois::Element;
-use crate::tape::{MatrixProduct, ProverTape, Runs, Tapes, VerifierTape};
+use crate::tape::{MatrixProduct, Runs, Tapes, VerifierTape};
 
 /// One instance.
-pub(super) struct Plan<'a> {
-    pub ring: Part<'a>,
-    pub bits: Part<'a>,
-    matrices: &'a [MatrixProduct],
+pub(super) struct Plan {
+    pub ring: Part,
+    pub bits: Part,
 }
 
 /// The relations of one algebra.
-pub(super) struct Part<'a> {
-    pub layout: Layout<'a>,
+pub(super) struct Part {
+    pub layout: Layout,
     pub schedule: Schedule,
 }
 
@@ -30,60 +29,60 @@ pub(super) struct PlanWeights {
     pub projections: Vec<Projection>,
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
     /// Of what this party proves.
-    pub fn proving(tapes: &'a Tapes) -> Result<Self, ProofError> {
-        let part = |tape: &'a ProverTape| -> Result<_, ProofError> {
+    pub fn proving(tapes: &Tapes) -> Result<Self, ProofError> {
+        let (ring, bits) = (&tapes.ring.proving, &tapes.bits.proving);
+        for tape in [ring, bits] {
             same_length("right terms", tape.left.len(), tape.right.len())?;
-            Ok((&tape.runs, tape.left.len()))
-        };
-        Self::new(part(&tapes.ring.proving)?, part(&tapes.bits.proving)?, &tapes.matrices)
+        }
+        Self::new((&ring.runs, ring.left.len()), (&bits.runs, bits.left.len()), &tapes.matrices)
     }
 
     /// Of what it checks, with its two verifier tapes.
-    pub fn checking(ring: &'a VerifierTape, bits: &'a VerifierTape, tapes: &'a Tapes) -> Result<Self, ProofError> {
-        let part = |tape: &'a VerifierTape| -> Result<_, ProofError> {
+    pub fn checking(ring: &VerifierTape, bits: &VerifierTape, tapes: &Tapes) -> Result<Self, ProofError> {
+        for tape in [ring, bits] {
             same_length("targets", tape.runs.relations(), tape.target.len())?;
-            Ok((&tape.runs, tape.known.len()))
-        };
-        Self::new(part(ring)?, part(bits)?, &tapes.matrices)
+        }
+        Self::new((&ring.runs, ring.known.len()), (&bits.runs, bits.known.len()), &tapes.matrices)
     }
 
-    fn new(
-        ring: (&'a Runs, usize),
-        bits: (&'a Runs, usize),
-        matrices: &'a [MatrixProduct],
-    ) -> Result<Self, ProofError> {
+    fn new(ring: (&Runs, usize), bits: (&Runs, usize), matrices: &[MatrixProduct]) -> Result<Self, ProofError> {
         let inner = matrices.iter().map(|product| 2 * product.inner).sum();
         let ring = Part::new::<Element>(ring, inner, !matrices.is_empty())?;
-        Ok(Self { ring, bits: Part::new::<u64>(bits, 0, false)?, matrices })
+        Ok(Self { ring, bits: Part::new::<u64>(bits, 0, false)? })
     }
 
     pub fn folds(&self) -> usize {
-        self.ring.schedule.rows.len().max(self.bits.schedule.rows.len())
+        self.lengths().max().unwrap_or_default()
+    }
+
+    /// Of both algebras that have relations, the number of folds.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        [&self.ring, &self.bits].into_iter().map(|part| part.schedule.rows.len()).filter(|folds| *folds > 0)
     }
 
     /// Draws all weights, in the order of the specification.
-    pub fn weights(&self, stream: &mut Stream) -> PlanWeights {
+    pub fn weights(&self, stream: &mut Stream, matrices: &[MatrixProduct]) -> PlanWeights {
         let mut of = |part: &Part, rows| Weights { alpha: stream.words(rows), beta: stream.words(part.layout.weights) };
         let (ring, bits) = (of(&self.ring, Element::FIRST), of(&self.bits, u64::FIRST));
         let projection = |product: &MatrixProduct| Projection {
             left: stream.words(product.rows),
             right: stream.words(product.columns),
         };
-        let projections = self.matrices.iter().map(projection).collect();
+        let projections = matrices.iter().map(projection).collect();
         PlanWeights { ring, bits, projections }
     }
 }
 
-impl<'a> Part<'a> {
+impl Part {
     /// Whether there is anything to prove.
     pub const fn is_needed(&self) -> bool {
         !self.schedule.rows.is_empty()
     }
 
     /// `more` elements come from elsewhere than from the tape.
-    fn new<A: Algebra>((runs, terms): (&'a Runs, usize), more: usize, always: bool) -> Result<Self, ProofError> {
+    fn new<A: Algebra>((runs, terms): (&Runs, usize), more: usize, always: bool) -> Result<Self, ProofError> {
         let layout = Layout::new(runs, terms, A::FIRST)?;
         let nothing = runs.relations() == 0 && !always;
         let schedule = if nothing { Schedule::NONE } else { Schedule::new::<A>(layout.columns * A::PLACES + more) };

@@ -7,11 +7,15 @@ use super::fold::{self, Turn};
 use super::plan::Part;
 use crate::tape::{ProverTape, VerifierTape};
 
-/// Knows both vectors.
-pub(super) struct Prover<'a, A> {
-    pub part: &'a Part<'a>,
-    pub tape: &'a ProverTape,
+/// The relations that a prover or a verifier is about, from its side; of interest until the first fold is over.
+pub(super) struct Relations<'a, T> {
+    pub part: &'a Part,
+    pub tape: &'a T,
     pub weights: &'a Weights,
+}
+
+/// Knows both vectors.
+pub(super) struct Prover<A> {
     /// What joins the vectors after the first fold; later all that is left of them.
     pub left: Vec<A>,
     /// The same of the right side.
@@ -21,10 +25,7 @@ pub(super) struct Prover<'a, A> {
 }
 
 /// Knows one vector and its part of the target.
-pub(super) struct Verifier<'a, A> {
-    pub part: &'a Part<'a>,
-    pub tape: &'a VerifierTape,
-    pub weights: &'a Weights,
+pub(super) struct Verifier<A> {
     pub side: Side,
     /// What joins the vector after the first fold; later all that is left of it.
     pub values: Vec<A>,
@@ -42,7 +43,7 @@ pub(super) struct Masks<'a> {
     pub right: &'a mut Stream,
 }
 
-impl<A: Algebra> Prover<'_, A> {
+impl<A: Algebra> Prover<A> {
     /// Draws the masks of the last fold.
     pub fn mask(&mut self, turn: Turn, masks: &mut Masks) {
         if turn.last {
@@ -53,9 +54,9 @@ impl<A: Algebra> Prover<'_, A> {
 
     /// The right verifier's shares of the coefficients without the middle one; the left verifier draws its own from
     /// `masks`.
-    pub fn shares(&mut self, turn: Turn, masks: &mut Stream) -> Vec<A> {
+    pub fn shares(&mut self, of: &Relations<'_, ProverTape>, turn: Turn, masks: &mut Stream) -> Vec<A> {
         let mut coefficients = if turn.first {
-            first::polynomial(&self.part.layout, &self.tape.left, &self.tape.right, self.weights)
+            first::polynomial(&of.part.layout, &of.tape.left, &of.tape.right, of.weights)
         } else {
             fold::polynomial(&mut self.left, &mut self.right, turn.rows)
         };
@@ -65,19 +66,21 @@ impl<A: Algebra> Prover<'_, A> {
     }
 
     /// Goes on at `zeta`.
-    pub fn fold(&mut self, turn: Turn, zeta: A) {
+    pub fn fold(&mut self, of: &Relations<'_, ProverTape>, turn: Turn, zeta: A) {
         if turn.first {
             let [left, right] = std::mem::take(&mut self.room);
-            self.left = self.first(Side::Left, &self.left, zeta, left);
-            self.right = self.first(Side::Right, &self.right, zeta, right);
+            self.left = of.first(Side::Left, &self.left, zeta, left);
+            self.right = of.first(Side::Right, &self.right, zeta, right);
         } else {
             fold::fold(&mut self.left, Side::Left, turn.rows, zeta);
             fold::fold(&mut self.right, Side::Right, turn.rows, zeta);
         }
     }
+}
 
+impl Relations<'_, ProverTape> {
     /// The first fold of one side, into `folded`.
-    fn first(&self, side: Side, more: &[A], zeta: A, mut folded: Vec<A>) -> Vec<A> {
+    fn first<A: Algebra>(&self, side: Side, more: &[A], zeta: A, mut folded: Vec<A>) -> Vec<A> {
         let layout = &self.part.layout;
         let terms = if side == Side::Left { &self.tape.left } else { &self.tape.right };
         let (segments, n) = fold::segments(layout.columns * A::PLACES + more.len(), side, &[], &[]);
@@ -89,7 +92,7 @@ impl<A: Algebra> Prover<'_, A> {
     }
 }
 
-impl<A: Algebra> Verifier<'_, A> {
+impl<A: Algebra> Verifier<A> {
     /// Draws the mask of the last fold, as the prover does.
     pub fn mask(&mut self, turn: Turn, masks: &mut Stream) {
         if turn.last {
@@ -99,12 +102,12 @@ impl<A: Algebra> Verifier<'_, A> {
 
     /// Goes on at the first of `zetas` with its `shares` of the coefficients; the others are those of the folds to come,
     /// of which it does some at once.
-    pub fn fold(&mut self, turn: Turn, shares: &[A], zetas: &[A]) {
+    pub fn fold(&mut self, of: &Relations<'_, VerifierTape>, turn: Turn, shares: &[A], zetas: &[A]) {
         let Some((&zeta, later)) = zetas.split_first() else { return };
         if turn.first {
-            let target = first::target(&self.part.layout, &self.tape.target, self.weights);
+            let target = first::target(&of.part.layout, &of.tape.target, of.weights);
             self.target = self.target.plus(fold::evaluate(target, shares, zeta));
-            self.first(zeta, later);
+            self.first(of, zeta, later);
             return;
         }
         self.target = fold::evaluate(self.target, shares, zeta);
@@ -115,15 +118,15 @@ impl<A: Algebra> Verifier<'_, A> {
     }
 
     /// The first fold, and some of the later ones.
-    fn first(&mut self, zeta: A, later: &[A]) {
-        let (side, Part { layout, schedule }) = (self.side, self.part);
+    fn first(&mut self, of: &Relations<'_, VerifierTape>, zeta: A, later: &[A]) {
+        let (side, Part { layout, schedule }) = (self.side, of.part);
         self.ahead = schedule.ahead::<A>(layout.columns).min(later.len());
         let n = layout.columns * A::PLACES + self.values.len();
         let rows = schedule.rows.get(1..=self.ahead).unwrap_or_default();
         let (segments, left) = fold::segments(n, side, rows, later);
         let mut folded = Vec::with_capacity(left + A::FIRST);
-        let vectors = Vectors { side, weights: self.weights, zeta };
-        first::fold(layout, &self.tape.known, vectors, &self.values, &segments, &mut folded);
+        let vectors = Vectors { side, weights: of.weights, zeta };
+        first::fold(layout, &of.tape.known, vectors, &self.values, &segments, &mut folded);
         self.values = folded;
     }
 

@@ -41,11 +41,19 @@ pub fn packed_len(bits: u32, n: usize) -> usize {
 /// If `bits` is not 1 to 64.
 #[must_use]
 pub fn pack(values: &[u64], bits: u32) -> Vec<u8> {
-    assert!((1..=64).contains(&bits), "{bits} bits");
     let mut bytes = Vec::with_capacity(packed_len(bits, values.len()));
+    pack_behind(&mut bytes, values, bits);
+    bytes
+}
+
+/// As [`pack`], behind the bytes that are there.
+///
+/// # Panics
+/// If `bits` is not 1 to 64.
+pub(crate) fn pack_behind(bytes: &mut Vec<u8>, values: &[u64], bits: u32) {
+    assert!((1..=64).contains(&bits), "{bits} bits");
     if bits.is_multiple_of(8) {
-        pack_bytes(values, bits as usize / 8, &mut bytes);
-        return bytes;
+        return pack_bytes(values, bits as usize / 8, bytes);
     }
     let (mut pending, mut filled) = (0_u128, 0);
     for value in values {
@@ -58,7 +66,6 @@ pub fn pack(values: &[u64], bits: u32) -> Vec<u8> {
         }
     }
     bytes.extend_from_slice(&pending.to_le_bytes()[..filled.div_ceil(8) as usize]);
-    bytes
 }
 
 /// `n` values of `bits` bits, `[n]`: the reverse of [`pack`].
@@ -69,26 +76,41 @@ pub fn pack(values: &[u64], bits: u32) -> Vec<u8> {
 /// # Panics
 /// If `bits` is not 1 to 64.
 pub fn unpack(bytes: &[u8], bits: u32, n: usize) -> Result<Vec<u64>, UnpackError> {
+    let mut values = Vec::new();
+    unpack_behind(&mut values, bytes, bits, n)?;
+    Ok(values)
+}
+
+/// As [`unpack`], behind the values that are there.
+///
+/// # Errors
+/// Bytes of another length, or with anything behind the last value.
+///
+/// # Panics
+/// If `bits` is not 1 to 64.
+pub(crate) fn unpack_behind(values: &mut Vec<u64>, bytes: &[u8], bits: u32, n: usize) -> Result<(), UnpackError> {
     assert!((1..=64).contains(&bits), "{bits} bits");
     let expected = packed_len(bits, n);
     if bytes.len() != expected {
         return Err(UnpackError::Length { expected, got: bytes.len() });
     }
     if bits.is_multiple_of(8) {
-        return Ok(unpack_bytes(bytes, bits as usize / 8));
+        unpack_bytes(values, bytes, bits as usize / 8);
+        return Ok(());
     }
-    let mut values = Vec::with_capacity(n);
+    let end = values.len() + n;
+    values.reserve(n);
     let (mut pending, mut filled) = (0_u128, 0);
     for bytes in bytes.chunks(8) {
         pending |= u128::from(word(bytes)) << filled;
         filled += 8 * bytes.len() as u32;
-        while filled >= bits && values.len() < n {
+        while filled >= bits && values.len() < end {
             values.push(pending as u64 & mask(bits));
             pending >>= bits;
             filled -= bits;
         }
     }
-    if pending == 0 { Ok(values) } else { Err(UnpackError::Padding) }
+    if pending == 0 { Ok(()) } else { Err(UnpackError::Padding) }
 }
 
 /// A whole number of bytes a value.
@@ -109,13 +131,13 @@ pub(crate) fn write_words(words: &[u64], bytes: &mut Vec<u8>) {
     bytes[from..].as_chunks_mut().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
 }
 
-fn unpack_bytes(bytes: &[u8], width: usize) -> Vec<u64> {
+fn unpack_bytes(values: &mut Vec<u64>, bytes: &[u8], width: usize) {
     match width {
-        1 => bytes.iter().map(|&byte| u64::from(byte)).collect(),
-        2 => bytes.as_chunks().0.iter().map(|&bytes| u64::from(u16::from_le_bytes(bytes))).collect(),
-        4 => bytes.as_chunks().0.iter().map(|&bytes| u64::from(u32::from_le_bytes(bytes))).collect(),
-        8 => bytes.as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect(),
-        _ => bytes.chunks_exact(width).map(word).collect(),
+        1 => values.extend(bytes.iter().map(|&byte| u64::from(byte))),
+        2 => values.extend(bytes.as_chunks().0.iter().map(|&bytes| u64::from(u16::from_le_bytes(bytes)))),
+        4 => values.extend(bytes.as_chunks().0.iter().map(|&bytes| u64::from(u32::from_le_bytes(bytes)))),
+        8 => values.extend(bytes.as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes))),
+        _ => values.extend(bytes.chunks_exact(width).map(word)),
     }
 }
 

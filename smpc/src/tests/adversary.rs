@@ -142,8 +142,10 @@ pub fn gadgets(party: &mut Party<'_>) -> Result<Shares, SmpcError> {
     every_gadget(party)
 }
 
-/// Every gadget, on as few values as there can be.
+/// Every gadget, on as few values as there can be. Proofs begin on the way, more than one is under way, and the last of them
+/// are over at the end.
 pub fn every_gadget<C: Channel>(party: &mut Computation<C>) -> Result<Shares, SmpcError> {
+    party.tape_words = 1 << 12;
     let x = share(party.party(), &[3, 5_u64.wrapping_neg(), 7]);
     let products = party.products("product", &x, &x, 64)?;
     let squares = party.replicate(products)?;

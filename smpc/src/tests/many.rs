@@ -1,10 +1,12 @@
 //! What is done otherwise for many values than for few, and otherwise when all are honest.
 
-use super::{Party, Random, join, join_bits, prove, run, share};
+use super::adversary::seeds;
+use super::{Random, join, join_bits, run, share};
+use crate::computation::Computation;
 use crate::computation::Security::{Malicious, SemiHonest};
 use crate::error::SmpcError;
 use crate::lookup::Table;
-use crate::memory::NetworkModel;
+use crate::memory::{NetworkModel, network, run_over};
 use crate::share::Shares;
 use crate::workload;
 
@@ -104,24 +106,33 @@ fn the_best_two_of_eight_take_few_rounds() {
     assert!(rounds.iter().all(|rounds| *rounds <= 20), "{rounds:?}");
 }
 
-/// x⁴ of so many values that their relations are not kept until the end.
-fn fourth_power(party: &mut Party<'_>, x: &[u64]) -> Result<Shares, SmpcError> {
-    party.tape_words = 1 << 16;
-    let mut power = share(party.party(), x);
-    for _ in 0..2 {
-        let products = party.products("square", &power, &power, 64)?;
-        power = party.replicate(products)?;
-    }
-    Ok(power)
+/// x^32, where a proof begins once `tape_words` wait for it. Rounds, what still waits at the end, and the result.
+fn high_power(x: &[u64], tape_words: usize) -> [(u64, usize, Vec<u64>); 3] {
+    let ran = run_over(network(NetworkModel::INSTANT), |party, link| {
+        let mut computation = Computation::new(party, link, seeds(party, 0), Malicious);
+        computation.tape_words = tape_words;
+        let mut power = share(party, x);
+        for _ in 0..5 {
+            let products = computation.products("square", &power, &power, 64)?;
+            power = computation.replicate(products)?;
+        }
+        let waiting = computation.tapes.words();
+        Ok::<_, SmpcError>((waiting, computation.verify()?.open(&power)?))
+    });
+    ran.map(|(result, traffic)| {
+        let (waiting, opened) = result.unwrap();
+        (traffic.rounds, waiting, opened)
+    })
 }
 
 #[test]
-fn what_is_much_is_proved_on_the_way() {
-    let x: Vec<u64> = (0..20_000).collect();
-    let trial = run(Malicious, |party| fourth_power(party, &x));
-    assert!(trial.tapes.iter().all(|tapes| tapes.words() == 0), "all was proved");
-    for result in prove(|party| fourth_power(party, &x)) {
-        assert!(result.unwrap().iter().zip(&x).all(|(y, x)| *y == x.wrapping_pow(4)));
+fn what_is_much_is_proved_on_the_way_in_the_rounds_of_the_program() {
+    let x: Vec<u64> = (0..2_000).collect();
+    let [on_the_way, at_the_end] = [1 << 12, usize::MAX].map(|tape_words| high_power(&x, tape_words));
+    for ((rounds, waiting, result), (rounds_of_one, _, _)) in on_the_way.iter().zip(&at_the_end) {
+        assert_eq!(*waiting, 0, "all was proved or is on the way");
+        assert!(rounds <= rounds_of_one, "five proofs take {rounds} rounds, one {rounds_of_one}");
+        assert!(result.iter().zip(&x).all(|(y, x)| *y == x.wrapping_pow(32)));
     }
 }
 

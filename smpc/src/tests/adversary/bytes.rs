@@ -58,6 +58,9 @@ fn the_program_under_attack_has_messages_of_every_name() {
     assert!(named.len() > 20, "{named:?}");
     let missing: Vec<_> = named.iter().filter(|name| !SILENT.contains(name) && !sent.contains(*name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    let proofs =
+        messages().iter().filter(|(from, name, _)| *from == PartyId::ALL[0] && *name == "proof seed").count() / 2;
+    assert!(proofs > 2, "one is under way while another begins: {proofs}");
 }
 
 /// No byte is ignored: unused lanes of planes are proved or compared like all others, and padding must be zero.

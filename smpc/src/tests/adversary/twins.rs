@@ -28,6 +28,8 @@ struct Twin<'a> {
     sent: usize,
     /// What it would say if it were honest, until it has heard the peer.
     kept: Vec<(PartyId, Message)>,
+    /// What it has heard meanwhile, as it likes it.
+    heard: Vec<(PartyId, Message)>,
     /// Calls to the link after which it is gone.
     calls_left: usize,
 }
@@ -37,18 +39,35 @@ type Lie = Option<(usize, fn(&mut Message))>;
 
 impl<'a> Twin<'a> {
     fn new(link: &'a mut Link, lie: Lie) -> Self {
-        Self { link, lie, sent: 0, kept: Vec::new(), calls_left: usize::MAX }
+        Self { link, lie, sent: 0, kept: Vec::new(), heard: Vec::new(), calls_left: usize::MAX }
     }
 
     fn call(&mut self, peer: PartyId) -> Result<(), ChannelError> {
         self.calls_left = self.calls_left.checked_sub(1).ok_or(ChannelError::Aborted { peer })?;
         Ok(())
     }
+
+    /// Says to `peer` what it has kept, after it has heard what `peer` says of the same.
+    fn answer(&mut self, peer: PartyId) -> Result<(), ChannelError> {
+        let Some(at) = self.kept.iter().position(|(to, _)| *to == peer) else { return Ok(()) };
+        let (_, kept) = self.kept.remove(at);
+        let pleasing = |body: &[u8]| if kept.name == "proof end" { fitting(body) } else { body.to_vec() };
+        loop {
+            let heard = self.link.receive(peer)?;
+            if (heard.step, heard.name) != (kept.step, kept.name) {
+                self.heard.push((peer, heard));
+                continue;
+            }
+            self.heard.push((peer, Message { body: pleasing(&kept.body), ..heard.clone() }));
+            return self.link.send(peer, Message { body: pleasing(&heard.body), ..kept });
+        }
+    }
 }
 
 impl Channel for Twin<'_> {
     fn send(&mut self, to: PartyId, mut message: Message) -> Result<(), ChannelError> {
         self.call(to)?;
+        self.answer(to)?;
         if matches!(message.name, "proof end" | "compare openings") {
             self.kept.push((to, message));
             return Ok(());
@@ -62,13 +81,11 @@ impl Channel for Twin<'_> {
 
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
         self.call(from)?;
-        let Some(at) = self.kept.iter().position(|(to, _)| *to == from) else { return self.link.receive(from) };
-        let (_, kept) = self.kept.remove(at);
-        let heard = self.link.receive(from)?;
-        let pleasing = |body: &[u8]| if kept.name == "proof end" { fitting(body) } else { body.to_vec() };
-        let heard_instead = pleasing(&kept.body);
-        self.link.send(from, Message { body: pleasing(&heard.body), ..kept })?;
-        Ok(Message { body: heard_instead, ..heard })
+        let of_peer = |heard: &[(PartyId, Message)]| heard.iter().position(|(peer, _)| *peer == from);
+        if of_peer(&self.heard).is_none() {
+            self.answer(from)?;
+        }
+        of_peer(&self.heard).map_or_else(|| self.link.receive(from), |at| Ok(self.heard.remove(at).1))
     }
 
     fn spent(&self) -> Spent {
