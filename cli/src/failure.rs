@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use neuro_network::{ControlError, ControlErrorKind};
+
 use crate::exit_code::Outcome;
 
 /// A command's failure, as people and scripts see it.
@@ -27,6 +29,16 @@ impl Failure {
     /// A failure that is only a message.
     pub fn message(outcome: Outcome, message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self::new(outcome, anyhow::Error::msg(message))
+    }
+
+    /// The answer of a node's control services: one that refuses, is away for now, or failed.
+    pub fn refused(error: ControlError) -> Self {
+        let outcome = match error.kind {
+            ControlErrorKind::NotAllowed | ControlErrorKind::BadRequest => Outcome::Refused,
+            ControlErrorKind::Unavailable => Outcome::Unreachable,
+            ControlErrorKind::NotFound | ControlErrorKind::Internal => Outcome::Failed,
+        };
+        Self::new(outcome, error)
     }
 
     /// The chain of causes on one line. A cause that the one before it already quotes is not said again.

@@ -28,11 +28,14 @@ mod losing_a_worker;
 mod model;
 mod models;
 mod network;
+#[path = "../../../storage/tests/story/server.rs"]
+mod postgres;
 mod process;
 mod restarts;
 mod same_answer;
 mod smpc;
 mod stage;
+mod stores;
 mod taught;
 mod terminal;
 mod up;

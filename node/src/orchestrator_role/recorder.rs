@@ -371,7 +371,7 @@ impl Thread {
             (None, Some(error)) => {
                 tracing::error!(%error, remedy = error.remedy(), "the store is not written; records wait in memory");
             }
-            (Some(_), None) => tracing::info!("the store is written again; nothing was lost"),
+            (Some(_), None) => tracing::warn!("the store is written again; nothing was lost"),
             _ => {}
         }
         state.failure = failure;

@@ -1,6 +1,6 @@
 //! The way from a data folder to the orchestrator that counts its credit.
 
-use neuro_network::control::{ConnectError, ControlClient, ControlError, ControlErrorKind};
+use neuro_network::control::{ConnectError, ControlClient};
 use neuro_node::data_dir::DataDir;
 use neuro_node::worker_role::TICKET_FILE;
 use neuro_primitives::NodeKey;
@@ -33,17 +33,7 @@ pub async fn orchestrator(global: &GlobalArgs) -> Result<ControlClient, Failure>
 /// As [`orchestrator`], and when it refuses or its store does not answer.
 pub async fn ask(global: &GlobalArgs, about: credit_request::About, limit: u32) -> Result<CreditReply, Failure> {
     let request = CreditRequest { about: Some(about), limit };
-    orchestrator(global).await?.credit(request).await.map_err(refused)
-}
-
-/// The orchestrator's answer as a failure.
-pub fn refused(error: ControlError) -> Failure {
-    let outcome = match error.kind {
-        ControlErrorKind::NotAllowed | ControlErrorKind::BadRequest => Outcome::Refused,
-        ControlErrorKind::Unavailable => Outcome::Unreachable,
-        ControlErrorKind::NotFound | ControlErrorKind::Internal => Outcome::Failed,
-    };
-    Failure::new(outcome, error)
+    orchestrator(global).await?.credit(request).await.map_err(Failure::refused)
 }
 
 async fn by_ticket(data_dir: &DataDir, key: &NodeKey) -> Result<ControlClient, Failure> {

@@ -43,7 +43,7 @@ pub fn run(global: &GlobalArgs, args: &TeamArgs, output: Output) -> CommandResul
 
 async fn set(global: &GlobalArgs, team: Option<&str>, output: Output) -> CommandResult {
     let request = SetTeamRequest { team: team.map(str::to_owned) };
-    connection::orchestrator(global).await?.set_team(request).await.map_err(connection::refused)?;
+    connection::orchestrator(global).await?.set_team(request).await.map_err(Failure::refused)?;
     match (output.json, team) {
         (true, _) => output.object(&json!({"team": team})),
         (false, Some(team)) => output.line(format!("this worker is in team {team}")),

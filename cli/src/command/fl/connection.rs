@@ -1,7 +1,6 @@
 //! The way from a command to the aggregator that runs on the same data folder.
 
 use neuro_network::FederatedClient;
-use neuro_network::federated::{ControlError, ControlErrorKind};
 use neuro_protocol::federated::RoundStatus;
 
 use crate::args::GlobalArgs;
@@ -30,15 +29,5 @@ pub async fn own_aggregator(global: &GlobalArgs) -> Result<FederatedClient, Fail
 /// # Errors
 /// As [`own_aggregator`], and when there was no such round.
 pub async fn snapshot(global: &GlobalArgs, round: u64) -> Result<RoundStatus, Failure> {
-    own_aggregator(global).await?.round_status(round).await.map_err(refused)
-}
-
-/// The aggregator's answer as a failure.
-pub fn refused(error: ControlError) -> Failure {
-    let outcome = match error.kind {
-        ControlErrorKind::NotAllowed | ControlErrorKind::BadRequest => Outcome::Refused,
-        ControlErrorKind::Unavailable => Outcome::Unreachable,
-        ControlErrorKind::NotFound | ControlErrorKind::Internal => Outcome::Failed,
-    };
-    Failure::new(outcome, error)
+    own_aggregator(global).await?.round_status(round).await.map_err(Failure::refused)
 }

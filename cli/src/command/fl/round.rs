@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use neuro_protocol::federated::RoundLine;
 use serde_json::json;
 
-use super::connection::{own_aggregator, refused, snapshot};
+use super::connection::{own_aggregator, snapshot};
 use super::status;
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
@@ -41,11 +41,11 @@ pub fn run(global: &GlobalArgs, command: &RoundCommand, output: Output) -> Comma
     runtime::tokio()?.block_on(async {
         match command {
             RoundCommand::Start => {
-                let round = own_aggregator(global).await?.start_round().await.map_err(refused)?.round;
+                let round = own_aggregator(global).await?.start_round().await.map_err(Failure::refused)?.round;
                 said(output, "started", round)
             }
             RoundCommand::Stop => {
-                let round = own_aggregator(global).await?.stop_round().await.map_err(refused)?.round;
+                let round = own_aggregator(global).await?.stop_round().await.map_err(Failure::refused)?.round;
                 let none = || Failure::message(Outcome::Failed, "no round is running").hint("neuro fl round start");
                 if round == 0 { Err(none()) } else { said(output, "stopped", round) }
             }
