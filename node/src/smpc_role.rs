@@ -41,4 +41,4 @@ pub mod transcript;
 pub use self::party_session::SessionError;
 
 /// The version of the messages between client and parties.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
