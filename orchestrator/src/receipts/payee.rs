@@ -105,13 +105,12 @@ impl Payee {
         self.records.values().map(|record| u64::from(record.units)).sum()
     }
 
-    /// Remembers an answer, to be called before it is sent. Of a task that was answered twice, the first counts.
+    /// Remembers an answer, to be called before it is sent. Of a task that was answered twice, the last counts: a payer
+    /// that restarts numbers its tasks anew, and has forgotten what no voucher covers.
     pub fn answered(&mut self, answered: Answered) {
-        if self.records.contains_key(&answered.task) {
-            return;
+        if self.records.insert(answered.task, answered).is_none() {
+            self.order.push_back(answered.task);
         }
-        self.records.insert(answered.task, answered);
-        self.order.push_back(answered.task);
         while self.order.len() > MAX_RECORDS {
             self.order.pop_front().map(|oldest| self.records.remove(&oldest));
         }

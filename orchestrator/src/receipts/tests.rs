@@ -163,6 +163,19 @@ fn an_orchestrator_that_lost_its_last_vouchers_finds_them_with_the_worker() {
 }
 
 #[test]
+fn a_restarted_orchestrator_may_use_the_numbers_of_answers_that_were_never_covered() {
+    let (mut payer, mut payee) = sides(0..2);
+    agree(&mut payer, &mut payee, 0);
+    payee.answered(answered(7, 3));
+    let mut payer = Payer::new(pair(), settings(), payer.last().copied(), at(0));
+    let again = Answered { leaf: Hash::of(b"another task 7"), ..answered(7, 2) };
+    payee.answered(again);
+    payer.answered(again, at(0));
+    assert_eq!(agree(&mut payer, &mut payee, 0).voucher().totals, totals(6, 0, 0));
+    assert_eq!(payee.uncovered_units(), 0);
+}
+
+#[test]
 fn a_worker_that_lost_its_last_voucher_gets_it_back() {
     let (mut payer, mut payee) = sides(0..2);
     let last = agree(&mut payer, &mut payee, 0);
@@ -301,5 +314,5 @@ fn both_sides_forget_what_nobody_covers() {
     let (_, tasks) = offered(&mut payer, 0);
     assert_eq!(tasks.first(), Some(&TaskId(3)), "the oldest go first");
     payee.answered(answered(3, 50));
-    assert_eq!(payee.uncovered_units(), 2 * MAX_RECORDS as u64, "the first answer counts");
+    assert_eq!(payee.uncovered_units(), 2 * MAX_RECORDS as u64 + 48, "the last answer counts, and only it");
 }
