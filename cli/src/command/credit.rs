@@ -1,6 +1,6 @@
 //! `neuro credit`: who earned what, and in which team.
 
-pub(super) mod connection;
+mod connection;
 mod me;
 mod table;
 mod team;

@@ -8,7 +8,6 @@ use neuro_protocol::control::{PlacementMove, PlacementReply, WorkerLoad};
 use serde_json::json;
 
 use crate::args::GlobalArgs;
-use crate::command::credit::connection;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, bytes};
@@ -60,7 +59,7 @@ async fn read(global: &GlobalArgs) -> Result<PlacementReply, Failure> {
     };
     let client = ControlClient::connect_tls(&address, &key, key.node_id()).await;
     let client = client.map_err(|error| Failure::message(Outcome::Unreachable, error))?;
-    client.placement().await.map_err(connection::refused)
+    client.placement().await.map_err(Failure::refused)
 }
 
 fn row(worker: &WorkerLoad) -> Vec<String> {
