@@ -12,6 +12,7 @@ mod callers;
 mod crowd;
 mod fetching;
 mod network;
+mod own_prompts;
 mod secret_weights;
 mod smpc;
 mod smpc_ranges;
