@@ -48,10 +48,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, status: &Status) {
 fn cache(totals: &Totals) -> String {
     let mut text = format!("{} of {}", bytes(totals.cache_bytes), bytes(totals.cache_limit_bytes));
     if totals.reused_tokens > 0 {
-        text += &format!(", {} tokens used again", totals.reused_tokens);
+        text += &format!(", {} tokens reused", totals.reused_tokens);
     }
     if totals.preempted > 0 {
-        text += &format!(", {} requests wait for room", totals.preempted);
+        text += &format!(", {} waiting for room", totals.preempted);
     }
     text
 }
