@@ -25,11 +25,13 @@ pub(super) struct Watched<'a> {
     /// Rounds at which the turn is to be over; zero until that is known.
     expected: &'a Cell<u64>,
     told: Instant,
+    /// Whether the client was seen to have hung up before.
+    hung_up: bool,
 }
 
 impl<'a> Watched<'a> {
     pub(super) fn new(links: &'a mut PartyLinks, client: &'a RefCell<ClientLink>, expected: &'a Cell<u64>) -> Self {
-        Self { links, client, expected, told: Instant::now() }
+        Self { links, client, expected, told: Instant::now(), hung_up: false }
     }
 
     fn tell(&mut self) -> Result<(), ChannelError> {
@@ -67,8 +69,14 @@ impl Channel for Watched<'_> {
     }
 
     fn receive(&mut self, from: PartyId) -> Result<Message, ChannelError> {
-        self.tell()?;
-        self.links.receive(from)
+        match self.tell() {
+            Ok(()) => self.links.receive(from),
+            // What a peer has sent by then is taken once: it may show what the client is to be blamed for.
+            Err(hung_up) if !std::mem::replace(&mut self.hung_up, true) => {
+                self.links.receive(from).map_err(|_| hung_up)
+            }
+            Err(hung_up) => Err(hung_up),
+        }
     }
 
     fn spent(&self) -> Spent {
