@@ -143,10 +143,13 @@ fn machine(hardware: &Hardware) -> Vec<(&'static str, String)> {
 
 /// What it said when it joined, and what its answers say.
 fn speed(worker: &WorkerStatus) -> String {
-    let said = worker.calibration.iter().flat_map(|calibration| &calibration.speeds);
-    let said: Vec<String> = said.map(|speed| format!("{} µs a row of {}", speed.row_ns / 1_000, speed.rows)).collect();
-    let measured = worker.row_us.map(|us| format!("{us} µs a row of 1 as answered"));
-    let parts: Vec<String> = said.into_iter().chain(measured).collect();
+    let speeds = worker.calibration.iter().flat_map(|calibration| &calibration.speeds);
+    let said = speeds.map(|speed| match speed.rows {
+        1 => format!("{} µs for a row alone", speed.row_ns / 1_000),
+        rows => format!("{} µs for each of {rows}", speed.row_ns / 1_000),
+    });
+    let answered = worker.row_us.map(|us| format!("{us} µs for a row alone in its answers"));
+    let parts: Vec<String> = said.chain(answered).collect();
     if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
 }
 
