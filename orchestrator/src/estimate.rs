@@ -74,7 +74,8 @@ impl Estimate {
     pub(crate) fn assume(&mut self, speeds: &[Speed], fleet: &Self) {
         for speed in speeds {
             let class = class_of(u64::from(speed.rows));
-            let least = nearest(&fleet.row_ns, class).map_or(1, |ns| ns / MAX_CLAIM);
+            // What is said counts as half, to be tried.
+            let least = nearest(&fleet.row_ns, class).map_or(1, |ns| 2 * ns / MAX_CLAIM);
             self.assumed_ns[class] = Some(speed.row_ns.max(least));
         }
     }
@@ -194,7 +195,11 @@ mod tests {
         let mut estimate = Estimate::default();
         estimate.assume(&said, &fleet);
         let of = |estimate: &Estimate| (estimate.expert_us(1, &fleet), estimate.expert_us(32, &fleet));
-        assert_eq!(of(&estimate), (150, 32 * 50), "twice as fast as it says, to be tried");
+        assert_eq!(
+            of(&estimate),
+            (150, 32 * 100),
+            "twice as fast as it says, to be tried, and no more than four times as fast as the fleet"
+        );
         estimate.record(&sample(900, 500, 1), Moment(0));
         estimate.assume(&said, &fleet);
         assert_eq!(of(&estimate), (500, 32 * 500), "what tasks told is not taken back");

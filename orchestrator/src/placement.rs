@@ -97,11 +97,8 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(registry: &'a mut Registry, policy: &'a Policy<'a>, now: Moment) -> Self {
-        let load = |worker: &crate::registry::Worker| -> u64 {
-            let planned = worker.copies.iter().filter(|(_, copy)| copy.state.is_planned());
-            planned.map(|(expert, _)| worker.handicap.times(policy.weights[*expert])).sum()
-        };
-        let loads: BTreeMap<NodeId, u64> = registry.workers().map(|(id, worker)| (id, load(worker))).collect();
+        let loads: BTreeMap<NodeId, u64> =
+            registry.workers().map(|(id, worker)| (id, worker.load(&policy.weights))).collect();
         let order = loads.iter().map(|(id, load)| (*load, *id)).collect();
         Self { registry, policy, now, loads, order, promised: BTreeMap::new(), moves: Vec::new() }
     }

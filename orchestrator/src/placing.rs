@@ -92,11 +92,7 @@ fn policy<'a>(replicas: usize, registry: &Registry, metering: &'a Metering, toge
 
 /// The load of each worker beside the mean, ascending by id.
 fn loads(registry: &Registry, policy: &Policy<'_>) -> Vec<LoadView> {
-    let weight = |worker: &crate::registry::Worker| -> u64 {
-        let planned = worker.copies.iter().filter(|(_, copy)| copy.state.is_planned());
-        planned.map(|(expert, _)| worker.handicap.times(policy.weights[*expert])).sum()
-    };
-    let weights: Vec<_> = registry.workers().map(|(id, worker)| (id, worker, weight(worker))).collect();
+    let weights: Vec<_> = registry.workers().map(|(id, worker)| (id, worker, worker.load(&policy.weights))).collect();
     let total = weights.iter().map(|(.., weight)| u128::from(*weight)).sum::<u128>().max(1);
     let percent = |weight: u64| u128::from(weight) * 100 * weights.len() as u128 / total;
     let view = |(id, worker, weight): &(_, &crate::registry::Worker, u64)| LoadView {

@@ -2,8 +2,8 @@
 //!
 //! A checked result was accepted already; asking others about it shows them the rows again. So the node asks its own model
 //! something now and then: a few random tokens, and what the model makes of them. These rows run in the same passes as
-//! those of users, in the same messages, and no worker can tell which they are. Where a checked task has some, witnesses get
-//! them alone.
+//! those of users, in the same messages, and no worker can tell which they are. Where a checked task has some, every
+//! second check shows witnesses them alone.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const ANSWER_TOKENS: usize = 16;
 /// How often it is looked whether another one is due.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// An account that no key names, since names have no control characters.
+/// An account that no key file names by accident: it begins with a control character.
 const NOBODY: &str = "\u{1}nobody";
 
 /// Asks whenever users got enough tokens and nobody waits. Runs until the future is dropped.

@@ -169,6 +169,12 @@ impl Worker {
         self.memory_limit_bytes.saturating_sub(self.assigned_bytes)
     }
 
+    /// What placement counts for its copies that are meant to stay: their weights by expert index, times its handicap.
+    pub(crate) fn load(&self, weights: &[u64]) -> u64 {
+        let planned = self.copies.iter().filter(|(_, copy)| copy.state.is_planned());
+        planned.map(|(expert, _)| self.handicap.times(weights[*expert])).sum()
+    }
+
     /// Takes an answer's timing in: any answer shows that the worker lives.
     pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
         self.estimate.record(sample, now);
