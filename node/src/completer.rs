@@ -67,7 +67,7 @@ pub trait Completer: Send + Sync + 'static {
     /// The model that answers.
     fn model(&self) -> ModelSummary;
 
-    /// Whether a job would be started now.
+    /// Whether a job would be answered now. One may be taken all the same, if what is missing may come before it gives up.
     ///
     /// # Errors
     /// The reason why not, as a clause for people: `expert L3/E17 has no holder`.

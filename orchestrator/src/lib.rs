@@ -22,7 +22,7 @@
 //! clock  ── Tick ─────────▶ core ── SendTask ─▶ to another holder when a deadline has passed
 //! late   ── Answered ─────▶ core ── AcceptAnswer + CancelTask ─▶ if nobody was faster, else nothing
 //! driver ── WorkerLeft ───▶ core ── SendTask, Hold ─▶ tasks and copies move to others
-//! no holder: the call waits, the expert is placed anew; after `call_patience` CallFailed
+//! no holder: the call waits, the expert is placed anew; after `call_patience` CallFailed, and no new requests either
 //! ```
 //!
 //! # Invariants

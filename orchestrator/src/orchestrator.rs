@@ -38,6 +38,7 @@ pub struct Orchestrator {
     /// When the next refusal to load an expert ends, if a timer is set.
     pub(crate) refusals_due: Option<Moment>,
     pub(crate) gathering: Gathering,
+    pub(crate) wholeness: Wholeness,
     pub(crate) history: History,
     pub(crate) outbox: Vec<Effect>,
 }
@@ -51,6 +52,17 @@ pub(crate) enum Gathering {
     Until(Moment),
     /// Workers are given experts as they come.
     Over,
+}
+
+/// Whether every expert has a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wholeness {
+    /// It has not been so yet.
+    Never,
+    /// It is so.
+    Whole,
+    /// It was so until then.
+    GapSince(Moment),
 }
 
 /// What placement has to do before the step ends.
@@ -89,6 +101,7 @@ impl Orchestrator {
             expelled: BTreeMap::new(),
             refusals_due: None,
             gathering: Gathering::Waiting,
+            wholeness: Wholeness::Never,
             history: History::default(),
             outbox: Vec::new(),
         }
@@ -109,6 +122,11 @@ impl Orchestrator {
                 break;
             }
         }
+        self.wholeness = match self.wholeness {
+            _ if self.registry.is_whole() => Wholeness::Whole,
+            Wholeness::Whole => Wholeness::GapSince(now),
+            before => before,
+        };
         self.outbox.extend(self.timers.announce(now).map(Effect::WakeAt));
         std::mem::take(&mut self.outbox)
     }
@@ -221,6 +239,17 @@ impl Orchestrator {
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         self.registry.coverage(self.settings.replicas.min(self.registry.worker_count()).max(1))
+    }
+
+    /// Whether a request that comes now is worth taking: every expert has a holder, or lost its last one so recently that
+    /// calls still wait for the next.
+    #[must_use]
+    pub fn admits_requests(&self, now: Moment) -> bool {
+        match self.wholeness {
+            Wholeness::Never => false,
+            Wholeness::Whole => true,
+            Wholeness::GapSince(since) => since.after(self.settings.call_patience) > now,
+        }
     }
 
     fn by_number<T: Clone + Default>(&self, layer: u16, value: impl Fn(usize) -> T) -> Vec<T> {

@@ -35,6 +35,8 @@ pub(crate) struct Registry {
     serving: Vec<Vec<Slot>>,
     /// Per expert: workers whose copy goes as soon as nothing is in flight there, ascending by slot.
     retiring: Vec<Vec<Slot>>,
+    /// Experts that nobody may be asked for.
+    unheld: usize,
     /// Per expert: copies that are meant to stay.
     planned: Vec<usize>,
     /// Experts that got a new serving copy since this was last taken.
@@ -57,6 +59,7 @@ impl Registry {
             copies: vec![Vec::new(); experts],
             serving: vec![Vec::new(); experts],
             retiring: vec![Vec::new(); experts],
+            unheld: experts,
             planned: vec![0; experts],
             woken: Vec::new(),
             drops: BTreeMap::new(),
@@ -178,7 +181,10 @@ impl Registry {
         self.planned[expert] += usize::from(is(to, CopyState::is_planned));
         self.planned[expert] -= usize::from(is(from, CopyState::is_planned));
         index(&mut self.copies[expert], id, to.is_some());
+        let was_unheld = self.serving[expert].is_empty();
         index(&mut self.serving[expert], slot, is(to, CopyState::serves));
+        self.unheld += usize::from(self.serving[expert].is_empty());
+        self.unheld -= usize::from(was_unheld);
         index(&mut self.retiring[expert], slot, to == Some(CopyState::Retiring));
         if is(to, CopyState::serves) && !is(from, CopyState::serves) {
             self.woken.push(expert);
@@ -255,6 +261,11 @@ impl Registry {
     /// Whether memory became free since the last call.
     pub(crate) fn take_freed(&mut self) -> bool {
         std::mem::take(&mut self.freed)
+    }
+
+    /// Whether every expert has somebody who may be asked for it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unheld == 0
     }
 
     /// How much of the model is ready when `wanted` copies are aimed at.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::api::{self, Streamed};
 use crate::models;
 use crate::network::Network;
-use crate::stage::Stage;
+use crate::stage::{Stage, eventually};
 
 /// Pieces of text after which the first worker dies: the answer has begun and is far from its end.
 const FIRST_CHUNKS: usize = 20;
@@ -49,6 +49,21 @@ fn an_answer_waits_for_a_new_worker_when_the_last_one_died() {
     let mut events = api::stream(&network.api, "/v1/completions", &request(300, true));
     events.take_chunks(FIRST_CHUNKS, &mut streamed);
     network.workers[0].kill();
+    network.add("substitute");
+    events.take_rest(&mut streamed);
+    assert_eq!(streamed, Streamed { text: expected, done: true, error: None });
+}
+
+#[test]
+fn a_request_that_comes_when_the_last_one_has_died_waits_too() {
+    let stage = Stage::new();
+    let mut network = Network::start(&stage, &models::endless(&stage), 1);
+    let expected = expected(&network, 30);
+    network.workers[0].kill();
+    let holders = |status: &Value| status["holders"][0]["counts"][0].as_u64();
+    eventually("nobody holds anything", || holders(&network.status()) == Some(0));
+    let mut streamed = Streamed::default();
+    let mut events = api::stream(&network.api, "/v1/completions", &request(30, true));
     network.add("substitute");
     events.take_rest(&mut streamed);
     assert_eq!(streamed, Streamed { text: expected, done: true, error: None });

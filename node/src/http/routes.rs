@@ -91,7 +91,6 @@ async fn complete(api: Arc<Api>, endpoint: Endpoint, request: Request) -> Result
     let parameters = Parameters::parse(endpoint, body)?;
     let model = api.completer.model();
     check_model(&parameters.model, &model)?;
-    api.completer.ready().map_err(|why| ApiError::not_ready(&why))?;
     let prompts = prompt::prepare(&api, parameters.input.clone(), &model).await?;
     let Parameters { priority, twice, .. } = parameters;
     let caller = Caller { endpoint: endpoint.path(), account, priority, twice };

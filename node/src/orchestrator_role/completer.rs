@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use neuro_inference::GenerateRequest;
 use neuro_model::{ChatTemplate, Tokenizer};
+use neuro_orchestrator::Orchestrator;
 use neuro_primitives::JobId;
 
 use super::experts::RemoteExperts;
@@ -64,10 +65,9 @@ impl Completer for DistributedCompleter {
     }
 
     fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
-        // A request that comes while an expert is being placed anew waits for it, as a running one does; only a node
-        // without workers turns requests away.
-        if self.shared.dispatch.view(|core, _| core.workers().is_empty()) {
-            return Err(SubmitError::NotReady("no worker is connected".to_owned()));
+        // A request that comes while an expert is being placed anew waits for it, as a running one does.
+        if !self.shared.dispatch.view(Orchestrator::admits_requests) {
+            self.ready().map_err(SubmitError::NotReady)?;
         }
         self.shared.runner.submit(request, caller)
     }

@@ -217,6 +217,7 @@ impl Completer for Scripted {
     }
 
     fn submit(&self, request: GenerateRequest, caller: Caller) -> Result<Job, SubmitError> {
+        self.ready().map_err(SubmitError::NotReady)?;
         self.runner.submit(request, caller)
     }
 

@@ -329,6 +329,26 @@ fn loads_that_make_no_progress_go_to_others() {
 }
 
 #[test]
+fn requests_are_taken_from_when_the_model_is_whole_until_a_gap_has_lasted() {
+    let mut story = gathering(1);
+    let admits = |story: &Story| story.core.admits_requests(Moment(story.now));
+    assert!(!admits(&story), "nobody holds anything yet");
+    let joined = |number| Input::WorkerJoined { worker: node(number), memory_limit_bytes: 1_000 };
+    let mut effects = story.step(joined(1));
+    while !effects.is_empty() {
+        assert!(!admits(&story), "it still loads");
+        effects = story.load(&effects);
+    }
+    assert!(admits(&story));
+    story.step(Input::WorkerLeft { worker: node(1) });
+    assert!(admits(&story), "somebody may take its place");
+    story.now += 30_000_000;
+    assert!(!admits(&story), "calls would have been given up by now");
+    story.step(joined(2));
+    assert!(!admits(&story), "it still loads");
+}
+
+#[test]
 fn a_cancelled_call_leaves_nothing_behind() {
     let mut story = Story::new(2, 2);
     let tasks = sent(&story.call(&[0, 1]));
