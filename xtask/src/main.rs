@@ -4,6 +4,7 @@
 //! git, builds in seconds and is a step of the continuous integration.
 
 mod compare;
+mod delay;
 mod simulate;
 mod tidy;
 
@@ -14,7 +15,8 @@ const USAGE: &str = "usage: cargo xtask tidy            check layers, licences, 
        cargo xtask compare decode  measure neuro beside llama.cpp on one GGUF file
        cargo xtask compare secagg  measure secure aggregation beside Flower's
        cargo xtask compare smpc    measure private inference beside SPU
-       cargo xtask simulate        run swarms of many seeds, or replay one";
+       cargo xtask simulate        run swarms of many seeds, or replay one
+       cargo xtask delay           carry TCP connections on this machine as if they went far";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +33,13 @@ fn main() -> ExitCode {
             let these = compare::smpc::Comparison::from_arguments(&arguments[2..]);
             run_compare(these.and_then(|these| these.run(&repository_root())))
         }
+        ["delay", ..] => delay::run(&arguments[1..]).map_or_else(
+            |error| {
+                eprintln!("cannot carry on: {error:#}");
+                ExitCode::from(2)
+            },
+            |()| ExitCode::SUCCESS,
+        ),
         ["simulate", ..] => simulate::run(&repository_root(), &arguments[1..]).unwrap_or_else(|error| {
             eprintln!("cannot simulate: {error:#}");
             ExitCode::FAILURE
