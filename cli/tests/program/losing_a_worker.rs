@@ -63,7 +63,7 @@ fn a_request_that_comes_when_the_last_one_has_died_waits_too() {
     let holders = |status: &Value| status["holders"][0]["counts"][0].as_u64();
     eventually("nobody holds anything", || holders(&network.status()) == Some(0));
     let mut streamed = Streamed::default();
-    let mut events = api::stream(&network.api, "/v1/completions", &request(30, true));
+    let events = api::stream(&network.api, "/v1/completions", &request(30, true));
     network.add("substitute");
     events.take_rest(&mut streamed);
     assert_eq!(streamed, Streamed { text: expected, done: true, error: None });
