@@ -14,7 +14,8 @@
 //! ```
 //!
 //! *When pages run out*, a sequence takes those of a later or less urgent one, which waits and is computed again. A
-//! sequence that finds nobody to take from waits with what it has. The first in [`Rank`] is never taken from, so it ends.
+//! sequence that finds nobody to take from waits with what it has, and its rows go to others. The first in [`Rank`] whose
+//! reader keeps up is never taken from, so it ends.
 //!
 //! *When a pass fails* and nobody is known to be at fault, its sequences are run again in halves, so that only those fail
 //! that cannot go on by themselves.
@@ -129,14 +130,17 @@ impl<'m> Batch<'m> {
         self.trunk.config().context.min(self.pages.capacity().saturating_mul(PAGE_POSITIONS))
     }
 
-    /// Whether a prompt of `tokens` would find pages now, beside those that run. Always when none runs.
+    /// Whether a prompt of `tokens` would find pages now, beside those that run; those whose readers do not keep up give
+    /// theirs. Always when none runs.
     #[must_use]
     pub fn has_room(&self, tokens: usize) -> bool {
         if self.sequences.is_empty() {
             return true;
         }
-        let preempted = self.sequences.values().any(Sequence::is_preempted);
-        !preempted && self.pages.available() >= (tokens + 1).div_ceil(PAGE_POSITIONS) + self.sequences.len()
+        let unread = self.sequences.values().filter(|sequence| sequence.paused);
+        let available = self.pages.available() + unread.map(|sequence| sequence.pages().len()).sum::<usize>();
+        let others_wait = self.sequences.values().any(Sequence::waits);
+        !others_wait && available >= (tokens + 1).div_ceil(PAGE_POSITIONS) + self.sequences.len()
     }
 
     /// Starts a job. What was computed for the same account and the same beginning is used again. An answer of no tokens
@@ -179,10 +183,8 @@ impl<'m> Batch<'m> {
     /// of it: their answers are wrong as well.
     pub fn taint(&mut self, job: JobId) -> Vec<JobId> {
         self.end(job);
-        let wrong = self.pages.forget(job);
-        let uses = |sequence: &Sequence<'_>| sequence.pages().iter().any(|page| wrong.contains(page));
-        let tainted = self.sequences.iter().filter(|(_, sequence)| uses(sequence)).map(|(job, _)| *job);
-        tainted.collect()
+        self.pages.forget(job);
+        self.sequences.values().filter(|sequence| sequence.used(job)).map(|sequence| sequence.job).collect()
     }
 
     /// Whether a step would do anything.

@@ -34,7 +34,7 @@ static SKILLS: LazyLock<(LoadedModel, Tokenizer)> = LazyLock::new(|| {
 const PLENTY: usize = 10_000;
 
 /// Steps after which a batch is taken to be stuck.
-const STUCK: usize = 20_000;
+const STUCK: usize = 5_000;
 
 fn generator() -> Generator<'static> {
     let (model, tokenizer) = &*SKILLS;
@@ -66,6 +66,11 @@ fn request(prompt: Vec<u32>, max_tokens: usize, temperature: f32) -> GenerateReq
         stop_ids: vec![1],
         skip_special: true,
     }
+}
+
+/// A request whose answer has all of `max_tokens`.
+fn endless(prompt: Vec<u32>, max_tokens: usize) -> GenerateRequest {
+    GenerateRequest { stop: Vec::new(), stop_ids: Vec::new(), ..request(prompt, max_tokens, 0.0) }
 }
 
 fn start(job: u64, request: &GenerateRequest) -> Start {
@@ -166,7 +171,8 @@ struct Arrival {
 }
 
 fn arrival() -> impl Strategy<Value = Arrival> {
-    let kind = (0..3_u32, 1..130_usize, 1..30_usize, prop_oneof![Just(0.0_f32), Just(1.5)]);
+    let length = prop_oneof![5 => 1..130_usize, 1 => 300..400_usize];
+    let kind = (0..3_u32, length, 1..30_usize, prop_oneof![Just(0.0_f32), Just(1.5)]);
     let who = (0..3_u8, prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)]);
     (0..20_usize, kind, who, prop::option::weighted(0.1, 0..30_usize)).prop_map(
         |(step, (seed, length, max_tokens, temperature), (account, priority), leaves)| {
@@ -182,8 +188,8 @@ proptest! {
     #[test]
     fn whoever_comes_when_and_however_few_pages_there_are(
         arrivals in prop::collection::vec(arrival(), 1..9),
-        // 160 positions, the longest of these, take five.
-        pages in 5..24_usize,
+        // 430 positions, the longest of these, take fourteen.
+        pages in 14..30_usize,
     ) {
         let mut run = Run::of(pages);
         for step in 0..30 {
@@ -411,8 +417,7 @@ fn preempted_answers_are_computed_again_to_the_same_text() {
 
 #[test]
 fn urgent_jobs_keep_their_pages_and_older_ones_before_younger() {
-    let mut long = request(prompt(1, 60), 60, 0.0);
-    (long.stop, long.stop_ids) = (Vec::new(), Vec::new());
+    let long = endless(prompt(1, 60), 60);
     let other = |seed| GenerateRequest { prompt: prompt(seed, 60), ..long.clone() };
     let mut run = Run::of(4);
     run.start(start(0, &long));
@@ -430,8 +435,7 @@ fn urgent_jobs_keep_their_pages_and_older_ones_before_younger() {
 
 #[test]
 fn a_long_prompt_does_not_stop_those_who_decode() {
-    let mut talking = request(prompt(1, 5), 60, 0.0);
-    (talking.stop, talking.stop_ids) = (Vec::new(), Vec::new());
+    let talking = endless(prompt(1, 5), 60);
     let mut run = Run::of(PLENTY);
     run.start(start(0, &talking));
     run.step();
@@ -493,8 +497,7 @@ fn kept_pages_make_room_for_who_needs_them_the_longest_unused_first() {
 
 #[test]
 fn what_a_tainted_job_computed_is_forgotten_and_who_used_it_is_named() {
-    let mut asked = request(prompt(9, 2 * PAGE_POSITIONS + 3), 40, 0.0);
-    (asked.stop, asked.stop_ids) = (Vec::new(), Vec::new());
+    let asked = endless(prompt(9, 2 * PAGE_POSITIONS + 3), 40);
     let mut run = Run::of(PLENTY);
     run.start(start(0, &asked));
     run.step();
@@ -514,9 +517,67 @@ fn what_a_tainted_job_computed_is_forgotten_and_who_used_it_is_named() {
 }
 
 #[test]
+fn who_used_a_tainted_jobs_pages_is_named_also_when_it_has_lost_them() {
+    let asked = endless(prompt(9, 2 * PAGE_POSITIONS + 3), 60);
+    let mut run = Run::of(8);
+    run.start(start(0, &asked));
+    run.step();
+    run.start(start(1, &asked));
+    run.step();
+    assert!(!run.heard(1).events.is_empty(), "it has drawn from the other's pages");
+    let urgent = endless(prompt(3, 5 * PAGE_POSITIONS), 5);
+    run.start(Start { priority: Priority::High, ..start(2, &urgent) });
+    run.step();
+    run.step();
+    assert_eq!(run.batch.figures().preempted, 1);
+    assert_eq!(run.batch.taint(JobId(0)), [JobId(1)]);
+}
+
+#[test]
+fn a_prompt_without_pages_leaves_its_rows_to_others() {
+    let (least, most) = (Account::named("least"), Account::named("most"));
+    let mut run = Run::of(17);
+    run.shares.start(&most, 1_000);
+    run.shares.start(&least, 500);
+    let asked: Vec<GenerateRequest> =
+        [380, 300, 500, 500].iter().zip(0..).map(|(length, seed)| endless(prompt(seed, *length), 5)).collect();
+    let of = |job: usize, account: &Account| Start { account: account.clone(), ..start(job as u64, &asked[job]) };
+    run.start(of(0, &least));
+    run.start(of(1, &most));
+    run.step();
+    run.batch.end(JobId(0));
+    // They come first, and find no pages beside those of the one before them in rank.
+    run.start(of(2, &least));
+    run.start(of(3, &least));
+    run.finish();
+    for (job, asked) in asked.iter().enumerate().skip(1) {
+        assert_eq!(run.heard(job as u64), &alone(asked), "job {job}");
+    }
+}
+
+#[test]
+fn one_who_is_not_read_stands_in_nobodys_way() {
+    let asked = endless(prompt(3, 60), 60);
+    let mut run = Run::of(4);
+    run.start(start(0, &asked));
+    run.start(start(1, &asked));
+    while run.batch.figures().preemptions == 0 {
+        run.step();
+    }
+    run.batch.pause(JobId(0), true);
+    for _ in 0..STUCK {
+        run.step();
+    }
+    assert_eq!(run.heard(1), &alone(&asked));
+    assert!(run.batch.has_room(60), "what it holds is there for others");
+    run.batch.pause(JobId(0), false);
+    run.finish();
+    assert_eq!(run.heard(0), &alone(&asked));
+}
+
+#[test]
 fn a_reader_that_does_not_keep_up_stops_nobody() {
-    let mut asked = request(prompt(3, 40), 30, 0.0);
-    (asked.stop, asked.stop_ids) = (Vec::new(), Vec::new());
+    let asked = endless(prompt(3, 40), 30);
     let mut run = Run::of(PLENTY);
     run.start(start(0, &asked));
     run.start(start(1, &asked));

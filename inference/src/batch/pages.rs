@@ -70,13 +70,20 @@ impl Pages {
     }
 
     /// Fills an empty table with the pages that are there of the beginning of `ids`, all but the last token at most: its
-    /// logits are to be computed. The positions held then.
-    pub(super) fn adopt(&mut self, table: &mut PageTable, account: &Account, ids: &[u32]) -> usize {
+    /// logits are to be computed. Notes their producers. The positions held then.
+    pub(super) fn adopt(
+        &mut self,
+        table: &mut PageTable,
+        producers: &mut BTreeSet<JobId>,
+        account: &Account,
+        ids: &[u32],
+    ) -> usize {
         let reusable = &ids[..ids.len().saturating_sub(1)];
         let mut prefix = root(account);
         for tokens in reusable.chunks_exact(PAGE_POSITIONS) {
             prefix = extended(prefix, tokens);
-            let Some(page) = self.prefixes.take(&prefix, &mut self.pool) else { break };
+            let Some((page, producer)) = self.prefixes.take(&prefix, &mut self.pool) else { break };
+            producers.insert(producer);
             table.pages.push(page);
             table.named.push(prefix);
         }
@@ -115,8 +122,8 @@ impl Pages {
         }
     }
 
-    /// Forgets what `producer` computed and what follows it: the pages, which sequences may still use.
-    pub(super) fn forget(&mut self, producer: JobId) -> BTreeSet<PageId> {
-        self.prefixes.forget(producer, &mut self.pool)
+    /// Forgets what `producer` computed and what follows it. Sequences may still use the pages.
+    pub(super) fn forget(&mut self, producer: JobId) {
+        self.prefixes.forget(producer, &mut self.pool);
     }
 }

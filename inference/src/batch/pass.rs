@@ -16,44 +16,47 @@ use crate::trunk::{MAX_CHUNK_ROWS, PassError, Portion};
 /// The rows of a pass: how many tokens of which jobs.
 pub(super) type Planned = BTreeMap<JobId, usize>;
 
+/// A sequence that could run: its rank, its job, its rows.
+type Candidate = (Rank, JobId, usize);
+
 impl Batch<'_> {
-    /// Chooses the rows of the next pass and gets their pages.
+    /// Chooses the rows of the next pass and gets their pages: one row of everybody who decodes, the first in rank first,
+    /// and the prompts that come next by `shares` as far as rows are left. A prompt that gets no pages leaves its rows to
+    /// the next.
     pub(super) fn plan(&mut self, shares: &Shares) -> Planned {
         self.resume();
-        let mut wanted = self.wanted(shares);
-        wanted.sort_by_key(|(rank, _, _)| *rank);
+        let (decoding, prompts) = self.candidates(shares);
         let mut planned = Planned::new();
-        for (rank, job, rows) in wanted {
-            if self.make_room(rank, job, rows, &mut planned) {
+        for (rank, job, _) in decoding.into_iter().take(MAX_CHUNK_ROWS) {
+            if self.make_room(rank, job, 1, &mut planned) {
+                planned.insert(job, 1);
+            }
+        }
+        let left = MAX_CHUNK_ROWS - planned.len();
+        let mut left = if planned.is_empty() { left } else { left.min(PREFILL_ROWS) };
+        for (rank, job, pending) in prompts {
+            let rows = pending.min(left);
+            if rows > 0 && self.make_room(rank, job, rows, &mut planned) {
                 planned.insert(job, rows);
+                left -= rows;
             }
         }
         planned
     }
 
-    /// Who would run how many rows if there were pages for all: one of everybody who decodes, and the prompts that come
-    /// next as far as rows are left.
-    fn wanted(&mut self, shares: &Shares) -> Vec<(Rank, JobId, usize)> {
+    /// Who can go on, and with how many rows: those who decode by rank, and prompts by who was served least.
+    fn candidates(&mut self, shares: &Shares) -> (Vec<Candidate>, Vec<Candidate>) {
         let suspects = self.next_suspects();
         let chosen = |sequence: &&Sequence<'_>| match &suspects {
             Some(jobs) => jobs.contains(&sequence.job),
-            None => !sequence.paused && !sequence.is_preempted(),
+            None => sequence.runs(),
         };
-        let candidates: Vec<&Sequence<'_>> = self.sequences.values().filter(chosen).collect();
-        let (decoding, mut prompts): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|sequence| sequence.decodes());
-        let mut wanted: Vec<_> =
-            decoding.iter().take(MAX_CHUNK_ROWS).map(|sequence| (sequence.rank, sequence.job, 1)).collect();
-        let left = MAX_CHUNK_ROWS - wanted.len();
-        let mut left = if wanted.is_empty() { left } else { left.min(PREFILL_ROWS) };
-        prompts.sort_by_key(|sequence| (shares.standing(&sequence.account), sequence.rank));
-        for sequence in prompts {
-            let rows = sequence.pending().len().min(left);
-            left -= rows;
-            if rows > 0 {
-                wanted.push((sequence.rank, sequence.job, rows));
-            }
-        }
-        wanted
+        let mut chosen: Vec<&Sequence<'_>> = self.sequences.values().filter(chosen).collect();
+        chosen.sort_by_key(|sequence| sequence.rank);
+        let (decoding, mut prompts): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|sequence| sequence.decodes());
+        prompts.sort_by_key(|sequence| shares.standing(&sequence.account));
+        let candidate = |sequence: &Sequence<'_>| (sequence.rank, sequence.job, sequence.pending().len());
+        (decoding.into_iter().map(candidate).collect(), prompts.into_iter().map(candidate).collect())
     }
 
     /// The group that is to be run by itself, as far as it still runs.
@@ -68,17 +71,16 @@ impl Batch<'_> {
     }
 
     /// Lets preempted sequences go on, first the first in rank, while there are pages for all their tokens and one more for
-    /// everybody who runs.
+    /// everybody who runs. The pages of those that nobody reads do not stand in the way.
     fn resume(&mut self) {
-        loop {
-            let (waiting, running): (Vec<_>, Vec<_>) = self.sequences.values().partition(|one| one.is_preempted());
-            let Some(first) = waiting.iter().min_by_key(|sequence| sequence.rank) else { return };
-            let needed = (first.len() + 1).div_ceil(PAGE_POSITIONS) + running.len();
-            if !running.is_empty() && needed > self.pages.available() {
-                return;
-            }
-            let job = first.job;
-            if let Some(sequence) = self.sequences.get_mut(&job) {
+        while let Some(first) = self.sequences.values().filter(|one| one.waits()).min_by_key(|one| one.rank) {
+            let (job, pages) = (first.job, (first.len() + 1).div_ceil(PAGE_POSITIONS));
+            let running = self.sequences.values().filter(|one| one.runs()).count();
+            if running > 0 && pages + running > self.pages.available() {
+                if !self.preempt_last(|other| other.paused) {
+                    return;
+                }
+            } else if let Some(sequence) = self.sequences.get_mut(&job) {
                 sequence.adopt(&mut self.pages);
             }
         }
@@ -93,13 +95,21 @@ impl Batch<'_> {
             if sequence.grow(&mut self.pages, rows) {
                 return true;
             }
-            let behind =
-                self.sequences.values_mut().filter(|other| other.gives_way(rank, job) && !other.pages().is_empty());
-            let Some(last) = behind.max_by_key(|other| (other.paused, other.rank)) else { return false };
-            last.preempt(&mut self.pages);
-            planned.remove(&last.job);
-            self.preemptions += 1;
+            if !self.preempt_last(|other| other.gives_way(rank, job)) {
+                return false;
+            }
+            planned.retain(|job, _| self.sequences.get(job).is_some_and(|sequence| !sequence.is_preempted()));
         }
+    }
+
+    /// Takes the pages of the last in rank among those that have some and that `gives_way` names, of one that nobody reads
+    /// before all others. Whether there was one.
+    fn preempt_last(&mut self, gives_way: impl Fn(&Sequence<'_>) -> bool) -> bool {
+        let with_pages = self.sequences.values_mut().filter(|other| gives_way(other) && !other.pages().is_empty());
+        let Some(last) = with_pages.max_by_key(|other| (other.paused, other.rank)) else { return false };
+        last.preempt(&mut self.pages);
+        self.preemptions += 1;
+        true
     }
 
     /// Runs the planned rows.

@@ -56,13 +56,13 @@ impl Prefixes {
         self.kept.len()
     }
 
-    /// The page of `prefix`, if there is one. The caller now refers to it, too.
-    pub(super) fn take(&mut self, prefix: &Prefix, pool: &mut PagePool) -> Option<PageId> {
+    /// The page of `prefix` and who computed it, if there is one. The caller now refers to it, too.
+    pub(super) fn take(&mut self, prefix: &Prefix, pool: &mut PagePool) -> Option<(PageId, JobId)> {
         let kept = self.kept.get_mut(prefix)?;
         self.idle.remove(&kept.idle_since);
         kept.idle_since = 0;
         pool.retain(kept.page);
-        Some(kept.page)
+        Some((kept.page, kept.producer))
     }
 
     /// `page`, which `producer` filled, holds the end of `prefix`, which follows `parent`. Nothing happens when there
@@ -102,8 +102,8 @@ impl Prefixes {
         true
     }
 
-    /// Forgets what `producer` computed, and what follows it. The pages, which others may still use.
-    pub(super) fn forget(&mut self, producer: JobId, pool: &mut PagePool) -> BTreeSet<PageId> {
+    /// Forgets what `producer` computed, and what follows it. Others may still use the pages.
+    pub(super) fn forget(&mut self, producer: JobId, pool: &mut PagePool) {
         let by_producer = self.kept.iter().filter(|(_, kept)| kept.producer == producer);
         let mut wrong: BTreeSet<Prefix> = by_producer.map(|(prefix, _)| *prefix).collect();
         // Children may come before their parents in the order of hashes, so look until nothing is added.
@@ -115,9 +115,7 @@ impl Prefixes {
             }
             wrong.extend(more);
         }
-        let pages = wrong.iter().filter_map(|prefix| self.kept.get(prefix)).map(|kept| kept.page).collect();
         wrong.iter().for_each(|prefix| self.drop_page(prefix, pool));
-        pages
     }
 
     fn drop_page(&mut self, prefix: &Prefix, pool: &mut PagePool) {

@@ -1,5 +1,7 @@
 //! One job in a batch.
 
+use std::collections::BTreeSet;
+
 use neuro_model::Tokenizer;
 use neuro_primitives::JobId;
 
@@ -44,6 +46,8 @@ pub(super) struct Sequence<'m> {
     /// How many of `ids` have keys and values.
     held: usize,
     table: PageTable,
+    /// Whose keys and values it used: what it drew from them stays drawn.
+    producers: BTreeSet<JobId>,
 }
 
 impl<'m> Sequence<'m> {
@@ -57,8 +61,9 @@ impl<'m> Sequence<'m> {
     ) -> Self {
         let completion = Completion::new(&request, tokenizer, request.max_tokens.min(left));
         let GenerateRequest { sampling, prompt: ids, .. } = request;
-        let (paused, preempted, held, table) = (false, false, 0, PageTable::default());
-        Self { job, account, rank, paused, preempted, tokenizer, sampling, completion, ids, held, table }
+        let (paused, preempted, held) = (false, false, 0);
+        let (table, producers) = (PageTable::default(), BTreeSet::new());
+        Self { job, account, rank, paused, preempted, tokenizer, sampling, completion, ids, held, table, producers }
     }
 
     /// The answer, where it may have no tokens.
@@ -68,6 +73,21 @@ impl<'m> Sequence<'m> {
 
     pub(super) const fn is_preempted(&self) -> bool {
         self.preempted
+    }
+
+    /// Whether it can go on with what it has.
+    pub(super) const fn runs(&self) -> bool {
+        !self.paused && !self.preempted
+    }
+
+    /// Whether it could go on if it had pages.
+    pub(super) const fn waits(&self) -> bool {
+        self.preempted && !self.paused
+    }
+
+    /// Whether it ever used keys and values that `producer` computed, also if it lost them since.
+    pub(super) fn used(&self, producer: JobId) -> bool {
+        self.producers.contains(&producer)
     }
 
     /// Whether `job` of rank `rank` may have its pages: one before it in rank, or anyone while it is not read.
@@ -100,7 +120,7 @@ impl<'m> Sequence<'m> {
 
     /// Takes the pages that are there of its beginning; it must have none.
     pub(super) fn adopt(&mut self, pages: &mut Pages) {
-        self.held = pages.adopt(&mut self.table, &self.account, &self.ids);
+        self.held = pages.adopt(&mut self.table, &mut self.producers, &self.account, &self.ids);
         self.preempted = false;
     }
 
