@@ -11,6 +11,7 @@
 //! - A join moves what balances the load onto the newcomer: it is given copies, and the old ones go once the new ones are
 //!   ready. A leave re-places what was lost and moves nothing else.
 //! - Every move has a reason that people can read ([`Why`]).
+//! - Newcomers are many, or one under many names: the last copy at a *proven* worker stays until another proven one has one.
 //! - What a worker was not told to load yet moves freely. Copies on their way out are taken back before anything is
 //!   loaded anew.
 //!
@@ -65,7 +66,8 @@ pub(crate) fn rebalance(registry: &mut Registry, policy: &Policy<'_>, moves: usi
     planner.moves
 }
 
-/// Lets copies go whose replacements are all ready.
+/// Lets copies go whose replacements are all ready. The last one at a proven worker stays and serves, beside those at
+/// workers of whom little is known: they may leave together.
 pub(crate) fn release(registry: &mut Registry, expert: usize) {
     let states: Vec<(NodeId, CopyState)> =
         registry.copies(expert).iter().filter_map(|id| Some((*id, registry.state(expert, *id)?))).collect();
@@ -74,7 +76,7 @@ pub(crate) fn release(registry: &mut Registry, expert: usize) {
         return;
     }
     for (id, state) in states {
-        if state == CopyState::Leaving {
+        if state == CopyState::Leaving && !registry.is_kept(expert, id) {
             registry.retire(expert, id);
         }
     }

@@ -162,10 +162,24 @@ impl Registry {
         self.worker(id)?.copies.get(&expert).map(|copy| copy.state)
     }
 
-    /// Whether the expert is ready, to stay, on a worker other than `id`.
-    pub(crate) fn ready_elsewhere(&self, expert: usize, id: NodeId) -> bool {
-        let ready = |other: &NodeId| *other != id && self.state(expert, *other) == Some(CopyState::Ready);
-        self.copies[expert].iter().any(ready)
+    /// Whether the worker's copy can go: the expert is ready, to stay, on another worker, and on a proven one if this one is.
+    pub(crate) fn is_spare(&self, expert: usize, id: NodeId) -> bool {
+        let needs_proof = self.is_proven(id);
+        let ready = |other: &NodeId| self.state(expert, *other) == Some(CopyState::Ready);
+        let others = self.copies[expert].iter().filter(|other| **other != id);
+        others.filter(|other| ready(other)).any(|other| !needs_proof || self.is_proven(*other))
+    }
+
+    /// Whether the worker's copy stays although others replace it: it is proven, and no other proven worker has or gets one.
+    pub(crate) fn is_kept(&self, expert: usize, id: NodeId) -> bool {
+        let planned = |other: &NodeId| self.state(expert, *other).is_some_and(CopyState::is_planned);
+        let others = self.copies[expert].iter().filter(|other| **other != id);
+        self.is_proven(id) && !others.filter(|other| planned(other)).any(|other| self.is_proven(*other))
+    }
+
+    /// Whether the worker has been here for long and answered right.
+    fn is_proven(&self, id: NodeId) -> bool {
+        self.worker(id).is_some_and(|worker| worker.proven)
     }
 
     /// Gives the worker's copy a state, or takes it away. Nothing happens for a worker that is not there.

@@ -35,6 +35,10 @@ pub struct Settings {
     pub backups_percent: u32,
     /// How long a worker may load without reporting one more expert ready before its loads are given to others.
     pub load_patience: Duration,
+    /// How long a worker off probation must have been connected, all its connections together, to count as *proven*: the
+    /// last copy at a proven worker is not given up for copies at others. Shorter, and identities made for the purpose
+    /// get there; with `Trusting`, nobody does.
+    pub proven_after: Duration,
     /// The first placement waits until this many workers have joined, so that workers started together share the model
     /// from the start and the first one does not fetch all of it. 0 and 1 place at once.
     pub gather_workers: usize,
@@ -91,6 +95,7 @@ impl Settings {
             tolerances: ToleranceTable::default(),
             backups_percent: 10,
             load_patience: Duration::from_secs(120),
+            proven_after: Duration::from_secs(600),
             gather_workers: 0,
             gather_patience: Duration::from_secs(5),
         }

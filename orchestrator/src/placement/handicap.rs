@@ -2,6 +2,7 @@
 
 use neuro_primitives::Moment;
 
+use super::release;
 use crate::orchestrator::Orchestrator;
 
 /// What a worker's load counts, in 256ths. In classes of twice as much, since speeds are measured and every change moves
@@ -65,6 +66,7 @@ impl Orchestrator {
             self.burdened(slot, estimate.overhead_us(fleet, now).saturating_add(estimate.expert_us(1, fleet)))
         };
         let costs: Vec<_> = self.registry.workers().map(|(id, worker)| (id, cost(id, worker))).collect();
+        self.look_who_is_proven(now);
         let mut sorted: Vec<u64> = costs.iter().map(|(_, cost)| *cost).collect();
         sorted.sort_unstable();
         let Some(median) = sorted.get(sorted.len() / 2).map(|median| (*median).max(1)) else { return };
@@ -72,6 +74,28 @@ impl Orchestrator {
             if let Some(worker) = self.registry.worker_mut(id).filter(|worker| worker.tasks_done >= ENOUGH_ANSWERS) {
                 worker.handicap = worker.handicap.updated(cost.saturating_mul(256) / median);
             }
+        }
+    }
+
+    /// Looks again at who was here for long and answered right. Copies that were kept for want of others can go then.
+    fn look_who_is_proven(&mut self, now: Moment) {
+        let is_proven = |id, worker: &crate::registry::Worker| {
+            let standing = self.registry.slot(id).and_then(|slot| self.book.standing(slot));
+            standing.is_some_and(|standing| {
+                let connected = now.since(worker.joined()).as_secs_f64() + standing.uptime_s;
+                !standing.is_on_probation() && connected >= self.settings.proven_after.as_secs_f64()
+            })
+        };
+        let proven: Vec<_> = self.registry.workers().map(|(id, worker)| (id, is_proven(id, worker))).collect();
+        let mut more = false;
+        for (id, proven) in proven {
+            if let Some(worker) = self.registry.worker_mut(id) {
+                more |= proven && !worker.proven;
+                worker.proven = proven;
+            }
+        }
+        if more {
+            (0..self.registry.catalogue.len()).for_each(|expert| release(&mut self.registry, expert));
         }
     }
 

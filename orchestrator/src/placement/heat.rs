@@ -44,7 +44,7 @@ impl Planner<'_> {
     /// Of the workers that could do without their copy, the most loaded one.
     fn heaviest_holder(&self, expert: usize) -> Option<NodeId> {
         let spare = |id: &&NodeId| {
-            self.registry.state(expert, **id) == Some(CopyState::Ready) && self.registry.ready_elsewhere(expert, **id)
+            self.registry.state(expert, **id) == Some(CopyState::Ready) && self.registry.is_spare(expert, **id)
         };
         let holders = self.registry.copies(expert).iter().filter(spare);
         holders.copied().max_by_key(|id| (self.loads.get(id).copied().unwrap_or(0), *id))

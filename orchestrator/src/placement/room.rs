@@ -44,7 +44,7 @@ impl Planner<'_> {
         let spare = |expert: usize, state: CopyState| match state {
             CopyState::Queued => self.registry.planned(expert) > least,
             CopyState::Ready => {
-                self.registry.ready_elsewhere(expert, id) && (least == 1 || self.registry.planned(expert) > least)
+                self.registry.is_spare(expert, id) && (least == 1 || self.registry.planned(expert) > least)
             }
             _ => false,
         };
@@ -118,7 +118,11 @@ impl Planner<'_> {
     /// Bytes free at the worker now or once copies on their way out are gone, without what is promised.
     fn coming_room(&self, id: NodeId) -> u64 {
         let Some(worker) = self.registry.worker(id) else { return 0 };
-        let going = worker.copies.iter().filter(|(_, copy)| !copy.state.is_planned());
+        let goes = |expert: usize, state: CopyState| match state {
+            CopyState::Leaving => !self.registry.is_kept(expert, id),
+            state => state == CopyState::Retiring,
+        };
+        let going = worker.copies.iter().filter(|(expert, copy)| goes(**expert, copy.state));
         let coming: u64 = going.map(|(expert, _)| self.registry.catalogue.bytes(*expert)).sum();
         (worker.room() + coming).saturating_sub(self.promised.get(&id).copied().unwrap_or(0))
     }

@@ -322,3 +322,65 @@ fn each_decision_has_its_reason() {
     let (_, second) = plan(&mut registry, &policy, &BTreeSet::from([node(2)]), Moment(0));
     assert_eq!(second.iter().map(|moved| moved.why).collect::<Vec<_>>(), [Why::FewCopies, Why::FewCopies]);
 }
+
+#[test]
+fn the_last_copy_at_a_proven_worker_stays_beside_those_of_newcomers() {
+    let mut registry = registry(2, 8, 10);
+    for number in 1..=3 {
+        join(&mut registry, number, 1_000);
+        load_all(&mut registry);
+        registry.worker_mut(node(number)).unwrap().proven = true;
+    }
+    for number in 10..40 {
+        join(&mut registry, number, 1_000);
+        load_all(&mut registry);
+    }
+    let proven = |registry: &Registry, expert: usize| {
+        let at = |number: &u8| registry.state(expert, node(*number)).is_some_and(CopyState::serves);
+        (1..=3).filter(at).count()
+    };
+    assert!((0..16).all(|expert| proven(&registry, expert) >= 1), "the newcomers may leave together");
+    for number in 10..40 {
+        registry.remove(node(number));
+    }
+    assert!((0..16).all(|expert| !registry.serving(expert).is_empty()));
+    replan(&mut registry, &[]);
+    load_all(&mut registry);
+    assert_eq!(copies(&registry), [2; 16]);
+}
+
+#[test]
+fn a_kept_copy_goes_when_a_proven_worker_has_another() {
+    let mut registry = registry(1, 8, 10);
+    for number in 1..=2 {
+        join(&mut registry, number, 1_000);
+        load_all(&mut registry);
+        registry.worker_mut(node(number)).unwrap().proven = true;
+    }
+    for number in 3..=8 {
+        join(&mut registry, number, 1_000);
+        load_all(&mut registry);
+    }
+    assert!(copies(&registry).iter().any(|copies| *copies > 2), "some are kept on top");
+    (3..=8).for_each(|number| registry.worker_mut(node(number)).unwrap().proven = true);
+    (0..8).for_each(|expert| release(&mut registry, expert));
+    assert_eq!(copies(&registry), [2; 8]);
+}
+
+#[test]
+fn room_that_a_kept_copy_takes_is_not_promised() {
+    let mut registry = registry(1, 4, 10);
+    join(&mut registry, 1, 40);
+    load_all(&mut registry);
+    registry.worker_mut(node(1)).unwrap().proven = true;
+    for number in 2..=4 {
+        join(&mut registry, number, 40);
+        load_all(&mut registry);
+    }
+    registry.remove(node(2));
+    replan(&mut registry, &[]);
+    load_all(&mut registry);
+    replan(&mut registry, &[]);
+    load_all(&mut registry);
+    assert!((0..4).all(|expert| registry.serving(expert).len() >= 2), "{:?}", copies(&registry));
+}

@@ -45,9 +45,9 @@ fn indices_ascend_whatever_the_order_of_arrival() {
     registry.set(0, A, Some(CopyState::Ready));
     assert_eq!(registry.copies(0), [A, B]);
     assert_eq!(registry.serving(0), [A, B].map(|id| registry.slot(id).unwrap()));
-    assert!(registry.ready_elsewhere(0, A));
+    assert!(registry.is_spare(0, A));
     registry.set(0, B, Some(CopyState::Leaving));
-    assert!(!registry.ready_elsewhere(0, A), "a leaving copy is no reason to drop another");
+    assert!(!registry.is_spare(0, A), "a leaving copy is no reason to drop another");
 }
 
 #[test]

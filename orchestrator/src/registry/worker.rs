@@ -84,6 +84,8 @@ pub(crate) struct Worker {
     pub(crate) estimate: Estimate,
     /// What its load counts in placement.
     pub(crate) handicap: Handicap,
+    /// Whether it was here for long and answered right: see `Settings::proven_after`.
+    pub(crate) proven: bool,
     /// Its recent round trips.
     pub(crate) latency: LatencyWindow,
     /// Their quantiles by batch class.
@@ -118,6 +120,7 @@ impl Worker {
             backlog_us: 0,
             estimate: Estimate::default(),
             handicap: Handicap::default(),
+            proven: false,
             latency: LatencyWindow::default(),
             pace: Pace::default(),
             silent_since: None,

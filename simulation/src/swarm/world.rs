@@ -333,6 +333,7 @@ fn settings(policy: Policy, secret: u64) -> Settings {
         checks: policy.checks(),
         secret: bytes,
         load_patience: Duration::from_secs(5),
+        proven_after: Duration::from_secs(1),
         ..Settings::new(specs)
     }
 }
