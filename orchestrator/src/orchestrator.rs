@@ -122,6 +122,7 @@ impl Orchestrator {
                 break;
             }
         }
+        self.watch_settlements(now);
         self.wholeness = match self.wholeness {
             _ if self.registry.is_whole() => Wholeness::Whole,
             Wholeness::Whole => Wholeness::GapSince(now),
@@ -164,6 +165,7 @@ impl Orchestrator {
             Timer::Backup(task) => self.take_backup_time(task),
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
+            Timer::Check(check) => self.take_check_timer(check, now),
             Timer::Refusals => self.take_ended_refusals(now),
             Timer::Gathered => self.gathering = Gathering::Over,
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use neuro_primitives::{CallId, Moment, TaskId};
 
+use crate::effect::CheckId;
 use crate::registry::Slot;
 
 /// What a timer is about.
@@ -17,6 +18,8 @@ pub(crate) enum Timer {
     Call(CallId),
     /// A worker's loads should have made progress.
     Loads(Slot),
+    /// The checkpoint should have settled a check, or may be asked again.
+    Check(CheckId),
     /// A worker that failed to load an expert may be asked again.
     Refusals,
     /// Enough was waited for workers that start together.

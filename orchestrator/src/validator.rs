@@ -12,10 +12,15 @@
 //! is a task like any other. The driver compares, since it has the bytes; who is right it settles from the checkpoint.
 //! Comparing raises the standing of all who agree; a result that nobody checked raises nothing.
 //!
+//! The checkpoint is asked in vain when the driver is overrun. A held answer then waits no longer than [`SETTLED_WITHIN`] and is
+//! asked of others; a check of one that was used stays open, so that little more is used, and is tried again. Whose check
+//! comes to nothing all the same is on probation again: what nobody could look at is no reason for trust.
+//!
 //! Two workers who lie alike pass a comparison. So witnesses change, those who were asked lately come last, and one check in
 //! [`RECOMPUTED_ONE_IN`] is settled from the checkpoint at once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use neuro_primitives::{CallId, Moment, TaskId};
 
@@ -26,6 +31,7 @@ use crate::settings::Checks;
 use crate::tolerance::{Drift, ToleranceClass};
 use crate::transitioner::Witness;
 
+mod settling;
 mod verdict;
 
 /// One check in so many is settled from the checkpoint, without witnesses.
@@ -33,6 +39,16 @@ const RECOMPUTED_ONE_IN: u64 = 8;
 
 /// One check of an accepted answer in so many may be made with rows that belong to nobody alone.
 const SPOT_ONE_IN: u64 = 2;
+
+/// How long a held answer waits for the checkpoint. The driver's thread settles some hundreds a second, so a longer wait
+/// means a disk or a processor that has stopped.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait before the checkpoint is asked again about an answer that was used. Twice as long after each refusal.
+const SETTLING_PAUSE: Duration = Duration::from_millis(500);
+
+/// Refusals after which such a check is given up: after eight seconds.
+const SETTLED_TRIES: u32 = 5;
 
 /// Witnesses of a worker that are remembered, so that others are asked first.
 const RECENT_WITNESSES: usize = 8;
@@ -66,6 +82,10 @@ struct Check {
     recomputed: bool,
     /// The answers differ.
     disputed: bool,
+    /// How often the driver could not settle it from the checkpoint.
+    refusals: u32,
+    /// When it should have settled it, or is asked again; a timer is set for it.
+    due: Option<Moment>,
     /// All answers are from exact engines, as far as the driver said: a wrong one is a lie.
     exact: bool,
 }
@@ -80,6 +100,8 @@ pub(crate) struct Validator {
     recent: BTreeMap<Slot, VecDeque<Slot>>,
     /// Checks of [`Checked::Unused`] answers.
     unused: usize,
+    /// Checks that the driver was told to settle from the checkpoint in this step.
+    settling: Vec<CheckId>,
     /// What results say together that are not exact.
     drifts: BTreeMap<(Slot, ToleranceClass), Drift>,
 }
@@ -94,6 +116,7 @@ impl Validator {
             draws: 0,
             recent: BTreeMap::new(),
             unused: 0,
+            settling: Vec::new(),
             drifts: BTreeMap::new(),
         }
     }
@@ -189,6 +212,8 @@ impl Orchestrator {
             witnesses: Vec::new(),
             recomputed,
             disputed: false,
+            refusals: 0,
+            due: None,
             exact: true,
         };
         self.registry.roster.pin(worker);
@@ -229,7 +254,7 @@ impl Orchestrator {
     }
 
     /// Has the driver look, once everything is there to look at.
-    fn settle(&mut self, id: CheckId) {
+    pub(super) fn settle(&mut self, id: CheckId) {
         let Some(check) = self.validator.checks.get(&id) else { return };
         if check.answer == Checked::Awaited || !check.asked.is_empty() {
             return;
@@ -237,6 +262,7 @@ impl Orchestrator {
         let (task, against) = (check.task, check.witnesses.iter().map(|(task, _)| *task).collect());
         self.outbox.push(if check.recomputed {
             self.metering.counters.recomputed += 1;
+            self.validator.settling.push(id);
             Effect::Recompute { check: id, task, against }
         } else {
             Effect::Compare { check: id, task, against }

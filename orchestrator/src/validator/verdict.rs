@@ -7,6 +7,7 @@ use crate::effect::{CheckId, Effect};
 use crate::input::Measured;
 use crate::orchestrator::Orchestrator;
 use crate::registry::Slot;
+use crate::timers::Timer;
 use crate::tolerance::{Deviation, ToleranceClass};
 
 /// Checks that are finished although their call has ended. A driver settles some dozens at a time and refuses others, so more
@@ -15,7 +16,7 @@ pub(super) const UNUSED_AT_MOST: usize = 256;
 
 impl Check {
     /// Everybody whose answer came, with the task.
-    fn results(&self) -> Vec<(TaskId, Slot)> {
+    pub(super) fn results(&self) -> Vec<(TaskId, Slot)> {
         let own = (self.answer != Checked::Awaited).then_some((self.task, self.worker));
         own.into_iter().chain(self.witnesses.iter().copied()).collect()
     }
@@ -70,18 +71,6 @@ impl Orchestrator {
         self.conclude(id, wrong, now);
     }
 
-    /// The driver could not recompute. An answer that is held is not used; one that was accepted stays. Nobody's standing rises,
-    /// and if answers differed, it falls for all who gave them.
-    pub(crate) fn take_failed_recomputation(&mut self, id: CheckId, now: Moment) {
-        let Some(check) = self.end_check(id) else { return };
-        if check.disputed {
-            check.results().iter().for_each(|(_, worker)| self.book.note_unsettled(*worker));
-        }
-        if check.answer == Checked::Held {
-            self.return_task(check.task, now);
-        }
-    }
-
     /// Ends a check whose outcome is known.
     fn conclude(&mut self, id: CheckId, wrong: &[TaskId], now: Moment) {
         let Some(check) = self.validator.checks.remove(&id) else { return };
@@ -106,7 +95,7 @@ impl Orchestrator {
                 _ => {}
             }
         }
-        self.close(&check);
+        self.close(id, &check);
         let lies = |(task, _): &(TaskId, Slot)| check.exact && wrong.contains(task);
         for (_, slot) in check.results().into_iter().filter(lies) {
             self.exclude(self.registry.roster.id(slot), now);
@@ -127,14 +116,17 @@ impl Orchestrator {
         }
     }
 
-    fn end_check(&mut self, id: CheckId) -> Option<Check> {
+    pub(super) fn end_check(&mut self, id: CheckId) -> Option<Check> {
         let check = self.validator.checks.remove(&id)?;
-        self.close(&check);
+        self.close(id, &check);
         Some(check)
     }
 
     /// Removes every trace of a check that is out of the list.
-    fn close(&mut self, check: &Check) {
+    fn close(&mut self, id: CheckId, check: &Check) {
+        if let Some(due) = check.due {
+            self.timers.clear(due, Timer::Check(id));
+        }
         for task in &check.asked {
             self.cancel(*task);
         }

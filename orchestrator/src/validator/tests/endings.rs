@@ -77,6 +77,7 @@ fn in_a_dispute_that_nobody_can_settle_both_lose_and_nobody_goes() {
     while story.core.counters().disputes == 0 {
         told.extend(story.call());
     }
+    (0..10).for_each(|_| drop(story.later(1_000)));
     assert!(told.iter().any(|told| matches!(told, Told::Accepted(_))), "{told:?}");
     for (number, before) in [1, 2].into_iter().zip(before) {
         assert!(story.standing(number).is_on_probation() && story.standing(number).score() < before, "{number}");
@@ -86,13 +87,43 @@ fn in_a_dispute_that_nobody_can_settle_both_lose_and_nobody_goes() {
 }
 
 #[test]
-fn without_a_dispute_a_recomputation_that_fails_changes_nobodys_standing() {
+fn a_check_of_a_used_answer_that_cannot_be_settled_is_tried_again() {
     let mut story = Story::trusted(1, ALL);
     story.recomputes = false;
     let before = story.standing(1);
-    (0..20).for_each(|_| drop(story.call()));
-    assert!(story.core.counters().recomputed >= 20);
-    assert_eq!((story.standing(1).streak, story.standing(1).valid), (before.streak, before.valid));
+    assert_eq!(story.call(), [Told::Accepted(0), Told::Done]);
+    assert_eq!((story.core.in_flight().checks, story.standing(1).streak), (1, before.streak));
+    story.recomputes = true;
+    story.later(500);
+    assert_eq!((story.core.in_flight().checks, story.standing(1).streak), (0, before.streak + 1));
+    story.at_rest();
+}
+
+#[test]
+fn little_is_used_while_a_check_cannot_be_settled_and_then_nothing_unchecked() {
+    let mut story = Story::trusted(1, Checks::Sampled { at_least_one_in: 1, meanwhile: 16 });
+    story.recomputes = false;
+    let used = (0..40).flat_map(|_| story.call()).filter(|told| matches!(told, Told::Accepted(_))).count();
+    assert_eq!(used, 16, "as many as may be used while one is being checked");
+    (0..10).for_each(|_| drop(story.later(1_000)));
+    assert!(story.standing(1).is_on_probation(), "{:?}", story.standing(1));
+    assert!(story.standing(1).valid >= 300.0 && story.core.workers().len() == 1, "and no more than that");
+}
+
+#[test]
+fn a_held_answer_does_not_wait_for_a_checkpoint_that_hangs_and_a_lie_in_it_is_found_all_the_same() {
+    let mut story = Story::new(1, Checks::Verified);
+    story.settles_late = true;
+    story.lies.insert(node(1), 5);
+    assert_eq!(story.call(), []);
+    story.feed(Input::WorkerJoined { worker: node(2), memory_limit_bytes: 1_000 });
+    story.later(4_900);
+    let asked = story.asked.len();
+    story.later(200);
+    assert!(story.asked[asked..].iter().any(|(_, worker, _)| *worker == node(2)), "somebody else is asked");
+    let told = story.settle();
+    assert!(told.contains(&Told::Convicted(node(1))) && told.contains(&Told::Accepted(0)), "{told:?}");
+    story.at_rest();
 }
 
 #[test]
