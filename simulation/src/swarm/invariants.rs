@@ -256,7 +256,7 @@ impl World {
             && now.tasks <= open + kept
             && now.checks <= open + kept
             && kept <= now.checks * (1 + usize::from(super::world::EXPERTS))
-            && now.timers <= 2 * open + calls + self.workers.len() + 2;
+            && now.timers <= 2 * open + calls + now.checks + self.workers.len() + 2;
         self.require(bounded, Invariant::MemoryBounded, || {
             format!("{now:?}, but {calls} calls, {open} tasks, {kept} answers")
         });
