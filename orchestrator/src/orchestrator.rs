@@ -146,6 +146,9 @@ impl Orchestrator {
             Input::Faulty { task, worker, fault } => self.take_fault(task, worker, fault, now),
             Input::CallCancelled { call } => self.cancel_call(call),
             Input::WorkerKnown { worker, standing } => {
+                if let Some(worker) = self.registry.worker_mut(worker).filter(|_| standing.is_tardy()) {
+                    worker.estimate.expect_nothing();
+                }
                 let slot = self.enter(worker);
                 self.book.know(slot, standing);
             }

@@ -17,10 +17,9 @@ use std::time::Duration;
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use crate::effect::{CallError, CheckId, Effect};
-use crate::estimate::Sample;
 use crate::input::{ExpertLoad, Fault, Redundancy};
 use crate::orchestrator::Orchestrator;
-use crate::registry::Slot;
+use crate::registry::{GivenUp, Slot};
 use crate::settings::{Checks, REFUSAL_PAUSE};
 use crate::timers::Timer;
 use crate::validator::Checked;
@@ -135,25 +134,21 @@ impl Orchestrator {
     pub(crate) fn take_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
         let Some(task) = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from)
         else {
-            return self.take_stale_answer(id, from, now);
+            return self.take_stale_answer(id, from, compute_us, now);
         };
-        let sample = Sample {
-            round_trip: now.since(task.sent),
-            compute: Duration::from_micros(u64::from(compute_us)),
-            ahead: Duration::from_micros(task.ahead_us),
-            experts: task.experts.len() as u64,
-            row_experts: task.row_experts,
-        };
-        let spot = task.witness_of.is_some_and(|witness| witness.spot);
+        let sample =
+            task.size().map(|size| size.answered(now.since(task.sent), Duration::from_micros(compute_us.into())));
         let (call, worker, was_late, witness_of) = (task.call, task.worker, task.late, task.witness_of);
         let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
         if let Some(worker) = self.registry.at_mut(worker) {
-            // How many rows a spot check had, the core does not know.
-            if spot {
-                worker.alive(now);
-            } else {
-                worker.answered(&sample, now);
-                self.metering.fleet.record(&sample, now);
+            match sample {
+                Some(sample) => {
+                    worker.answered(&sample, now);
+                    self.metering.answered(&sample, now);
+                }
+                None => {
+                    worker.alive(now);
+                }
             }
             worker.tasks_done += u64::from(first);
         }
@@ -218,13 +213,18 @@ impl Orchestrator {
         }
     }
 
-    /// An answer to a task that nobody waits for: all it shows is that the worker lives.
-    fn take_stale_answer(&mut self, id: TaskId, from: NodeId, now: Moment) {
+    /// An answer to a task that nobody waits for: it shows that the worker lives, and how long it takes. Without these, one
+    /// that is overtaken whenever it is slow would never be known as slow, and a far one never be known at all.
+    fn take_stale_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
         self.metering.counters.ignored += 1;
         let Some(worker) = self.registry.worker_mut(from) else { return };
-        if let Some(given_up) = worker.take_given_up(id) {
-            worker.latency.record(now.since(given_up.sent));
-            worker.alive(now);
+        let Some(given_up) = worker.take_given_up(id) else { return };
+        let round_trip = now.since(given_up.sent);
+        match given_up.size {
+            Some(size) => worker.answered(&size.answered(round_trip, Duration::from_micros(compute_us.into())), now),
+            None => {
+                worker.alive(now);
+            }
         }
     }
 
@@ -281,7 +281,7 @@ impl Orchestrator {
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.
     pub(crate) fn take_fault(&mut self, id: TaskId, from: NodeId, fault: Fault, now: Moment) {
         let task = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from);
-        let known = task.is_some();
+        let (known, pending) = (task.is_some(), task.is_some_and(|task| !task.late));
         let sent = task.map(|task| task.sent);
         let Some(worker) = self.registry.worker_mut(from) else { return };
         let given_up = worker.take_given_up(id);
@@ -292,10 +292,14 @@ impl Orchestrator {
         };
         // A worker that was told to forget a task and its experts may rightly say that it does not hold them.
         let held_against = fault.is_held_against_worker() && (known || fault != Fault::NotHeld);
-        worker.faults += u32::from(held_against);
-        let faults = worker.faults;
-        if held_against && let Some(slot) = self.registry.slot(from) {
-            self.book.note_fault(slot);
+        let faults = if held_against { worker.faults.add(now) } else { 0 };
+        if let Some(slot) = self.registry.slot(from) {
+            if held_against {
+                self.book.note_fault(slot);
+            }
+            if pending && fault.is_refusal() {
+                self.book.note_time(slot, false);
+            }
         }
         self.metering.counters.faults += 1;
         self.fail_task(id, fault, now);
@@ -348,18 +352,31 @@ impl Orchestrator {
     }
 
     fn expel_if_silent(&mut self, worker: NodeId, silence: Duration, now: Moment) {
-        if silence >= self.settings.task_deadline.saturating_mul(self.settings.max_faults.max(1)) {
+        if silence >= self.longest_silence() {
             self.expel(worker, format!("no answer for {} ms", silence.as_millis()), false, now);
         }
     }
 
-    /// Tasks of a worker that is gone: what was pending is given to others.
-    pub(crate) fn lose_tasks(&mut self, worker: Slot) {
-        let of_worker = |task: &Task| task.worker == worker && !task.held;
+    /// How long a worker may be asked in vain.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.settings.task_deadline.saturating_mul(self.settings.max_faults.max(1))
+    }
+
+    /// Tasks of a worker that is gone: what was pending is given to others. None of them was answered in time.
+    pub(crate) fn lose_tasks(&mut self, slot: Slot, now: Moment) {
+        let of_worker = |task: &Task| task.worker == slot && !task.held;
         let lost: Vec<TaskId> =
             self.transitioner.tasks.iter().filter(|(_, task)| of_worker(task)).map(|(id, _)| *id).collect();
+        let first = lost.first().and_then(|id| self.transitioner.tasks.get(id)).map(|task| task.sent);
+        if let Some((sent, worker)) = first.zip(self.registry.at_mut(slot)) {
+            worker.estimate.doubt(now.since(sent), now);
+            worker.in_vain(sent, now);
+        }
         for id in lost {
             let Some(task) = self.forget(id) else { continue };
+            if !task.late {
+                self.book.note_time(slot, false);
+            }
             if let Some(Witness { check, .. }) = task.witness_of {
                 self.lose_witness(check);
             }
@@ -427,7 +444,7 @@ impl Orchestrator {
     pub(crate) fn cancel(&mut self, id: TaskId) {
         let Some(task) = self.forget(id).filter(|task| !task.held) else { return };
         if let Some(worker) = self.registry.at_mut(task.worker) {
-            worker.give_up(id, task.sent);
+            worker.give_up(GivenUp { task: id, sent: task.sent, size: task.size() });
             self.outbox.push(Effect::CancelTask { task: id, worker: self.registry.roster.id(task.worker) });
         }
     }

@@ -91,7 +91,7 @@ fn silence_counts_from_the_first_task_in_vain_and_ends_with_any_answer() {
 fn given_up_tasks_are_remembered_within_a_window() {
     let mut worker = Worker::new(0, Moment(0));
     for task in 0..=GIVEN_UP_WINDOW as u64 {
-        worker.give_up(TaskId(task), Moment(task));
+        worker.give_up(GivenUp { task: TaskId(task), sent: Moment(task), size: None });
     }
     assert!(worker.take_given_up(TaskId(0)).is_none());
     assert_eq!(worker.take_given_up(TaskId(5)).map(|entry| entry.sent), Some(Moment(5)));

@@ -1,8 +1,11 @@
 //! A second worker, asked before the deadline: because the first takes longer than it usually does, or because its call wants
 //! two from the start.
 
+use std::time::Duration;
+
 use neuro_primitives::{Moment, TaskId};
 
+use super::dispatch::expected;
 use crate::orchestrator::Orchestrator;
 use crate::timers::Timer;
 
@@ -36,10 +39,11 @@ impl Budget {
 impl Orchestrator {
     /// Sets the time at which the task is slow for its worker, if that comes before its deadline.
     pub(super) fn watch_pace(&mut self, id: TaskId, rows: u64, now: Moment) {
+        let Some(task) = self.transitioner.tasks.get(&id) else { return };
+        let Some(usual) = self.usual(task.worker, rows, PATIENT_WITH_PERCENT) else { return };
+        let slow = usual.saturating_add(Duration::from_micros(task.ahead_us));
+        let at = now.after(slow.max(expected(task.work_us, task.ahead_us)));
         let Some(task) = self.transitioner.tasks.get_mut(&id) else { return };
-        let usual = self.registry.at(task.worker).and_then(|worker| worker.pace.quantile(rows, PATIENT_WITH_PERCENT));
-        let Some(usual) = usual else { return };
-        let at = Moment(now.after(usual).0.saturating_add(task.ahead_us));
         if at < task.deadline {
             task.backup_at = Some(at);
             self.timers.set(at, Timer::Backup(id));
