@@ -164,7 +164,7 @@ impl Orchestrator {
     fn fire(&mut self, timer: Timer, now: Moment) {
         match timer {
             Timer::Task(task) => self.take_deadline(task, now),
-            Timer::Backup(task) => self.take_backup_time(task),
+            Timer::Backup(task) => self.take_backup_time(task, now),
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Refusals => self.take_ended_refusals(now),

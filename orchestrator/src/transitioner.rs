@@ -192,17 +192,17 @@ impl Orchestrator {
         if self.settings.checks != Checks::Trusting {
             self.book.note_accepted(worker, drawn);
         }
-        self.accept(call, id);
+        self.accept(call, id, now);
     }
 
     /// Takes in an answer whose check has passed.
-    pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId) {
-        self.accept(call, id);
+    pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId, now: Moment) {
+        self.accept(call, id, now);
     }
 
     /// Takes in what was recomputed in the place of a wrong answer.
-    pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts, _| Effect::AcceptRecomputed { check, call, experts });
+    pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId, now: Moment) {
+        self.take_in(call, id, now, |experts, _| Effect::AcceptRecomputed { check, call, experts });
     }
 
     /// Does without the answer of a task that is held: others are asked.
@@ -221,7 +221,9 @@ impl Orchestrator {
         let Some(given_up) = worker.take_given_up(id) else { return };
         let round_trip = now.since(given_up.sent);
         match given_up.size {
-            Some(size) => worker.answered(&size.answered(round_trip, Duration::from_micros(compute_us.into())), now),
+            Some(size) => {
+                worker.answered_too_late(&size.answered(round_trip, Duration::from_micros(compute_us.into())), now)
+            }
             None => {
                 worker.alive(now);
             }
@@ -229,12 +231,12 @@ impl Orchestrator {
     }
 
     /// Accepts the task's answer, and gives up every other task for one of its experts.
-    fn accept(&mut self, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts, in_time| Effect::AcceptAnswer { task: id, call, experts, in_time });
+    fn accept(&mut self, call: CallId, id: TaskId, now: Moment) {
+        self.take_in(call, id, now, |experts, in_time| Effect::AcceptAnswer { task: id, call, experts, in_time });
     }
 
     /// Takes in what stands for a task's experts, if none of them was taken in before.
-    fn take_in(&mut self, call_id: CallId, id: TaskId, effect: impl FnOnce(Vec<u16>, bool) -> Effect) {
+    fn take_in(&mut self, call_id: CallId, id: TaskId, now: Moment, effect: impl FnOnce(Vec<u16>, bool) -> Effect) {
         let Some(task) = self.forget(id) else { return };
         let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
         if !call.is_open(&task.experts) {
@@ -252,10 +254,11 @@ impl Orchestrator {
         for index in &task.experts {
             self.transitioner.stop_waiting(call_id, *index);
         }
+        let mut silences = Vec::new();
         for other in others {
             let shares = |other: &Task| other.experts.iter().any(|index| task.experts.contains(index));
             if self.transitioner.tasks.get(&other).is_some_and(shares) {
-                self.note_overtaken(other);
+                silences.extend(self.note_overtaken(other, now));
                 self.cancel(other);
             }
         }
@@ -263,19 +266,23 @@ impl Orchestrator {
             self.end_call(call_id);
             self.report_done(call_id);
         }
+        for (worker, silence) in silences {
+            self.expel_if_silent(self.registry.roster.id(worker), silence, now);
+        }
     }
 
     /// A task is not needed any more since a part of it was taken in from another worker. If it is in time, its worker was not
-    /// asked in vain: what is left of the task may be asked of it again.
-    fn note_overtaken(&mut self, id: TaskId) {
-        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| !task.late) else { return };
-        let Some(call) = self.transitioner.calls.get_mut(&task.call) else { return };
+    /// asked in vain: what is left of the task may be asked of it again. For how long the worker has been silent.
+    fn note_overtaken(&mut self, id: TaskId, now: Moment) -> Option<(Slot, Duration)> {
+        let task = self.transitioner.tasks.get(&id).filter(|task| !task.late)?;
+        let call = self.transitioner.calls.get_mut(&task.call)?;
         for index in &task.experts {
             if let Some(part) = call.part_mut(*index) {
                 part.tried.retain(|tried| *tried != task.worker);
             }
         }
         self.transitioner.dirty.insert(task.call);
+        Some((task.worker, self.registry.at_mut(task.worker)?.overtaken(task.sent, now)))
     }
 
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.

@@ -110,10 +110,12 @@ pub(crate) struct Worker {
     pub(crate) latency: LatencyWindow,
     /// Their quantiles by batch class.
     pub(crate) pace: Pace,
-    /// Since when it was asked without any answer.
-    pub(crate) silent_since: Option<Moment>,
+    /// For how long it was asked without any answer since it was last heard. Time in which it was not asked does not count.
+    silence: Duration,
+    /// Up to when that is counted.
+    silence_until: Moment,
     /// When it last answered anything, or joined.
-    pub(crate) heard: Moment,
+    heard: Moment,
     /// Tasks whose answer was accepted.
     pub(crate) tasks_done: u64,
     /// Tasks that passed their deadline.
@@ -146,7 +148,8 @@ impl Worker {
             handicap: Handicap::default(),
             latency: LatencyWindow::default(),
             pace: Pace::default(),
-            silent_since: None,
+            silence: Duration::ZERO,
+            silence_until: now,
             heard: now,
             tasks_done: 0,
             tasks_late: 0,
@@ -173,8 +176,8 @@ impl Worker {
     /// Notes the end of its connection; if it ended in silence, how many did lately. A worker that gave more than a few
     /// answers may lose its link in the midst of its work: it is silent if it was asked in vain for `longest`.
     pub(crate) fn note_end(&mut self, longest: Duration, now: Moment) -> Option<u32> {
-        let silence = now.since(self.silent_since?);
-        (self.answers < ENOUGH || silence >= longest).then(|| self.silences.add(now))
+        let silent = !self.silence.is_zero() && (self.answers < ENOUGH || self.silence >= longest);
+        silent.then(|| self.silences.add(now))
     }
 
     /// Changes a copy, and the bytes and counts with it. Returns the state before. For the registry.
@@ -225,6 +228,19 @@ impl Worker {
     /// Takes an answer's timing in: any answer shows that the worker lives.
     pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
         self.estimate.record(sample, now);
+        self.note_answer(sample, now);
+    }
+
+    /// Takes in the timing of an answer that nobody waited for any more. Averages leave it out, as quantiles leave out
+    /// stragglers: one that stalls now and then is slow no longer than it stalls. A newcomer's first answers may all be such.
+    pub(crate) fn answered_too_late(&mut self, sample: &Sample, now: Moment) {
+        if self.answers < ENOUGH {
+            self.estimate.record(sample, now);
+        }
+        self.note_answer(sample, now);
+    }
+
+    fn note_answer(&mut self, sample: &Sample, now: Moment) {
         self.latency.record(sample.round_trip);
         self.pace.take(sample);
         self.answers = self.answers.saturating_add(1);
@@ -234,8 +250,8 @@ impl Worker {
     /// Notes any sign of life in answer to a task. Returns the silence: none.
     pub(crate) fn alive(&mut self, now: Moment) -> Duration {
         self.heard = now;
-        self.silent_since = None;
-        Duration::ZERO
+        self.silence = Duration::ZERO;
+        self.silence
     }
 
     /// Notes a missed deadline of a task sent at `sent`. Returns for how long the worker was asked in vain.
@@ -247,10 +263,31 @@ impl Worker {
 
     /// Notes a task sent at `sent` without any answer. Returns for how long the worker was asked in vain.
     pub(crate) fn in_vain(&mut self, sent: Moment, now: Moment) -> Duration {
-        if self.heard > sent {
-            return Duration::ZERO;
+        if self.heard <= sent {
+            self.silence += now.since(sent.max(self.silence_until));
+            self.silence_until = now;
         }
-        now.since(*self.silent_since.get_or_insert(sent))
+        self.silence
+    }
+
+    /// Whether it was asked, and nobody knows whether it will answer: it did not lately, or it is new and its first task is
+    /// under way.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.silence.is_zero() || self.is_tried_now()
+    }
+
+    /// Whether it is new and its first task is under way. One that never answers stalls one call so, not all.
+    pub(crate) fn is_tried_now(&self) -> bool {
+        self.pending > 0 && self.estimate.is_blank()
+    }
+
+    /// Notes that others answered a task sent at `sent` before it did. Returns for how long it was asked in vain. A newcomer
+    /// is not asked first again: nobody knows whether it answers at all.
+    pub(crate) fn overtaken(&mut self, sent: Moment, now: Moment) -> Duration {
+        if self.answers < ENOUGH && self.heard <= sent {
+            self.estimate.doubt(now.since(sent), now);
+        }
+        self.in_vain(sent, now)
     }
 
     /// Remembers a task that nobody waits for any more, within the window.

@@ -131,8 +131,10 @@ pub(super) struct Task {
     pub(super) row_experts: u64,
     /// When it was sent.
     pub(super) sent: Moment,
-    /// When somebody else is asked.
+    /// When it is late.
     pub(super) deadline: Moment,
+    /// When it would be if others had been left to ask as it was sent. Whoever holds its experts by then is asked too.
+    pub(super) overdue: Moment,
     /// Whether that moment has passed.
     pub(super) late: bool,
     /// What it was expected to compute, in microseconds.

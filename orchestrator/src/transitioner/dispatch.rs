@@ -130,7 +130,11 @@ impl Orchestrator {
 
     fn lane(&self, id: Slot, now: Moment) -> Lane {
         let Some(worker) = self.registry.at(id) else { return Lane { start_us: u64::MAX, tasks: usize::MAX } };
-        let overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
+        let mut overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
+        if worker.is_tried_now() {
+            let longest = self.settings.shortest_deadline.as_micros();
+            overhead = overhead.max(u64::try_from(longest).unwrap_or(u64::MAX));
+        }
         Lane { start_us: overhead.saturating_add(worker.backlog_us), tasks: worker.pending }
     }
 
@@ -172,13 +176,15 @@ impl Orchestrator {
         let ahead_us = self.registry.at(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
         let haste = if witness_of.is_some() { Haste::Usual } else { self.haste(call_id, worker, &experts) };
-        let span = self.deadline(worker, rows, work_us, ahead_us, haste);
+        let deadline = |haste| self.deadline(worker, rows, work_us, ahead_us, haste);
+        let (span, usual) = (deadline(haste), deadline(Haste::Usual));
         let task = Task {
             call: call_id,
             worker,
             row_experts: parts.iter().map(|part| u64::from(part.rows)).sum(),
             sent: now,
             deadline: now.after(span),
+            overdue: now.after(usual.min(span)),
             late: false,
             work_us,
             ahead_us,
