@@ -21,8 +21,8 @@ const FIRST_OVERHEAD_NS: u64 = 1_000_000;
 /// Refusals alone do not make a worker look slower than this, in nanoseconds.
 const MAX_DOUBT_NS: u64 = 1_000_000_000;
 
-/// How many times as fast as the fleet a worker counts by its own word. Its first answers correct it; more would draw
-/// more tasks to a liar before they do.
+/// How many times as fast as the fleet a worker counts by its own word, and how many times as slow. Its first answers
+/// correct it; more would draw more tasks to a liar before they do, or give it longer deadlines.
 const MAX_CLAIM: u64 = 4;
 
 /// Weight of a new sample: 1/4. A change of speed is believed after some eight answers.
@@ -55,6 +55,8 @@ pub(crate) struct Estimate {
     assumed_ns: [Option<u64>; CLASSES],
     overhead_ns: Option<u64>,
     measured: Moment,
+    /// Whether it was asked in vain, here or before: it is not tried again because nothing was measured.
+    tried: bool,
 }
 
 impl Estimate {
@@ -70,28 +72,44 @@ impl Estimate {
     }
 
     /// Takes over what was measured outside of tasks, for as long as no task has told. A worker may say it of itself, so
-    /// it counts as no more than [`MAX_CLAIM`] times as fast as the fleet.
+    /// it counts as no more than [`MAX_CLAIM`] times as fast as the fleet, or as slow.
     pub(crate) fn assume(&mut self, speeds: &[Speed], fleet: &Self) {
         for speed in speeds {
             let class = class_of(u64::from(speed.rows));
             // What is said counts as half, to be tried.
-            let least = nearest(&fleet.row_ns, class).map_or(1, |ns| 2 * ns / MAX_CLAIM);
-            self.assumed_ns[class] = Some(speed.row_ns.max(least));
+            let [least, most] = nearest(&fleet.row_ns, class)
+                .map_or([1, u64::MAX], |ns| [2 * ns / MAX_CLAIM, ns.saturating_mul(2 * MAX_CLAIM)]);
+            self.assumed_ns[class] = Some(speed.row_ns.clamp(least, most));
         }
+    }
+
+    /// Nothing is expected of it: until it answers it counts as no faster than the fleet.
+    pub(crate) fn expect_nothing(&mut self) {
+        self.tried = true;
+    }
+
+    /// Whether nothing is known but what the worker said.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.overhead_ns.is_none() && !self.tried
     }
 
     /// Believes the worst at once: nothing came for `elapsed`, or the worker refused.
     pub(crate) fn doubt(&mut self, elapsed: Duration, now: Moment) {
+        self.tried = true;
         let doubled = self.overhead_ns.unwrap_or(FIRST_OVERHEAD_NS).saturating_mul(2).min(MAX_DOUBT_NS);
         self.overhead_ns = Some(nanoseconds(elapsed).max(doubled));
         self.measured = now;
     }
 
     /// What `rows` rows at one expert will compute, in microseconds. Unmeasured workers count as twice as fast as they say,
-    /// or as the fleet, so that they are tried.
+    /// or as the fleet, so that they are tried; those that were tried in vain as no faster than the fleet.
     pub(crate) fn expert_us(&self, rows: u32, fleet: &Self) -> u64 {
         let class = class_of(u64::from(rows));
-        let said = || nearest(&self.assumed_ns, class).or_else(|| nearest(&fleet.row_ns, class)).map(|ns| ns / 2);
+        let usual = nearest(&fleet.row_ns, class);
+        let said = || {
+            let said = nearest(&self.assumed_ns, class);
+            if self.tried { said.max(usual) } else { said.or(usual).map(|ns| ns / 2) }
+        };
         let row_ns = nearest(&self.row_ns, class).or_else(said).unwrap_or(FIRST_ROW_NS);
         row_ns.saturating_mul(u64::from(rows)) / 1000
     }
@@ -99,7 +117,7 @@ impl Estimate {
     /// The cost of a message there and back at `now`, in microseconds.
     pub(crate) fn overhead_us(&self, fleet: &Self, now: Moment) -> u64 {
         let usual = fleet.overhead_ns.unwrap_or(FIRST_OVERHEAD_NS);
-        let Some(own) = self.overhead_ns else { return usual / 2000 };
+        let Some(own) = self.overhead_ns else { return usual / if self.tried { 1000 } else { 2000 } };
         let halvings = now.since(self.measured).as_secs() / DOUBT_HALVES_EVERY.as_secs();
         let excess = own.saturating_sub(usual).checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0);
         (own.min(usual) + excess) / 1000
@@ -200,9 +218,26 @@ mod tests {
             (150, 32 * 100),
             "twice as fast as it says, to be tried, and no more than four times as fast as the fleet"
         );
+        let mut snail = Estimate::default();
+        snail.assume(&[speed(1, u64::MAX)], &fleet);
+        assert_eq!(snail.expert_us(1, &fleet), 4 * 400, "nor as slow");
         estimate.record(&sample(900, 500, 1), Moment(0));
         estimate.assume(&said, &fleet);
         assert_eq!(of(&estimate), (500, 32 * 500), "what tasks told is not taken back");
+    }
+
+    #[test]
+    fn who_was_tried_in_vain_is_no_faster_than_the_fleet_by_its_own_word() {
+        let mut fleet = Estimate::default();
+        fleet.record(&sample(1_000, 400, 1), Moment(0));
+        let (mut doubted, mut known) = (Estimate::default(), Estimate::default());
+        doubted.assume(&[Speed { rows: 1, row_ns: 1 }], &fleet);
+        doubted.doubt(Duration::from_millis(1), Moment(0));
+        known.expect_nothing();
+        for estimate in [doubted, known] {
+            let later = Moment(0).after(Duration::from_secs(3_600));
+            assert_eq!((estimate.expert_us(1, &fleet), estimate.overhead_us(&fleet, later)), (400, 600));
+        }
     }
 
     #[test]

@@ -181,9 +181,9 @@ pub enum Fault {
     NotHeld,
     /// The worker refused for another reason of its own: wrong model or engine, not allowed, internal error.
     Refused,
-    /// The worker has too much to do. Not held against it.
+    /// The worker has too much to do. Not held against it, but as any refusal an answer that did not come in time.
     Overloaded,
-    /// The worker found the deadline passed before it started. Not held against it.
+    /// The worker found the deadline passed before it started. As [`Self::Overloaded`].
     Expired,
     /// The task could not be delivered, or its stream broke. Not held against the worker: if it is gone,
     /// [`Input::WorkerLeft`] says so.
@@ -191,6 +191,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether the worker said so itself: it was asked, and did not answer in time.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        !matches!(self, Self::Undelivered)
+    }
+
     /// Whether the fault counts towards expulsion.
     #[must_use]
     pub fn is_held_against_worker(self) -> bool {

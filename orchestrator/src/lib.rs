@@ -56,6 +56,7 @@ pub mod views;
 mod catalogue;
 mod co_use;
 mod estimate;
+mod fading;
 mod membership;
 mod metering;
 mod orchestrator;

@@ -8,15 +8,15 @@ use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
 use crate::registry::{CopyState, Slot, Worker};
 use crate::reputation::MAX_STANDINGS;
-use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED};
+use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED, SILENT_FOR};
 use crate::timers::Timer;
 
 impl Orchestrator {
-    /// Admits a worker, unless it was expelled for faults a short time ago.
+    /// Admits a worker, unless it is turned away.
     pub(crate) fn join(&mut self, id: NodeId, memory_limit_bytes: u64, now: Moment) {
         self.expelled.retain(|_, until| *until > now);
         if let Some(until) = self.expelled.get(&id) {
-            let reason = format!("expelled for faults, for another {} s", until.since(now).as_secs());
+            let reason = format!("turned away for another {} s", until.since(now).as_secs());
             self.outbox.push(Effect::Expel { worker: id, reason });
             return;
         }
@@ -37,16 +37,16 @@ impl Orchestrator {
     /// The worker's slot. If it is new and the roster is full, the one of those who are not here that has least to lose is
     /// forgotten.
     pub(crate) fn enter(&mut self, id: NodeId) -> Slot {
-        let roster = &mut self.registry.roster;
+        let roster = &self.registry.roster;
         if roster.len() >= MAX_STANDINGS && roster.slot(id).is_none() {
             let valid = |slot: &Slot| self.book.standing(*slot).map_or(0.0, |standing| standing.valid);
             if let Some(lowest) = roster.idle().min_by(|a, b| valid(a).total_cmp(&valid(b))) {
-                roster.forget(lowest);
+                self.registry.forget(lowest);
                 self.book.forget(lowest);
                 self.validator.forget_drifts(lowest);
             }
         }
-        roster.enter(id)
+        self.registry.roster.enter(id)
     }
 
     /// Ends the wait for workers that start together once enough are here, and bounds it from the first one on.
@@ -71,7 +71,8 @@ impl Orchestrator {
         if let Some(joined) = self.registry.worker(id).map(Worker::joined) {
             self.book.note_uptime(slot, now.since(joined));
         }
-        self.lose_tasks(slot);
+        self.lose_tasks(slot, now);
+        self.note_end(id, slot, now);
         self.validator.forget_worker(slot);
         if let Some(due) = self.registry.remove(id).and_then(|worker| worker.loads_due) {
             self.timers.clear(due, Timer::Loads(slot));
@@ -82,15 +83,31 @@ impl Orchestrator {
         self.pending.replan = true;
     }
 
+    /// A worker whose connection ended in silence may come back at once; one that did so before is turned away, twice as
+    /// long each time.
+    fn note_end(&mut self, id: NodeId, slot: Slot, now: Moment) {
+        let longest = self.longest_silence();
+        let silences = self.registry.at_mut(slot).and_then(|worker| worker.note_end(longest, now)).unwrap_or(0);
+        if let Some(again) = silences.checked_sub(2) {
+            let pause = SILENT_FOR.saturating_mul(1u32.checked_shl(again).unwrap_or(u32::MAX)).min(EXPELLED_FOR);
+            self.turn_away(id, now.after(pause));
+        }
+    }
+
     /// Forgets a worker and has its connection closed; `for_faults` turns it away for a while.
     pub(crate) fn expel(&mut self, id: NodeId, reason: String, for_faults: bool, now: Moment) {
         self.forget_worker(id, now);
         self.metering.counters.expelled += 1;
         self.outbox.push(Effect::Expel { worker: id, reason });
-        if !for_faults {
-            return;
+        if for_faults {
+            self.turn_away(id, now.after(EXPELLED_FOR));
         }
-        self.expelled.insert(id, now.after(EXPELLED_FOR));
+    }
+
+    /// Does not admit the worker before `until`, or before it was turned away until already.
+    fn turn_away(&mut self, id: NodeId, until: Moment) {
+        let known = self.expelled.entry(id).or_insert(until);
+        *known = until.max(*known);
         if self.expelled.len() > MAX_EXPELLED {
             let first = self.expelled.iter().min_by_key(|(id, until)| (**until, **id)).map(|(id, _)| *id);
             first.and_then(|id| self.expelled.remove(&id));

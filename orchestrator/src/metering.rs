@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use neuro_primitives::Moment;
+
 use crate::catalogue::Catalogue;
 use crate::co_use::CoUse;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Sample};
+use crate::pace::Pace;
 use crate::settings::LATENCY_WINDOW;
 use crate::views::Counters;
 
@@ -16,6 +19,8 @@ pub(crate) struct Metering {
     pub(crate) counters: Counters,
     /// Averages over all answers of all workers.
     pub(crate) fleet: Estimate,
+    /// Quantiles over the same.
+    pub(crate) fleet_pace: Pace,
     /// Rows per expert index since the start.
     rows: Vec<u64>,
     /// Rows per expert index, fading: halved at each look at the balance.
@@ -33,11 +38,18 @@ impl Metering {
         Self {
             counters: Counters::default(),
             fleet: Estimate::default(),
+            fleet_pace: Pace::default(),
             rows: vec![0; experts],
             recent: vec![0; experts],
             together: CoUse::new(catalogue),
             told: vec![0; experts],
         }
+    }
+
+    /// Takes the timing of some worker's answer in.
+    pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
+        self.fleet.record(sample, now);
+        self.fleet_pace.take(sample);
     }
 
     /// Takes over how much an expert was used in runs before: placement begins with it, totals do not.

@@ -147,6 +147,9 @@ impl Orchestrator {
             Input::Faulty { task, worker, fault } => self.take_fault(task, worker, fault, now),
             Input::CallCancelled { call } => self.cancel_call(call),
             Input::WorkerKnown { worker, standing } => {
+                if let Some(worker) = self.registry.worker_mut(worker).filter(|_| standing.is_tardy()) {
+                    worker.estimate.expect_nothing();
+                }
                 let slot = self.enter(worker);
                 self.book.know(slot, standing);
             }
@@ -162,7 +165,7 @@ impl Orchestrator {
     fn fire(&mut self, timer: Timer, now: Moment) {
         match timer {
             Timer::Task(task) => self.take_deadline(task, now),
-            Timer::Backup(task) => self.take_backup_time(task),
+            Timer::Backup(task) => self.take_backup_time(task, now),
             Timer::Call(call) => self.take_call_timer(call),
             Timer::Loads(worker) => self.take_stalled_loads(worker, now),
             Timer::Check(check) => self.take_check_timer(check, now),

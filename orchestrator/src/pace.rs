@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::estimate::{CLASSES, class_of};
+use crate::estimate::{CLASSES, Sample, class_of};
 
 /// Quarter octaves from 64 µs to four seconds.
 const BUCKETS: usize = 64;
@@ -15,11 +15,11 @@ const LOWEST_BITS: u32 = 6;
 /// Samples of a class after which older ones count half.
 const WINDOW: u32 = 256;
 /// Samples of a class before its quantiles are believed.
-const ENOUGH: u32 = 16;
+pub(crate) const ENOUGH: u32 = 16;
 /// Four medians, in buckets.
 const STRAGGLER: usize = 8;
 
-/// The round trips of one worker.
+/// The round trips of one worker, or of the whole fleet.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     counts: [[u16; BUCKETS]; CLASSES],
@@ -32,8 +32,13 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// Takes an answered task in.
+    pub(crate) fn take(&mut self, sample: &Sample) {
+        self.record(sample.row_experts / sample.experts.max(1), sample.round_trip, sample.ahead);
+    }
+
     /// A task of so many rows an expert was answered after `round_trip`, of which it waited `ahead` behind others.
-    pub(crate) fn record(&mut self, rows: u64, round_trip: Duration, ahead: Duration) {
+    fn record(&mut self, rows: u64, round_trip: Duration, ahead: Duration) {
         let counts = &mut self.counts[class_of(rows)];
         counts[bucket(round_trip.saturating_sub(ahead))] += 1;
         if counts.iter().map(|count| u32::from(*count)).sum::<u32>() >= WINDOW {

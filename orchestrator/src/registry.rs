@@ -11,10 +11,12 @@ use crate::catalogue::Catalogue;
 use crate::views::Coverage;
 
 mod roster;
+mod track_record;
 mod worker;
 
 pub(crate) use roster::{Roster, Slot};
-pub(crate) use worker::{CopyState, Worker};
+pub(crate) use track_record::TrackRecord;
+pub(crate) use worker::{CopyState, GivenUp, Size, Worker};
 
 /// All live workers and all copies.
 ///
@@ -27,6 +29,8 @@ pub(crate) struct Registry {
     pub(crate) roster: Roster,
     /// Live workers by slot.
     workers: Vec<Option<Box<Worker>>>,
+    /// By slot: what is known of workers that were here and are not.
+    records: BTreeMap<Slot, TrackRecord>,
     /// The slots of live workers.
     live: BTreeMap<NodeId, Slot>,
     /// Per expert: workers with a copy in any state, ascending.
@@ -55,6 +59,7 @@ impl Registry {
             catalogue,
             roster: Roster::default(),
             workers: Vec::new(),
+            records: BTreeMap::new(),
             live: BTreeMap::new(),
             copies: vec![Vec::new(); experts],
             serving: vec![Vec::new(); experts],
@@ -67,9 +72,12 @@ impl Registry {
         }
     }
 
-    /// Adds a worker without copies.
-    pub(crate) fn insert(&mut self, id: NodeId, worker: Worker) {
+    /// Adds a worker without copies. If it was here before, it goes on with its record.
+    pub(crate) fn insert(&mut self, id: NodeId, mut worker: Worker) {
         let slot = self.roster.enter(id);
+        if let Some(record) = self.records.remove(&slot) {
+            worker.recall(record);
+        }
         if self.workers.len() <= slot.place() {
             self.workers.resize_with(slot.place() + 1, || None);
         }
@@ -79,7 +87,7 @@ impl Registry {
         }
     }
 
-    /// Forgets a worker's copies and what is in flight there. It stays on the roster.
+    /// Forgets a worker's copies and what is in flight there. It stays on the roster, and its record is kept.
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Worker> {
         let held: Vec<usize> = self.worker(id)?.copies.keys().copied().collect();
         for expert in held {
@@ -88,7 +96,18 @@ impl Registry {
         self.drops.remove(&id);
         let slot = self.live.remove(&id)?;
         self.roster.unpin(slot);
-        self.workers[slot.place()].take().map(|worker| *worker)
+        let mut worker = self.workers[slot.place()].take()?;
+        let record = worker.take_record();
+        if !record.is_blank() {
+            self.records.insert(slot, record);
+        }
+        Some(*worker)
+    }
+
+    /// Forgets a worker that is not here: its slot is free.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.records.remove(&slot);
+        self.roster.forget(slot);
     }
 
     /// A live worker.

@@ -20,6 +20,10 @@ pub const PROBATION: u32 = 10;
 /// [`Standing::burden`] of a worker that nobody knows.
 const UNKNOWN_BURDEN: u32 = 448;
 
+/// How many times as slow a tardy worker counts at most. It is asked when others are busy, since it may have changed: its
+/// answers in time soon outweigh what it refused.
+const TARDY_AT_MOST: f64 = 8.0;
+
 /// Standings of workers that are not connected that are kept; the lowest go first.
 pub(crate) const MAX_STANDINGS: usize = 65_536;
 
@@ -68,9 +72,17 @@ impl Standing {
         if self.is_on_probation() { 1 } else { self.streak.min(at_most.max(1)) }
     }
 
-    /// How much longer than a flawless worker it counts as taking, in 256ths: 256 to 512.
+    /// Whether more of its tasks than not were refused, late or lost.
+    pub(crate) fn is_tardy(&self) -> bool {
+        self.timeliness() < 0.5
+    }
+
+    /// How much longer than a flawless worker it counts as taking, in 256ths: 256 to 512. More if it is tardy, as often as it
+    /// must be asked for one answer in time, up to [`TARDY_AT_MOST`] times that.
     pub(crate) fn burden(&self) -> u32 {
-        (512.0 - 256.0 * self.score() * self.timeliness()).round().clamp(256.0, 512.0) as u32
+        let careful = (512.0 - 256.0 * self.score() * self.timeliness()).round().clamp(256.0, 512.0);
+        let tardy = (0.5 / self.timeliness()).clamp(1.0, TARDY_AT_MOST);
+        (careful * tardy) as u32
     }
 
     fn note_checked(&mut self, right: bool) {
@@ -266,5 +278,14 @@ mod tests {
         });
         assert!(flawless.burden() <= 258, "{}", flawless.burden());
         assert_eq!(Standing::default().burden(), UNKNOWN_BURDEN);
+    }
+
+    #[test]
+    fn who_refuses_more_than_it_answers_counts_as_much_slower_until_it_answers() {
+        let mut standing = Standing { valid: 300.0, ..Standing::default() };
+        (0..500).for_each(|_| standing.note_time(false));
+        assert!(standing.is_tardy() && standing.burden() > 8 * 256, "{}", standing.burden());
+        (0..2_000).for_each(|_| standing.note_time(true));
+        assert!(!standing.is_tardy() && standing.burden() < 320, "{}", standing.burden());
     }
 }

@@ -118,8 +118,12 @@ pub const DEADLINE_STRETCH: u32 = 8;
 /// further refusal.
 pub const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a worker that was expelled for faults is turned away. Silent ones may come back at once.
+/// How long a worker that was expelled for faults is turned away, and a silent one at most.
 pub const EXPELLED_FOR: Duration = Duration::from_secs(600);
+
+/// How long a worker is turned away after the second of its connections that ended in silence; after the first one it may
+/// come back at once, after each further one it waits twice as long. A worker that crashed twice misses a few seconds.
+pub const SILENT_FOR: Duration = Duration::from_secs(5);
 
 /// How many expelled workers are remembered; the one whose time ends first is forgotten when there are more.
 pub const MAX_EXPELLED: usize = 4096;

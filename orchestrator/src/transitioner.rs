@@ -17,10 +17,9 @@ use std::time::Duration;
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use crate::effect::{CallError, CheckId, Effect};
-use crate::estimate::Sample;
 use crate::input::{ExpertLoad, Fault, Redundancy};
 use crate::orchestrator::Orchestrator;
-use crate::registry::Slot;
+use crate::registry::{GivenUp, Slot};
 use crate::settings::{Checks, REFUSAL_PAUSE};
 use crate::timers::Timer;
 use crate::validator::Checked;
@@ -135,25 +134,21 @@ impl Orchestrator {
     pub(crate) fn take_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
         let Some(task) = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from)
         else {
-            return self.take_stale_answer(id, from, now);
+            return self.take_stale_answer(id, from, compute_us, now);
         };
-        let sample = Sample {
-            round_trip: now.since(task.sent),
-            compute: Duration::from_micros(u64::from(compute_us)),
-            ahead: Duration::from_micros(task.ahead_us),
-            experts: task.experts.len() as u64,
-            row_experts: task.row_experts,
-        };
-        let spot = task.witness_of.is_some_and(|witness| witness.spot);
+        let sample =
+            task.size().map(|size| size.answered(now.since(task.sent), Duration::from_micros(compute_us.into())));
         let (call, worker, was_late, witness_of) = (task.call, task.worker, task.late, task.witness_of);
         let first = self.transitioner.calls.get(&call).is_some_and(|call| call.is_open(&task.experts));
         if let Some(worker) = self.registry.at_mut(worker) {
-            // How many rows a spot check had, the core does not know.
-            if spot {
-                worker.alive(now);
-            } else {
-                worker.answered(&sample, now);
-                self.metering.fleet.record(&sample, now);
+            match sample {
+                Some(sample) => {
+                    worker.answered(&sample, now);
+                    self.metering.answered(&sample, now);
+                }
+                None => {
+                    worker.alive(now);
+                }
             }
             worker.tasks_done += u64::from(first);
         }
@@ -197,17 +192,17 @@ impl Orchestrator {
         if self.settings.checks != Checks::Trusting {
             self.book.note_accepted(worker, drawn);
         }
-        self.accept(call, id);
+        self.accept(call, id, now);
     }
 
     /// Takes in an answer whose check has passed.
-    pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId) {
-        self.accept(call, id);
+    pub(crate) fn accept_held(&mut self, call: CallId, id: TaskId, now: Moment) {
+        self.accept(call, id, now);
     }
 
     /// Takes in what was recomputed in the place of a wrong answer.
-    pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts, _| Effect::AcceptRecomputed { check, call, experts });
+    pub(crate) fn accept_recomputed(&mut self, check: CheckId, call: CallId, id: TaskId, now: Moment) {
+        self.take_in(call, id, now, |experts, _| Effect::AcceptRecomputed { check, call, experts });
     }
 
     /// Does without the answer of a task that is held: others are asked.
@@ -218,23 +213,30 @@ impl Orchestrator {
         }
     }
 
-    /// An answer to a task that nobody waits for: all it shows is that the worker lives.
-    fn take_stale_answer(&mut self, id: TaskId, from: NodeId, now: Moment) {
+    /// An answer to a task that nobody waits for: it shows that the worker lives, and how long it takes. Without these, one
+    /// that is overtaken whenever it is slow would never be known as slow, and a far one never be known at all.
+    fn take_stale_answer(&mut self, id: TaskId, from: NodeId, compute_us: u32, now: Moment) {
         self.metering.counters.ignored += 1;
         let Some(worker) = self.registry.worker_mut(from) else { return };
-        if let Some(given_up) = worker.take_given_up(id) {
-            worker.latency.record(now.since(given_up.sent));
-            worker.alive(now);
+        let Some(given_up) = worker.take_given_up(id) else { return };
+        let round_trip = now.since(given_up.sent);
+        match given_up.size {
+            Some(size) => {
+                worker.answered_too_late(&size.answered(round_trip, Duration::from_micros(compute_us.into())), now)
+            }
+            None => {
+                worker.alive(now);
+            }
         }
     }
 
     /// Accepts the task's answer, and gives up every other task for one of its experts.
-    fn accept(&mut self, call: CallId, id: TaskId) {
-        self.take_in(call, id, |experts, in_time| Effect::AcceptAnswer { task: id, call, experts, in_time });
+    fn accept(&mut self, call: CallId, id: TaskId, now: Moment) {
+        self.take_in(call, id, now, |experts, in_time| Effect::AcceptAnswer { task: id, call, experts, in_time });
     }
 
     /// Takes in what stands for a task's experts, if none of them was taken in before.
-    fn take_in(&mut self, call_id: CallId, id: TaskId, effect: impl FnOnce(Vec<u16>, bool) -> Effect) {
+    fn take_in(&mut self, call_id: CallId, id: TaskId, now: Moment, effect: impl FnOnce(Vec<u16>, bool) -> Effect) {
         let Some(task) = self.forget(id) else { return };
         let Some(call) = self.transitioner.calls.get_mut(&call_id) else { return };
         if !call.is_open(&task.experts) {
@@ -252,10 +254,11 @@ impl Orchestrator {
         for index in &task.experts {
             self.transitioner.stop_waiting(call_id, *index);
         }
+        let mut silences = Vec::new();
         for other in others {
             let shares = |other: &Task| other.experts.iter().any(|index| task.experts.contains(index));
             if self.transitioner.tasks.get(&other).is_some_and(shares) {
-                self.note_overtaken(other);
+                silences.extend(self.note_overtaken(other, now));
                 self.cancel(other);
             }
         }
@@ -263,25 +266,29 @@ impl Orchestrator {
             self.end_call(call_id);
             self.report_done(call_id);
         }
+        for (worker, silence) in silences {
+            self.expel_if_silent(self.registry.roster.id(worker), silence, now);
+        }
     }
 
     /// A task is not needed any more since a part of it was taken in from another worker. If it is in time, its worker was not
-    /// asked in vain: what is left of the task may be asked of it again.
-    fn note_overtaken(&mut self, id: TaskId) {
-        let Some(task) = self.transitioner.tasks.get(&id).filter(|task| !task.late) else { return };
-        let Some(call) = self.transitioner.calls.get_mut(&task.call) else { return };
+    /// asked in vain: what is left of the task may be asked of it again. For how long the worker has been silent.
+    fn note_overtaken(&mut self, id: TaskId, now: Moment) -> Option<(Slot, Duration)> {
+        let task = self.transitioner.tasks.get(&id).filter(|task| !task.late)?;
+        let call = self.transitioner.calls.get_mut(&task.call)?;
         for index in &task.experts {
             if let Some(part) = call.part_mut(*index) {
                 part.tried.retain(|tried| *tried != task.worker);
             }
         }
         self.transitioner.dirty.insert(task.call);
+        Some((task.worker, self.registry.at_mut(task.worker)?.overtaken(task.sent, now)))
     }
 
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.
     pub(crate) fn take_fault(&mut self, id: TaskId, from: NodeId, fault: Fault, now: Moment) {
         let task = self.transitioner.tasks.get(&id).filter(|task| self.registry.roster.id(task.worker) == from);
-        let known = task.is_some();
+        let (known, pending) = (task.is_some(), task.is_some_and(|task| !task.late));
         let sent = task.map(|task| task.sent);
         let Some(worker) = self.registry.worker_mut(from) else { return };
         let given_up = worker.take_given_up(id);
@@ -292,10 +299,14 @@ impl Orchestrator {
         };
         // A worker that was told to forget a task and its experts may rightly say that it does not hold them.
         let held_against = fault.is_held_against_worker() && (known || fault != Fault::NotHeld);
-        worker.faults += u32::from(held_against);
-        let faults = worker.faults;
-        if held_against && let Some(slot) = self.registry.slot(from) {
-            self.book.note_fault(slot);
+        let faults = if held_against { worker.faults.add(now) } else { 0 };
+        if let Some(slot) = self.registry.slot(from) {
+            if held_against {
+                self.book.note_fault(slot);
+            }
+            if pending && fault.is_refusal() {
+                self.book.note_time(slot, false);
+            }
         }
         self.metering.counters.faults += 1;
         self.fail_task(id, fault, now);
@@ -348,18 +359,31 @@ impl Orchestrator {
     }
 
     fn expel_if_silent(&mut self, worker: NodeId, silence: Duration, now: Moment) {
-        if silence >= self.settings.task_deadline.saturating_mul(self.settings.max_faults.max(1)) {
+        if silence >= self.longest_silence() {
             self.expel(worker, format!("no answer for {} ms", silence.as_millis()), false, now);
         }
     }
 
-    /// Tasks of a worker that is gone: what was pending is given to others.
-    pub(crate) fn lose_tasks(&mut self, worker: Slot) {
-        let of_worker = |task: &Task| task.worker == worker && !task.held;
+    /// How long a worker may be asked in vain.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.settings.task_deadline.saturating_mul(self.settings.max_faults.max(1))
+    }
+
+    /// Tasks of a worker that is gone: what was pending is given to others. None of them was answered in time.
+    pub(crate) fn lose_tasks(&mut self, slot: Slot, now: Moment) {
+        let of_worker = |task: &Task| task.worker == slot && !task.held;
         let lost: Vec<TaskId> =
             self.transitioner.tasks.iter().filter(|(_, task)| of_worker(task)).map(|(id, _)| *id).collect();
+        let first = lost.first().and_then(|id| self.transitioner.tasks.get(id)).map(|task| task.sent);
+        if let Some((sent, worker)) = first.zip(self.registry.at_mut(slot)) {
+            worker.estimate.doubt(now.since(sent), now);
+            worker.in_vain(sent, now);
+        }
         for id in lost {
             let Some(task) = self.forget(id) else { continue };
+            if !task.late {
+                self.book.note_time(slot, false);
+            }
             if let Some(Witness { check, .. }) = task.witness_of {
                 self.lose_witness(check);
             }
@@ -427,7 +451,7 @@ impl Orchestrator {
     pub(crate) fn cancel(&mut self, id: TaskId) {
         let Some(task) = self.forget(id).filter(|task| !task.held) else { return };
         if let Some(worker) = self.registry.at_mut(task.worker) {
-            worker.give_up(id, task.sent);
+            worker.give_up(GivenUp { task: id, sent: task.sent, size: task.size() });
             self.outbox.push(Effect::CancelTask { task: id, worker: self.registry.roster.id(task.worker) });
         }
     }

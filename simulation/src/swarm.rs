@@ -22,6 +22,7 @@ mod chance;
 mod client;
 mod driver;
 mod faults;
+pub mod flapping;
 mod invariants;
 pub mod latency;
 mod report;

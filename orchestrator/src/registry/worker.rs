@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use neuro_primitives::{Moment, NodeId, TaskId};
 
+use super::TrackRecord;
 use crate::estimate::{Estimate, Sample};
+use crate::fading::Fading;
 use crate::metering::LatencyWindow;
-use crate::pace::Pace;
+use crate::pace::{ENOUGH, Pace};
 use crate::placement::Handicap;
 use crate::settings::GIVEN_UP_WINDOW;
 use crate::views::{WorkerState, WorkerView};
@@ -55,6 +57,26 @@ pub(crate) struct GivenUp {
     pub(crate) task: TaskId,
     /// When it was sent.
     pub(crate) sent: Moment,
+    /// What its answer will tell of the worker's pace, but for the times. `None` if it had an unknown number of rows.
+    pub(crate) size: Option<Size>,
+}
+
+/// How large a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Its experts.
+    pub(crate) experts: u64,
+    /// Rows summed over them.
+    pub(crate) row_experts: u64,
+    /// What was in flight at the worker when it was sent, as time.
+    pub(crate) ahead: Duration,
+}
+
+impl Size {
+    /// The sample of its answer.
+    pub(crate) const fn answered(self, round_trip: Duration, compute: Duration) -> Sample {
+        Sample { round_trip, compute, ahead: self.ahead, experts: self.experts, row_experts: self.row_experts }
+    }
 }
 
 /// One live worker.
@@ -90,16 +112,22 @@ pub(crate) struct Worker {
     pub(crate) latency: LatencyWindow,
     /// Their quantiles by batch class.
     pub(crate) pace: Pace,
-    /// Since when it was asked without any answer.
-    pub(crate) silent_since: Option<Moment>,
+    /// For how long it was asked without any answer since it was last heard. Time in which it was not asked does not count.
+    silence: Duration,
+    /// Up to when that is counted.
+    silence_until: Moment,
     /// When it last answered anything, or joined.
-    pub(crate) heard: Moment,
+    heard: Moment,
     /// Tasks whose answer was accepted.
     pub(crate) tasks_done: u64,
     /// Tasks that passed their deadline.
     pub(crate) tasks_late: u64,
-    /// Faults held against it.
-    pub(crate) faults: u32,
+    /// Faults held against it, over all its connections.
+    pub(crate) faults: Fading,
+    /// Its earlier connections that ended in silence.
+    silences: Fading,
+    /// Tasks that it answered over this one, in time or not.
+    answers: u32,
     joined: Moment,
     given_up: VecDeque<GivenUp>,
 }
@@ -123,14 +151,36 @@ impl Worker {
             proven: false,
             latency: LatencyWindow::default(),
             pace: Pace::default(),
-            silent_since: None,
+            silence: Duration::ZERO,
+            silence_until: now,
             heard: now,
             tasks_done: 0,
             tasks_late: 0,
-            faults: 0,
+            faults: Fading::default(),
+            silences: Fading::default(),
+            answers: 0,
             joined: now,
             given_up: VecDeque::new(),
         }
+    }
+
+    /// Takes over what is known from earlier connections.
+    pub(super) fn recall(&mut self, record: TrackRecord) {
+        let TrackRecord { estimate, pace, faults, silences } = record;
+        (self.estimate, self.pace, self.faults, self.silences) = (estimate, pace, faults, silences);
+    }
+
+    /// What its next connection is to know, when this one has ended.
+    pub(super) fn take_record(&mut self) -> TrackRecord {
+        let (estimate, pace) = (std::mem::take(&mut self.estimate), std::mem::take(&mut self.pace));
+        TrackRecord { estimate, pace, faults: self.faults, silences: self.silences }
+    }
+
+    /// Notes the end of its connection; if it ended in silence, how many did lately. A worker that gave more than a few
+    /// answers may lose its link in the midst of its work: it is silent if it was asked in vain for `longest`.
+    pub(crate) fn note_end(&mut self, longest: Duration, now: Moment) -> Option<u32> {
+        let silent = !self.silence.is_zero() && (self.answers < ENOUGH || self.silence >= longest);
+        silent.then(|| self.silences.add(now))
     }
 
     /// Changes a copy, and the bytes and counts with it. Returns the state before. For the registry.
@@ -181,16 +231,30 @@ impl Worker {
     /// Takes an answer's timing in: any answer shows that the worker lives.
     pub(crate) fn answered(&mut self, sample: &Sample, now: Moment) {
         self.estimate.record(sample, now);
+        self.note_answer(sample, now);
+    }
+
+    /// Takes in the timing of an answer that nobody waited for any more. Averages leave it out, as quantiles leave out
+    /// stragglers: one that stalls now and then is slow no longer than it stalls. A newcomer's first answers may all be such.
+    pub(crate) fn answered_too_late(&mut self, sample: &Sample, now: Moment) {
+        if self.answers < ENOUGH {
+            self.estimate.record(sample, now);
+        }
+        self.note_answer(sample, now);
+    }
+
+    fn note_answer(&mut self, sample: &Sample, now: Moment) {
         self.latency.record(sample.round_trip);
-        self.pace.record(sample.row_experts / sample.experts.max(1), sample.round_trip, sample.ahead);
+        self.pace.take(sample);
+        self.answers = self.answers.saturating_add(1);
         self.alive(now);
     }
 
     /// Notes any sign of life in answer to a task. Returns the silence: none.
     pub(crate) fn alive(&mut self, now: Moment) -> Duration {
         self.heard = now;
-        self.silent_since = None;
-        Duration::ZERO
+        self.silence = Duration::ZERO;
+        self.silence
     }
 
     /// Notes a missed deadline of a task sent at `sent`. Returns for how long the worker was asked in vain.
@@ -202,18 +266,39 @@ impl Worker {
 
     /// Notes a task sent at `sent` without any answer. Returns for how long the worker was asked in vain.
     pub(crate) fn in_vain(&mut self, sent: Moment, now: Moment) -> Duration {
-        if self.heard > sent {
-            return Duration::ZERO;
+        if self.heard <= sent {
+            self.silence += now.since(sent.max(self.silence_until));
+            self.silence_until = now;
         }
-        now.since(*self.silent_since.get_or_insert(sent))
+        self.silence
+    }
+
+    /// Whether it was asked, and nobody knows whether it will answer: it did not lately, or it is new and its first task is
+    /// under way.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.silence.is_zero() || self.is_tried_now()
+    }
+
+    /// Whether it is new and its first task is under way. One that never answers stalls one call so, not all.
+    pub(crate) fn is_tried_now(&self) -> bool {
+        self.pending > 0 && self.estimate.is_blank()
+    }
+
+    /// Notes that others answered a task sent at `sent` before it did. Returns for how long it was asked in vain. A newcomer
+    /// is not asked first again: nobody knows whether it answers at all.
+    pub(crate) fn overtaken(&mut self, sent: Moment, now: Moment) -> Duration {
+        if self.answers < ENOUGH && self.heard <= sent {
+            self.estimate.doubt(now.since(sent), now);
+        }
+        self.in_vain(sent, now)
     }
 
     /// Remembers a task that nobody waits for any more, within the window.
-    pub(crate) fn give_up(&mut self, task: TaskId, sent: Moment) {
+    pub(crate) fn give_up(&mut self, given_up: GivenUp) {
         if self.given_up.len() == GIVEN_UP_WINDOW {
             self.given_up.pop_front();
         }
-        self.given_up.push_back(GivenUp { task, sent });
+        self.given_up.push_back(given_up);
     }
 
     /// Takes a given-up task out of the window, if it is there.
@@ -239,7 +324,7 @@ impl Worker {
             in_flight: self.pending,
             tasks_done: self.tasks_done,
             tasks_late: self.tasks_late,
-            faults: self.faults,
+            faults: self.faults.last(),
             joined: self.joined,
         }
     }

@@ -1,11 +1,13 @@
 //! What is remembered of a call and of a task.
 
+use std::time::Duration;
+
 use neuro_primitives::{CallId, Moment, TaskId};
 
 use super::Witness;
 use crate::effect::CheckId;
 use crate::input::Redundancy;
-use crate::registry::Slot;
+use crate::registry::{Size, Slot};
 
 /// How far one expert of a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,8 +131,10 @@ pub(super) struct Task {
     pub(super) row_experts: u64,
     /// When it was sent.
     pub(super) sent: Moment,
-    /// When somebody else is asked.
+    /// When it is late.
     pub(super) deadline: Moment,
+    /// When it would be if others had been left to ask as it was sent. Whoever holds its experts by then is asked too.
+    pub(super) overdue: Moment,
     /// Whether that moment has passed.
     pub(super) late: bool,
     /// What it was expected to compute, in microseconds.
@@ -150,6 +154,16 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// How large it is; `None` for a spot check, which may have had fewer rows than the core knows of.
+    pub(super) fn size(&self) -> Option<Size> {
+        let size = Size {
+            experts: self.experts.len() as u64,
+            row_experts: self.row_experts,
+            ahead: Duration::from_micros(self.ahead_us),
+        };
+        self.witness_of.is_none_or(|witness| !witness.spot).then_some(size)
+    }
+
     /// Whether its experts wait for it alone: a new worker must be asked if it fails.
     pub(super) fn is_waited_for(&self) -> bool {
         !self.late && !self.backed_up && self.witness_of.is_none()

@@ -130,7 +130,11 @@ impl Orchestrator {
 
     fn lane(&self, id: Slot, now: Moment) -> Lane {
         let Some(worker) = self.registry.at(id) else { return Lane { start_us: u64::MAX, tasks: usize::MAX } };
-        let overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
+        let mut overhead = self.burdened(id, worker.estimate.overhead_us(&self.metering.fleet, now));
+        if worker.is_tried_now() {
+            let longest = self.settings.shortest_deadline.as_micros();
+            overhead = overhead.max(u64::try_from(longest).unwrap_or(u64::MAX));
+        }
         Lane { start_us: overhead.saturating_add(worker.backlog_us), tasks: worker.pending }
     }
 
@@ -172,13 +176,15 @@ impl Orchestrator {
         let ahead_us = self.registry.at(worker).map_or(0, |worker| worker.backlog_us);
         let rows = parts.iter().map(|part| u64::from(part.rows)).sum::<u64>() / (parts.len() as u64).max(1);
         let haste = if witness_of.is_some() { Haste::Usual } else { self.haste(call_id, worker, &experts) };
-        let span = self.deadline(worker, rows, work_us, ahead_us, haste);
+        let deadline = |haste| self.deadline(worker, rows, work_us, ahead_us, haste);
+        let (span, usual) = (deadline(haste), deadline(Haste::Usual));
         let task = Task {
             call: call_id,
             worker,
             row_experts: parts.iter().map(|part| u64::from(part.rows)).sum(),
             sent: now,
             deadline: now.after(span),
+            overdue: now.after(usual.min(span)),
             late: false,
             work_us,
             ahead_us,
@@ -261,20 +267,27 @@ impl Orchestrator {
         }
     }
 
-    /// The time a task gets: without haste, or before the worker is known, more when it must compute long, but not without
-    /// bound.
+    /// The time a task gets: without haste, or before anybody's pace is known, more when it must compute long, but not
+    /// without bound. With haste never less than it is expected to take: the pace of its class knows its rows roughly, and
+    /// its experts not at all.
     fn deadline(&self, worker: Slot, rows: u64, work_us: u64, ahead_us: u64, haste: Haste) -> Duration {
         let base = self.settings.task_deadline;
-        let expected = Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES));
+        let expected = expected(work_us, ahead_us);
         let most = base.saturating_add(expected).min(base.saturating_mul(DEADLINE_STRETCH));
         let (percent, times) = match haste {
             Haste::None => return most,
             Haste::Usual => (90, 2),
             Haste::Again => (95, 1),
         };
-        let usual = self.registry.at(worker).and_then(|worker| worker.pace.quantile(rows, percent));
-        let strict = usual.map(|usual| usual * times + Duration::from_micros(ahead_us));
-        strict.map_or(most, |strict| strict.max(self.settings.shortest_deadline).min(most))
+        let strict = self.usual(worker, rows, percent).map(|usual| usual * times + Duration::from_micros(ahead_us));
+        strict.map_or(most, |strict| strict.max(expected).max(self.settings.shortest_deadline).min(most))
+    }
+
+    /// What `percent` of the worker's tasks of so many rows an expert do not exceed; of the fleet's while too few of its own
+    /// are known, so that a newcomer is waited for as long as anybody.
+    pub(super) fn usual(&self, worker: Slot, rows: u64, percent: u32) -> Option<Duration> {
+        let own = self.registry.at(worker).and_then(|worker| worker.pace.quantile(rows, percent));
+        own.or_else(|| self.metering.fleet_pace.quantile(rows, percent))
     }
 
     fn set_call_timer(&mut self, id: CallId, wake: Option<Moment>) {
@@ -290,6 +303,12 @@ impl Orchestrator {
         }
         call.timer = wake;
     }
+}
+
+/// The least that a task gets whose worker's pace is known: what it is expected to take, with what it waits behind, so often
+/// that only one that is clearly slow is late.
+pub(super) fn expected(work_us: u64, ahead_us: u64) -> Duration {
+    Duration::from_micros(work_us.saturating_add(ahead_us).saturating_mul(EXPECTED_TIMES))
 }
 
 /// Until when the answer to a task may be used without anybody else being asked: its deadline, or, if it came and is being

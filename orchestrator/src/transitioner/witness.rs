@@ -41,7 +41,7 @@ impl Transitioner {
 
 impl Orchestrator {
     /// Other workers than `worker` that hold the experts of one of its tasks among them and never saw these rows; `None` if
-    /// there is none for one of the experts.
+    /// there is none for one of the experts. Nobody waits for a witness that may not answer: the checkpoint does.
     pub(crate) fn witnesses(
         &self,
         call: CallId,
@@ -52,7 +52,9 @@ impl Orchestrator {
         let call = self.transitioner.calls.get(&call)?;
         let part = |index: &usize| {
             let part = call.part(*index)?;
-            let unasked = self.registry.serving(*index).iter().copied().filter(|id| !part.asked.contains(id));
+            let heard = |id: &Slot| self.registry.at(*id).is_some_and(|worker| !worker.is_unheard());
+            let unasked = self.registry.serving(*index).iter().copied();
+            let unasked = unasked.filter(|id| !part.asked.contains(id) && heard(id));
             let holders = self.validator.candidates(worker, &unasked.collect::<Vec<_>>());
             (!holders.is_empty()).then_some(Ready { index: *index, rows: part.rows, holders })
         };

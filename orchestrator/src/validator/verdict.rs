@@ -77,8 +77,8 @@ impl Orchestrator {
         let (call, task, answer) = (check.call, check.task, check.answer);
         let right = !wrong.contains(&task);
         match (answer, right) {
-            (Checked::Held, true) => self.accept_held(call, task),
-            (Checked::Held, false) => self.accept_recomputed(id, call, task),
+            (Checked::Held, true) => self.accept_held(call, task, now),
+            (Checked::Held, false) => self.accept_recomputed(id, call, task, now),
             (Checked::Accepted, false) => {
                 self.metering.counters.retracted += 1;
                 self.outbox.push(Effect::Retract { call, task, worker: self.registry.roster.id(check.worker) });
