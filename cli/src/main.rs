@@ -12,6 +12,7 @@ mod exit_code;
 mod failure;
 mod network_process;
 mod output;
+mod owner;
 mod progress;
 mod runtime;
 

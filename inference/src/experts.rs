@@ -14,9 +14,11 @@ use neuro_primitives::{ActivationFormat, ContributionError, ExpertId, FixedSum, 
 
 use crate::error::LoadError;
 pub use recomputation::{Contribution, Recomputation};
+pub use verified::WeightHashes;
 use warming::Warming;
 
 mod recomputation;
+mod verified;
 mod warming;
 
 /// Who computes the experts: a pool in this process, or workers behind a network.
@@ -120,8 +122,17 @@ impl LocalExperts {
         engine: Arc<dyn Engine>,
         memory_limit_bytes: Option<u64>,
     ) -> Result<Self, LoadError> {
+        Self::of(checkpoint, Arc::new(CheckpointSource(Arc::clone(checkpoint))), engine, memory_limit_bytes)
+    }
+
+    /// The experts that `checkpoint` tells of, read from `source`.
+    fn of(
+        checkpoint: &Checkpoint,
+        source: Arc<dyn ExpertSource>,
+        engine: Arc<dyn Engine>,
+        memory_limit_bytes: Option<u64>,
+    ) -> Result<Self, LoadError> {
         let pool = ExpertPool::new(engine, checkpoint.config().d_model).with_limit(memory_limit_bytes);
-        let source: Arc<dyn ExpertSource> = Arc::new(CheckpointSource(Arc::clone(checkpoint)));
         for id in names::experts(checkpoint.config()) {
             pool.register(id, stored(checkpoint, id)?, Arc::clone(&source));
         }

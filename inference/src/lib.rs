@@ -37,7 +37,9 @@ pub use batch::{
 };
 pub use decode::{FinishReason, GenerateError, GenerateRequest, Generated, Generator, TokenEvent, TokenLogprob, Usage};
 pub use error::{ForwardError, LoadError};
-pub use experts::{Contribution, ExpertLayers, ExpertsError, LocalExperts, Recomputation, RowOwner, expert_tensors};
+pub use experts::{
+    Contribution, ExpertLayers, ExpertsError, LocalExperts, Recomputation, RowOwner, WeightHashes, expert_tensors,
+};
 pub use kv_cache::{CacheType, KvCache, PagePool};
 pub use sampler::{SamplingError, SamplingParams};
 pub use trunk::{PassError, Portion, Trunk};

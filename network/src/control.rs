@@ -27,8 +27,8 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt};
 use neuro_primitives::NodeId;
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, PlacementReply,
-    SetTeamReply, SetTeamRequest, Status, StopReply, WorkerReport,
+    CreditReply, CreditRequest, FetchChunk, FetchRequest, Instruction, JoinReply, JoinRequest, PardonReply,
+    PardonRequest, PlacementReply, SetTeamReply, SetTeamRequest, Status, StopReply, WorkerReport,
 };
 use neuro_protocol::limits::CHUNK_BYTES;
 
@@ -98,6 +98,15 @@ pub trait ControlService: Send + Sync + 'static {
         _request: SetTeamRequest,
     ) -> impl Future<Output = Result<SetTeamReply, ControlError>> + Send {
         std::future::ready(Err(counts_nothing()))
+    }
+
+    /// Lets a worker work again that was excluded. A node without workers has none.
+    fn pardon(
+        &self,
+        _peer: NodeId,
+        _request: PardonRequest,
+    ) -> impl Future<Output = Result<PardonReply, ControlError>> + Send {
+        std::future::ready(Err(ControlError::new(ControlErrorKind::NotFound, "this node has no workers")))
     }
 
     /// Asks this node to finish.

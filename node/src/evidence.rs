@@ -65,8 +65,8 @@ impl Judge {
     /// When a tensor or the data folder cannot be read.
     pub fn new(checkpoint: Arc<Checkpoint>, data_dir: &DataDir) -> Result<Self, JudgeError> {
         // The manifest's id is what counts here; who signs it does not.
-        let publication = Publication::new(Arc::clone(&checkpoint), data_dir, &NodeKey::generate()?, &|_| ())?;
-        let experts = Recomputation::open(&checkpoint, default_engine())?;
+        let publication = Publication::new(checkpoint, data_dir, &NodeKey::generate()?, &|_| ())?;
+        let experts = publication.recomputation(default_engine())?;
         Ok(Self { publication, experts })
     }
 

@@ -25,6 +25,7 @@ pub mod link;
 pub mod members;
 mod metrics;
 mod own_prompts;
+mod pardon;
 mod placement;
 pub mod receipts;
 pub mod recorder;
@@ -39,7 +40,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neuro_expert_runtime::Engine;
-use neuro_inference::experts::Recomputation;
 use neuro_inference::{LoadError, Trunk};
 use neuro_model::{ChatTemplate, Checkpoint, CheckpointError, Tokenizer};
 use neuro_network::peer_to_peer::{Incoming, NetworkError, PeerEvent, PeerToPeer, StreamKind};
@@ -332,8 +332,7 @@ impl Node {
         let (publication, receipts) = (Arc::new(publication), Arc::new(receipts));
         dispatch.set_receipts(Arc::clone(&receipts));
         let cases = Arc::new(Cases::open(&config.data_dir, Arc::clone(&publication), Arc::clone(&receipts))?);
-        let recomputation = Recomputation::open(publication.checkpoint(), Arc::clone(&engine))?;
-        Auditor::start(recomputation, Arc::clone(&cases), &dispatch).map_err(OrchestratorError::Threads)?;
+        Auditor::start(&publication, &engine, Arc::clone(&cases), &dispatch)?;
         let experts = Arc::new(RemoteExperts::new(Arc::clone(&dispatch)));
         let (tokenizer, template) = text_of(publication.checkpoint())?;
         let trunk = Arc::new(trunk);

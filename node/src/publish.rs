@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use neuro_expert_runtime::Engine;
+use neuro_inference::{LoadError, Recomputation};
 use neuro_model::{Checkpoint, CheckpointError, names};
 use neuro_primitives::{Hash, NodeKey, Untrusted};
 use neuro_protocol::manifest::{AssetEntry, Manifest, SignedManifest, TensorEntry, TensorPlace, VerifiedManifest};
@@ -85,6 +87,16 @@ impl Publication {
     #[must_use]
     pub const fn checkpoint(&self) -> &Arc<Checkpoint> {
         &self.checkpoint
+    }
+
+    /// The checkpoint's experts, computed by `engine` with no other bytes than the manifest names.
+    ///
+    /// # Errors
+    /// When a tensor is missing.
+    pub fn recomputation(&self, engine: Arc<dyn Engine>) -> Result<Recomputation, LoadError> {
+        let of_experts = self.manifest.manifest().tensors.iter().filter(|tensor| tensor.place != TensorPlace::Trunk);
+        let hashes = of_experts.map(|tensor| (tensor.name.clone(), tensor.hash)).collect();
+        Recomputation::verified(&self.checkpoint, engine, hashes)
     }
 
     /// The tensor with this hash; `None` when the model has no such tensor.

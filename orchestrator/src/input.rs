@@ -24,6 +24,11 @@ pub enum Input {
         /// Its conduct.
         standing: Standing,
     },
+    /// The owner lets a worker that was excluded work again. It begins on probation.
+    WorkerPardoned {
+        /// The worker, which is away.
+        worker: NodeId,
+    },
     /// A worker timed the computing of an expert before its first task. Tasks tell more, and count more.
     WorkerCalibrated {
         /// The worker.

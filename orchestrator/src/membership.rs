@@ -7,7 +7,7 @@ use crate::input::Speed;
 use crate::orchestrator::{Gathering, Orchestrator};
 use crate::placement;
 use crate::registry::{CopyState, Slot, Worker};
-use crate::reputation::MAX_STANDINGS;
+use crate::reputation::{MAX_STANDINGS, Standing};
 use crate::settings::{EXPELLED_FOR, LOAD_RETRY, MAX_EXPELLED, SILENT_FOR};
 use crate::timers::Timer;
 
@@ -26,6 +26,15 @@ impl Orchestrator {
         self.pending.newcomers.insert(id);
         self.pending.replan = true;
         self.gather(now);
+    }
+
+    /// Turns a worker away no more, and forgets its conduct.
+    pub(crate) fn pardon(&mut self, id: NodeId) {
+        self.expelled.remove(&id);
+        let Some(slot) = self.registry.roster.slot(id) else { return };
+        if let Some(forgiven) = self.book.standing(slot).map(Standing::forgiven) {
+            self.book.know(slot, forgiven);
+        }
     }
 
     /// Believes what a worker says of its speed, until its tasks tell more.

@@ -135,6 +135,7 @@ impl Orchestrator {
     fn take(&mut self, input: Input, now: Moment) {
         match input {
             Input::WorkerJoined { worker, memory_limit_bytes } => self.join(worker, memory_limit_bytes, now),
+            Input::WorkerPardoned { worker } => self.pardon(worker),
             Input::WorkerCalibrated { worker, speeds } => self.take_calibration(worker, &speeds),
             Input::WorkerReady { worker, experts } => self.take_ready(worker, &experts, now),
             Input::ExpertFailed { worker, expert, reason: _ } => self.take_load_failure(worker, expert, now),

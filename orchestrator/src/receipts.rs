@@ -17,8 +17,8 @@
 //!
 //! # An answer's way to money
 //!
-//! pending → in an offer → *covered* by a signed voucher → held back for the challenge window → *accepted*, or *denied*
-//! if it was disputed before.
+//! pending → in an offer → *covered* by a signed voucher → held back for the challenge window, and for as long as it is
+//! being checked → *accepted*, or *denied* if it was disputed before.
 //!
 //! # Invariants
 //!
@@ -26,7 +26,8 @@
 //! - A sequence number is never offered with two contents while the payer lives, and skips ahead when it restarts.
 //! - Whoever refuses an offer, or is silent past [`ReceiptSettings::patience`], forfeits its interval: these answers are
 //!   never covered. A voucher that the payee signed meanwhile is still good when it comes: both adopt the highest
-//!   sequence that both signed.
+//!   sequence that both signed. Offers made after that one name the voucher before it, so the payee could not sign them:
+//!   they are void, and their answers are offered anew.
 //! - A crash of either side loses at most what was not in an offer yet (payer), or not signed yet (payee). What was signed
 //!   is found again from the other side, and counts once: totals are cumulative.
 //! - Memory is bounded: [`MAX_ANSWERS`] answers an offer, [`MAX_RECORDS`] before and after; held back is what offers of a
@@ -63,7 +64,8 @@ pub struct ReceiptSettings {
     /// How often vouchers are offered while there is work. A signature and two checks each: at 250 ms a thousand workers
     /// take a third of a core.
     pub interval: Duration,
-    /// How long an answer is held back after it came. Longer than the slowest check, or a lie is paid before it is found.
+    /// How long an answer is held back after it came. Longer, and honest workers wait for their pay; shorter, and what is
+    /// found wrong without a check that was under way, by a user say, is paid already.
     pub challenge_window: Duration,
     /// How long an offer may stay without an answer.
     pub patience: Duration,

@@ -85,6 +85,12 @@ impl Standing {
         (careful * tardy) as u32
     }
 
+    /// What is left of it when its worker is pardoned: how long it is known. Its results begin anew, on probation.
+    #[must_use]
+    pub fn forgiven(&self) -> Self {
+        Self { uptime_s: self.uptime_s, first_seen_s: self.first_seen_s, ..Self::default() }
+    }
+
     fn note_checked(&mut self, right: bool) {
         (self.valid, self.invalid) = (self.valid * KEPT, self.invalid * KEPT);
         if right {

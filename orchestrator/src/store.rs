@@ -7,6 +7,8 @@
 //!   went through commits the same batch again ([`BatchId::admit`]).
 //! - A voucher of a pair is replaced by a later one only ([`admits`]): nothing is paid twice.
 //! - Work and expert use are sums: batches say what came on top.
+//! - An exclusion stays, whatever later records of the worker say, until a pardon lifts it: another orchestrator on the
+//!   same place writes records that know nothing of it.
 //! - Workers, credit and teams may be shared by several orchestrators; vouchers and batch numbers are each one's own.
 
 mod records;
@@ -80,7 +82,9 @@ pub struct Batch {
     pub id: BatchId,
     /// When the changes happened, in seconds since the Unix epoch: the time of recent averages.
     pub at_s: u64,
-    /// Workers as they are now. The earlier `first_seen_s` stays.
+    /// Workers whose exclusion ends, before their records are written.
+    pub pardoned: Vec<NodeId>,
+    /// Workers as they are now. The earlier `first_seen_s` stays, and so does the earlier exclusion.
     pub workers: Vec<WorkerRecord>,
     /// Work to be added.
     pub earned: Vec<Earned>,
@@ -94,8 +98,8 @@ impl Batch {
     /// A batch without changes.
     #[must_use]
     pub fn empty(id: BatchId, at_s: u64) -> Self {
-        let (workers, earned, vouchers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, at_s, workers, earned, vouchers, expert_use: Vec::new() }
+        let (pardoned, workers, earned, vouchers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { id, at_s, pardoned, workers, earned, vouchers, expert_use: Vec::new() }
     }
 }
 

@@ -23,7 +23,7 @@ pub const LAST_BATCH: &str = "SELECT sequence, run FROM batches WHERE writer = $
 pub const PUT_BATCH: &str = "INSERT INTO batches (writer, sequence, run) VALUES ($1, $2, $3)
     ON CONFLICT (writer) DO UPDATE SET sequence = excluded.sequence, run = excluded.run";
 
-/// Writes a worker; the earlier `first_seen_s` stays.
+/// Writes a worker; the earlier `first_seen_s` stays, and so does an exclusion.
 pub const PUT_WORKER: &str = "INSERT INTO workers (id, name, team, cpu_features, cores, ram_bytes, gpu, vram_bytes,
         engine, version, first_seen_s, last_seen_s, valid, invalid, streak, timely, late, uptime_s, known_since_s, excluded)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
@@ -34,7 +34,10 @@ pub const PUT_WORKER: &str = "INSERT INTO workers (id, name, team, cpu_features,
             THEN workers.first_seen_s ELSE excluded.first_seen_s END,
         last_seen_s = excluded.last_seen_s, valid = excluded.valid, invalid = excluded.invalid,
         streak = excluded.streak, timely = excluded.timely, late = excluded.late, uptime_s = excluded.uptime_s,
-        known_since_s = excluded.known_since_s, excluded = excluded.excluded";
+        known_since_s = excluded.known_since_s, excluded = coalesce(workers.excluded, excluded.excluded)";
+
+/// Ends a worker's exclusion.
+pub const PARDON: &str = "UPDATE workers SET excluded = NULL WHERE id = $1";
 
 /// All workers.
 pub const WORKERS: &str = "SELECT id, name, team, cpu_features, cores, ram_bytes, gpu, vram_bytes, engine, version,

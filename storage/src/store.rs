@@ -30,6 +30,9 @@ impl<D: Database> SqlStore<D> {
         let writer = Value::bytes(&batch.id.writer.0);
         let run = Value::Integer(batch.id.run.cast_signed());
         self.database.execute(statements::PUT_BATCH, &[writer, Value::count(batch.id.sequence), run])?;
+        for worker in &batch.pardoned {
+            self.database.execute(statements::PARDON, &[Value::bytes(&worker.0)])?;
+        }
         for worker in &batch.workers {
             self.database.execute(statements::PUT_WORKER, &records::worker_values(worker))?;
         }

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod list;
+mod pardon;
 
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub enum WorkerCommand {
     List(list::ListArgs),
     /// One of them: speed, link, conduct, and why it is excluded if it is
     Show(list::ShowArgs),
+    /// Let a worker work again that was excluded
+    Pardon(pardon::PardonArgs),
     /// Judge whether a worker answered wrong, from evidence that anyone can check
     Evidence(evidence::EvidenceArgs),
 }
@@ -58,13 +61,14 @@ pub struct StartArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the ticket is refused, the orchestrator is not reachable at all, or this worker is expelled; or when evidence
-/// shows nothing.
+/// When the ticket is refused, the orchestrator is not reachable at all, or this worker is expelled; when there is nobody
+/// to pardon; or when evidence shows nothing.
 pub fn run(global: &GlobalArgs, command: &WorkerCommand, output: Output) -> CommandResult {
     match command {
         WorkerCommand::Start(args) => start(global, args, output),
         WorkerCommand::List(args) => list::list(global, args, output),
         WorkerCommand::Show(args) => list::show(global, args, output),
+        WorkerCommand::Pardon(args) => pardon::run(global, args, output),
         WorkerCommand::Evidence(args) => evidence::run(global, args, output),
     }
 }

@@ -16,6 +16,7 @@ fn every_command_explains_itself() {
         "worker start",
         "worker list",
         "worker show",
+        "worker pardon",
         "worker evidence",
         "credit",
         "credit top",

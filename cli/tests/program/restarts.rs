@@ -86,15 +86,25 @@ fn credit(stage: &Stage) -> Vec<(String, u64)> {
     earned
 }
 
+/// Whoever was excluded for nothing needs no pardon; without an orchestrator nobody can give one.
+fn assert_nobody_to_pardon(stage: &Stage, code: i32, said: &str) {
+    let data_dir = stage.path("orchestrator").display().to_string();
+    let refused = stage.run(&["worker", "pardon", "worker-1", "--data-dir", &data_dir]);
+    assert_eq!(refused.code, Some(code), "{}", refused.stderr);
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+}
+
 #[test]
 fn vouchers_go_on_over_a_restart_and_both_sides_agree() {
     let stage = Stage::new();
     let mut network = Network::start(&stage, &models::skills(), 2);
+    assert_nobody_to_pardon(&stage, 1, "no excluded worker is called \"worker-1\"");
     let before = agreed(&stage, &network, &[], ask);
     before.iter().for_each(|voucher| assert_eq!(voucher.verify(), Ok(())));
 
     network.orchestrator.interrupt();
     network.orchestrator.wait();
+    assert_nobody_to_pardon(&stage, 4, "no orchestrator runs");
     network.start_again();
     network.workers.iter().for_each(|worker| drop(worker.event("joined")));
     network.wait_holders(2);

@@ -1,12 +1,14 @@
 //! What experts give, computed again from the checkpoint: how a node that hosts no expert settles whose answer is right.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 
 use neuro_expert_runtime::{Computed, Engine, ExpertPool};
 use neuro_model::{Checkpoint, names};
 use neuro_primitives::contribution::digest;
-use neuro_primitives::{Activations, Hash, Routes};
+use neuro_primitives::{Activations, ExpertId, Hash, Routes};
 
+use super::verified::{Damaged, VerifiedSource, WeightHashes};
 use super::{ExpertsError, LocalExperts, stored};
 use crate::error::LoadError;
 
@@ -14,6 +16,7 @@ use crate::error::LoadError;
 /// next. Gives the bytes that an honest worker gives. Calls may come from any thread.
 pub struct Recomputation {
     pool: Arc<ExpertPool>,
+    damaged: Damaged,
 }
 
 /// What one expert adds to one row.
@@ -42,13 +45,31 @@ impl Recomputation {
     /// # Errors
     /// When a tensor is missing.
     pub fn open(checkpoint: &Arc<Checkpoint>, engine: Arc<dyn Engine>) -> Result<Self, LoadError> {
-        let mut largest_bytes = 0;
-        for id in names::experts(checkpoint.config()) {
-            largest_bytes = largest_bytes.max(stored(checkpoint, id)?.stored_bytes);
-        }
-        let limit_bytes = largest_bytes.saturating_mul(EXPERTS_IN_MEMORY);
-        let LocalExperts { pool, .. } = LocalExperts::open(checkpoint, engine, Some(limit_bytes))?;
-        Ok(Self { pool })
+        let LocalExperts { pool, .. } = LocalExperts::open(checkpoint, engine, Some(limit_bytes(checkpoint)?))?;
+        Ok(Self { pool, damaged: Damaged::default() })
+    }
+
+    /// As [`Recomputation::open`]; an expert is computed with bytes that have the hashes in `hashes`, or not at all. Reading one
+    /// takes a few times as long.
+    ///
+    /// # Errors
+    /// When a tensor is missing.
+    pub fn verified(
+        checkpoint: &Arc<Checkpoint>,
+        engine: Arc<dyn Engine>,
+        hashes: WeightHashes,
+    ) -> Result<Self, LoadError> {
+        let damaged = Damaged::default();
+        let source = VerifiedSource { checkpoint: Arc::clone(checkpoint), hashes, damaged: Arc::clone(&damaged) };
+        let limit_bytes = limit_bytes(checkpoint)?;
+        let LocalExperts { pool, .. } = LocalExperts::of(checkpoint, Arc::new(source), engine, Some(limit_bytes))?;
+        Ok(Self { pool, damaged })
+    }
+
+    /// Experts whose bytes were found to have other hashes. None is, where none is compared.
+    #[must_use]
+    pub fn damaged(&self) -> BTreeSet<ExpertId> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The sums and digests of a task: `hidden` (`[rows, d_model]`, at most 512 rows, as they were sent), `routes` one
@@ -78,6 +99,15 @@ impl Recomputation {
             .filter_map(|(row, route)| Some(Contribution { row, expert: route.expert, values: values.next()? }))
             .collect())
     }
+}
+
+/// Memory for the largest experts of the checkpoint.
+fn limit_bytes(checkpoint: &Checkpoint) -> Result<u64, LoadError> {
+    let mut largest_bytes = 0;
+    for id in names::experts(checkpoint.config()) {
+        largest_bytes = largest_bytes.max(stored(checkpoint, id)?.stored_bytes);
+    }
+    Ok(largest_bytes.saturating_mul(EXPERTS_IN_MEMORY))
 }
 
 /// Experts that stay in memory: those of one task on one worker, for the disputes that come together. A disputed task

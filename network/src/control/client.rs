@@ -8,8 +8,8 @@ use futures::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use neuro_primitives::{NodeId, NodeKey};
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PlacementReply, PlacementRequest, SetTeamReply,
-    SetTeamRequest, Status, StatusRequest, StopReply, StopRequest, WorkerReport,
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PardonReply, PardonRequest, PlacementReply,
+    PlacementRequest, SetTeamReply, SetTeamRequest, Status, StatusRequest, StopReply, StopRequest, WorkerReport,
 };
 use neuro_protocol::limits::{CHUNK_BYTES, MAX_SIGNED_MANIFEST_BYTES};
 use tokio::net::TcpStream;
@@ -184,6 +184,14 @@ impl ControlClient {
     /// `NotAllowed` for a stranger; `BadRequest` for a name that no team can have.
     pub async fn set_team(&self, request: SetTeamRequest) -> Result<SetTeamReply, ControlError> {
         called(self.stub(limits::MESSAGE_OVERHEAD_BYTES).set_team(request)).await
+    }
+
+    /// Asks for a worker that was excluded to work again.
+    ///
+    /// # Errors
+    /// `NotAllowed` for anyone but the node's own key; `NotFound` and `BadRequest` for none or several that are called so.
+    pub async fn pardon(&self, request: PardonRequest) -> Result<PardonReply, ControlError> {
+        called(self.stub(limits::MESSAGE_OVERHEAD_BYTES).pardon(request)).await
     }
 
     /// Asks the node to finish.

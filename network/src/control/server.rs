@@ -180,6 +180,14 @@ impl<S: ControlService> Control for Handlers<S> {
         Ok(Response::new(self.0.set_team(peer, request.into_inner()).await?))
     }
 
+    async fn pardon(
+        &self,
+        request: Request<messages::PardonRequest>,
+    ) -> Result<Response<messages::PardonReply>, Status> {
+        let peer = peer_of(&request)?;
+        Ok(Response::new(self.0.pardon(peer, request.into_inner()).await?))
+    }
+
     async fn stop(&self, request: Request<messages::StopRequest>) -> Result<Response<messages::StopReply>, Status> {
         Ok(Response::new(self.0.stop(peer_of(&request)?).await?))
     }

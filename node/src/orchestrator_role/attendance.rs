@@ -15,6 +15,7 @@ use neuro_protocol::control::{
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::control_service::refused;
 use super::dispatch::{LINK_QUEUE_FRAMES, Link, Order};
 use super::hardware;
 use super::link::{LinkError, OpenLink};
@@ -55,12 +56,14 @@ impl Attendance {
             Ok(link) => link,
             Err(error) => return Err(self.unopened(&error)),
         };
-        let greeted = link.greeted();
+        shared.members.attends(*worker).map_err(|error| refused(&error))?;
+        if let Some(facts) = shared.roster.attends(*worker, link.greeted()) {
+            shared.recorder.joined(*worker, &facts);
+        }
         let (frames, outgoing) = mpsc::channel(LINK_QUEUE_FRAMES);
         let (orders, incoming) = mpsc::channel(INSTRUCTION_QUEUE);
         let (instructions, stream) = mpsc::channel(INSTRUCTION_QUEUE);
         shared.dispatch.joined(*worker, Link { session: *session, frames, orders }, memory_limit_bytes);
-        shared.roster.attends(*worker, greeted);
         tokio::spawn(self.last(link, outgoing, incoming, instructions, reports));
         Ok(Box::pin(ReceiverStream::new(stream)))
     }

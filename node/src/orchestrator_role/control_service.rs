@@ -11,8 +11,8 @@ use neuro_network::control::{
 };
 use neuro_primitives::{Hash, NodeId};
 use neuro_protocol::control::{
-    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PlacementReply, SetTeamReply, SetTeamRequest,
-    Status, StopReply,
+    CreditReply, CreditRequest, FetchRequest, JoinReply, JoinRequest, PardonReply, PardonRequest, PlacementReply,
+    SetTeamReply, SetTeamRequest, Status, StopReply,
 };
 use neuro_protocol::version::{ENGINE_SPEC, negotiate, supported};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::attendance::Attendance;
 use super::credit;
 use super::hardware;
-use super::members::unix_now;
+use super::members::{AdmissionError, unix_now};
+use super::pardon;
 use super::placement;
 use super::shared::Shared;
 use super::status;
@@ -41,7 +42,7 @@ impl OrchestratorControl {
 
     /// Who broke the protocol a short time ago is not heard.
     fn well_behaved(&self, peer: NodeId) -> Result<(), ControlError> {
-        self.shared.members.check_conduct(peer, Instant::now()).map_err(|error| not_allowed(error.to_string()))
+        self.shared.members.check_conduct(peer, Instant::now()).map_err(|error| refused(&error))
     }
 
     fn known(&self, peer: NodeId) -> Result<(), ControlError> {
@@ -49,7 +50,7 @@ impl OrchestratorControl {
         if self.shared.members.knows(peer) {
             return Ok(());
         }
-        Err(not_allowed(format!("node {} has not joined; join with a ticket first", peer.short())))
+        Err(refused(&AdmissionError::NotInvited(peer)))
     }
 
     /// Only the node's own key may watch and stop it: the commands that run on its data folder have it.
@@ -71,9 +72,8 @@ impl ControlService for OrchestratorControl {
             return Err(not_allowed(format!("node {} is excluded: {reason}", peer.short())));
         }
         let admitted = shared.members.admit(peer, &request.ticket, unix_now());
-        admitted.map_err(|error| not_allowed(error.to_string()))?;
-        let facts = shared.roster.joined(peer, &request, unix_now());
-        shared.recorder.joined(peer, &facts);
+        admitted.map_err(|error| refused(&error))?;
+        shared.roster.joined(peer, &request, unix_now());
         Ok(JoinReply {
             signed_manifest: shared.publication.manifest().signed().encode(),
             p2p_addresses: shared.addresses.p2p.clone(),
@@ -117,6 +117,11 @@ impl ControlService for OrchestratorControl {
     async fn set_team(&self, peer: NodeId, request: SetTeamRequest) -> Result<SetTeamReply, ControlError> {
         self.known(peer)?;
         credit::set_team(&self.shared.recorder, peer, request)
+    }
+
+    async fn pardon(&self, peer: NodeId, request: PardonRequest) -> Result<PardonReply, ControlError> {
+        self.owner(peer)?;
+        pardon::grant(&self.shared, &request)
     }
 
     async fn stop(&self, peer: NodeId) -> Result<StopReply, ControlError> {
@@ -172,6 +177,14 @@ fn check_versions(request: &JoinRequest) -> Result<(), ControlError> {
     }
     let (ours, theirs) = (ENGINE_SPEC, request.engine_spec);
     Err(bad_request(format!("this network computes by engine rules {ours}, the worker by {theirs}")))
+}
+
+/// What a node hears that is not admitted.
+pub fn refused(error: &AdmissionError) -> ControlError {
+    match error {
+        AdmissionError::DataDir(_) => ControlError::new(ControlErrorKind::Unavailable, error.to_string()),
+        _ => not_allowed(error.to_string()),
+    }
 }
 
 fn not_allowed(message: impl Into<String>) -> ControlError {

@@ -7,7 +7,7 @@
 //! as long as its rows take to copy) and never across a wait.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use neuro_inference::ExpertsError;
 use neuro_orchestrator::{CallError, Checks, Effect, ExpertLoad, Input, Orchestrator, Redundancy, Settings};
 use neuro_primitives::receipt::{AnswerLeaf, AnswerTree};
 use neuro_primitives::{
-    ActivationFormat, Activations, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
+    ActivationFormat, CallId, ExpertId, FixedSum, ModelId, Moment, NodeId, Routes, RowSum, Rows, TaskId,
 };
 use neuro_protocol::frame::{Answer, Failure, Frame, MicroTask};
 use neuro_protocol::version::ENGINE_SPEC;
@@ -30,17 +30,17 @@ use super::tally::CallTally;
 use crate::clock;
 
 mod checks;
+mod conduct;
 mod encoding;
 mod kept;
+mod source;
 
 use checks::Recomputed;
 pub use kept::Kept;
+use source::{SentTask, Source};
 
 /// Frames that may wait for one worker's socket. A worker that far behind does not read; it is taken as lost.
 pub const LINK_QUEUE_FRAMES: usize = 256;
-
-/// Workers whose faults are remembered after they left. Only those with a fault take a place.
-const BLAMED_KEPT: usize = 4_096;
 
 /// What the orchestrator tells a worker over the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,43 +126,17 @@ struct Call {
     done: SyncSender<Result<Rows, ExpertsError>>,
 }
 
-/// What a call asks. Checks may need it after the call has ended.
-#[derive(Debug)]
-struct Source {
-    layer: u16,
-    /// As it travels: every worker is sent rows of the same encoding.
-    hidden: Activations,
-    routes: Routes,
-    tally: Arc<CallTally>,
-}
+/// A call that was begun. Dropped, its answers are thrown away when they come.
+#[must_use]
+pub struct Asked(Receiver<Result<Rows, ExpertsError>>);
 
-/// What one worker was asked.
-#[derive(Debug)]
-struct SentTask {
-    call: CallId,
-    source: Arc<Source>,
-    worker: NodeId,
-    /// Row of the call for each row of the task.
-    rows: Vec<usize>,
-    routes: Routes,
-    /// Some of the rows were enough.
-    spot_check: bool,
-}
-
-impl Source {
-    /// Rows of the call that go to `experts`, and their routes to these. For a spot check, only those that belong to nobody,
-    /// if there are any.
-    fn asked(&self, experts: &[u16], spot_check: bool) -> (Vec<usize>, Routes) {
-        let (rows, routes) = self.routes.restrict(|expert| experts.contains(&expert));
-        if !spot_check || !rows.iter().any(|row| self.tally.is_nobodys(*row)) {
-            return (rows, routes);
-        }
-        let mut fewer = (Vec::new(), Routes::new());
-        for (row, routes) in rows.into_iter().zip(routes.iter()).filter(|(row, _)| self.tally.is_nobodys(*row)) {
-            fewer.0.push(row);
-            fewer.1.push_row(routes.iter().copied());
-        }
-        fewer
+impl Asked {
+    /// Waits for the call's end. `[rows, d_model]`, f32.
+    ///
+    /// # Errors
+    /// When an expert has no holder in time, workers fail too often, or the node stops.
+    pub fn wait(self) -> Result<Rows, ExpertsError> {
+        self.0.recv().unwrap_or_else(|_| Err(stopped()))
     }
 }
 
@@ -220,6 +194,20 @@ impl Dispatch {
         routes: &Routes,
         tally: &Arc<CallTally>,
     ) -> Result<Rows, ExpertsError> {
+        self.begin((layer, redundancy), hidden, routes, tally)?.wait()
+    }
+
+    /// As [`Self::call`], without the wait.
+    ///
+    /// # Errors
+    /// When the node stops, or rows or gates are not finite.
+    pub fn begin(
+        &self,
+        (layer, redundancy): (u16, Redundancy),
+        hidden: &Rows,
+        routes: &Routes,
+        tally: &Arc<CallTally>,
+    ) -> Result<Asked, ExpertsError> {
         let (done, outcome) = sync_channel(1);
         tally.check_untainted()?;
         let source = Source {
@@ -230,7 +218,7 @@ impl Dispatch {
         };
         let call = Call { source: Arc::new(source), sum: FixedSum::zeros(hidden.count(), hidden.width()), done };
         self.start_call(call, redundancy)?;
-        outcome.recv().unwrap_or_else(|_| Err(stopped()))
+        Ok(Asked(outcome))
     }
 
     fn start_call(&self, call: Call, redundancy: Redundancy) -> Result<(), ExpertsError> {
@@ -296,23 +284,6 @@ impl Dispatch {
         self.lock().links.contains_key(&worker)
     }
 
-    /// Counts a fault that the core does not see: a broken protocol.
-    pub fn blame(&self, worker: NodeId) {
-        self.lock().blame(worker);
-    }
-
-    /// The faults of a worker since this node started, whether it is still there or not.
-    pub fn faults(&self, worker: NodeId) -> u64 {
-        self.lock().faults.get(&worker).copied().unwrap_or(0)
-    }
-
-    /// Why a worker is excluded for good, if it is.
-    pub fn excluded(&self, worker: NodeId) -> Option<String> {
-        let state = self.lock();
-        let before = || state.recorder.as_ref()?.worker(worker)?.excluded;
-        state.excluded.get(&worker).cloned().or_else(before)
-    }
-
     /// A worker reported something about its experts.
     pub fn reported(&self, input: Input) {
         let mut state = self.lock();
@@ -350,6 +321,7 @@ impl Dispatch {
         let faulty = matches!(input, Input::Faulty { .. });
         self.advance(&mut state, input);
         (state.arrived, state.leaf) = (None, None);
+        state.tasks.remove(&task);
         if faulty {
             state.note_standing(worker);
         }
@@ -381,7 +353,11 @@ impl Dispatch {
         }
         tracing::warn!(worker = %worker.short(), code = ?failure.code, text = %failure.text, "a worker refused a task");
         let fault = faults::of_refusal(failure.code);
-        if fault.is_held_against_worker() && state.tasks.contains_key(&task) {
+        let was_open = state.tasks.get(&task).is_some_and(|sent| sent.worker == worker);
+        if was_open {
+            state.tasks.remove(&task);
+        }
+        if was_open && fault.is_held_against_worker() {
             state.blame(worker);
         }
         self.advance(&mut state, Input::Faulty { task, worker, fault });
@@ -462,14 +438,14 @@ impl Dispatch {
             }
             Effect::KeepAnswer { task, in_time } => {
                 self.owe(state, task, in_time);
-                state.keep(task)
+                self.keep(state, task)
             }
             Effect::CreditWitness { task, .. } => state.credit_witness(task),
             Effect::Compare { check, task, against } => state.compare(check, task, &against),
             Effect::Recompute { check, task, against } => self.recompute(state, check, task, &against),
             Effect::AcceptRecomputed { call, .. } => state.accept_recomputed(call),
-            Effect::ForgetAnswers { tasks } => state.forget_answers(&tasks),
-            Effect::Retract { call, worker, .. } => state.retract(call, worker),
+            Effect::ForgetAnswers { tasks } => self.forget_answers(state, &tasks),
+            Effect::Retract { call, task, worker } => state.retract(call, task, worker),
             Effect::Convict { worker, task } => {
                 self.receipts.get().into_iter().for_each(|receipts| receipts.disputed(worker, task));
                 state.convict(worker, task)
@@ -505,14 +481,6 @@ impl State {
     fn hears(&mut self, worker: NodeId, session: u64, task: TaskId) -> Result<bool, Unasked> {
         let Some(open) = self.link(worker, session) else { return Ok(false) };
         if open.ledger.heard(task) { Ok(true) } else { Err(Unasked { worker, task }) }
-    }
-
-    fn blame(&mut self, worker: NodeId) {
-        *self.faults.entry(worker).or_default() += 1;
-        if self.faults.len() > BLAMED_KEPT {
-            let other = self.faults.keys().find(|id| **id != worker && !self.links.contains_key(id)).copied();
-            other.and_then(|id| self.faults.remove(&id));
-        }
     }
 
     /// Sends an order; a worker that does not take it is lost.
@@ -563,9 +531,10 @@ impl State {
             hidden: source.hidden.gather(&rows),
             routes: routes.clone(),
         });
-        self.tasks.insert(task, SentTask { call: call_id, source, worker, rows, routes, spot_check });
+        // Without a link there is nobody to answer: the core is about to hear that the worker left.
         let open = self.links.get_mut(&worker)?;
         open.ledger.sent(task);
+        self.tasks.insert(task, SentTask { source, worker, rows, routes, spot_check });
         if open.link.frames.try_send(frame.encode()).is_ok() { None } else { self.lose(worker) }
     }
 

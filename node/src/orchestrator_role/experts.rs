@@ -7,7 +7,7 @@ use neuro_inference::{ExpertLayers, ExpertsError, RowOwner};
 use neuro_orchestrator::Redundancy;
 use neuro_primitives::{JobId, NodeId, Routes, Rows};
 
-use super::dispatch::Dispatch;
+use super::dispatch::{Asked, Dispatch};
 use super::tally::{CallTally, JobTally, Share, TAINTED};
 use crate::jobs::BatchExperts;
 
@@ -30,6 +30,14 @@ struct Tallies {
     uses: u64,
     /// Jobs that were told to be tainted.
     told: BTreeSet<JobId>,
+}
+
+/// Rows of a call that are asked for in the same way.
+struct Part {
+    redundancy: Redundancy,
+    /// Ascending.
+    rows: Vec<usize>,
+    tally: Arc<CallTally>,
 }
 
 struct Kept {
@@ -55,6 +63,24 @@ impl RemoteExperts {
         self.tallies().of(job).give_up();
     }
 
+    /// The calls that `rows` rows of `owners` make: one, or two if some of the jobs ask for two workers and others do not.
+    /// What those pay for is then not computed twice for these, nor shown to a second worker. A row's sum does not depend on
+    /// the rows beside it.
+    fn parts(&self, owners: &[RowOwner], rows: usize) -> Vec<Part> {
+        let mut tallies = self.tallies();
+        let mut parts = [Redundancy::One, Redundancy::Two].map(|redundancy| (redundancy, Vec::new(), Vec::new()));
+        let mut end = 0;
+        for owner in owners.iter().filter(|owner| owner.rows > 0) {
+            let (_, own, jobs) = &mut parts[usize::from(owner.twice)];
+            own.extend(end..end + owner.rows);
+            jobs.push((owner.rows, tallies.of(owner.job)));
+            end += owner.rows;
+        }
+        parts[0].1.extend(end..rows);
+        let asked = parts.into_iter().filter(|(_, rows, _)| !rows.is_empty());
+        asked.map(|(redundancy, rows, jobs)| Part { redundancy, rows, tally: Arc::new(CallTally::new(jobs)) }).collect()
+    }
+
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,14 +96,22 @@ impl ExpertLayers for RemoteExperts {
     }
 
     fn run_for(&self, layer: u16, hidden: &Rows, routes: &Routes, owners: &[RowOwner]) -> Result<Rows, ExpertsError> {
-        let tally = {
-            let mut tallies = self.tallies();
-            let asking = owners.iter().filter(|owner| owner.rows > 0);
-            CallTally::new(asking.map(|owner| (owner.rows, tallies.of(owner.job))))
+        let parts = self.parts(owners, hidden.count());
+        if let [whole] = &parts[..] {
+            return self.dispatch.call((layer, whole.redundancy), hidden, routes, &whole.tally);
+        }
+        let begin = |part: &Part| {
+            let mut own = Routes::new();
+            part.rows.iter().for_each(|row| own.push_row(routes.row(*row).iter().copied()));
+            self.dispatch.begin((layer, part.redundancy), &hidden.gather(&part.rows), &own, &part.tally)
         };
-        let twice = owners.iter().any(|owner| owner.twice && owner.rows > 0);
-        let redundancy = if twice { Redundancy::Two } else { Redundancy::One };
-        self.dispatch.call((layer, redundancy), hidden, routes, &Arc::new(tally))
+        let asked = parts.iter().map(begin).collect::<Result<Vec<Asked>, _>>()?;
+        let mut sums = Rows::zeros(hidden.count(), hidden.width());
+        for (part, asked) in parts.iter().zip(asked) {
+            let own = asked.wait()?;
+            part.rows.iter().zip(own.iter()).for_each(|(row, sum)| sums.row_mut(*row).copy_from_slice(sum));
+        }
+        Ok(sums)
     }
 }
 

@@ -74,6 +74,21 @@ pub fn recorded(hardware: Option<&Hardware>, threads: u32, engine: &str, version
     }
 }
 
+/// The machine that [`recorded`] kept; `None` where the worker told of none. Several accelerators are one, by all their
+/// names.
+#[must_use]
+pub fn told(recorded: &Recorded) -> Option<Hardware> {
+    let Recorded { cpu_features, cores, ram_bytes, gpu, vram_bytes, .. } = recorded;
+    let accelerator = Accelerator { name: gpu.clone(), memory_bytes: *vram_bytes };
+    (*ram_bytes > 0 || !cpu_features.is_empty()).then(|| Hardware {
+        cpu_features: cpu_features.split_whitespace().map(str::to_owned).collect(),
+        cores: *cores,
+        ram_bytes: *ram_bytes,
+        accelerators: (!gpu.is_empty()).then_some(accelerator).into_iter().collect(),
+        ..Hardware::default()
+    })
+}
+
 /// What a calibration says, for the core. None for one that says nothing sensible.
 #[must_use]
 pub fn speeds(calibration: &Calibration) -> Option<Vec<Speed>> {
@@ -105,6 +120,22 @@ mod tests {
         many.hardware.as_mut().unwrap().accelerators = vec![Accelerator::default(); 65];
         assert!(check(&many).is_err());
         assert!(check(&JoinRequest { threads: u32::MAX, ..JoinRequest::default() }).is_err());
+    }
+
+    #[test]
+    fn a_recorded_machine_is_told_as_it_was_but_for_its_processors_name() {
+        let card = |name: &str| Accelerator { name: name.to_owned(), memory_bytes: 4 };
+        let machine = Hardware {
+            cpu: "Example 9".to_owned(),
+            cpu_features: vec!["avx2".to_owned(), "f16c".to_owned()],
+            cores: 8,
+            ram_bytes: 1 << 30,
+            accelerators: vec![card("A"), card("B")],
+        };
+        let both = Accelerator { name: "A, B".to_owned(), memory_bytes: 8 };
+        let expected = Hardware { cpu: String::new(), accelerators: vec![both], ..machine.clone() };
+        assert_eq!(told(&recorded(Some(&machine), 2, "native-1", "0.1.0")), Some(expected));
+        assert_eq!(told(&recorded(None, 2, "native-1", "0.1.0")), None);
     }
 
     #[test]

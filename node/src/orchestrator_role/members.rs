@@ -1,9 +1,17 @@
-//! Who may take part: nodes that once showed a valid ticket.
+//! Who may take part: nodes that showed a valid ticket.
+//!
+//! ```text
+//! join with a ticket ─▶ invited: in memory, for minutes ── attend ─▶ member: on disk, after its ticket expired too
+//! ```
+//!
+//! A key costs nothing, so a ticket's holder can bring any number of them. Only those that attend are remembered, so many
+//! a ticket and no more: whoever has one ticket cannot shut the workers of another out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use neuro_primitives::key::EntropyError;
 use neuro_primitives::{NodeId, NodeKey, UnixMillis};
 use neuro_protocol::ticket::{SignedTicket, Ticket, TicketError};
@@ -20,16 +28,44 @@ const TURNED_AWAY_FOR: Duration = Duration::from_secs(600);
 /// Nodes that are turned away at a time; the one whose time ends first is forgotten when there are more.
 const MAX_TURNED_AWAY: usize = 4_096;
 
-/// Nodes that are remembered as admitted. A ticket lets its holder bring any number of keys; with twice as many, the
-/// list takes 8 MiB on disk and nothing else gets worse.
+/// Nodes that are remembered as members. With twice as many, the list takes 13 MiB on disk and nothing else gets worse.
 const MAX_MEMBERS: usize = 65_536;
+
+/// Members that one ticket makes: the largest network that was tried is smaller. Sixteen tickets fill the list; with twice
+/// as many places it takes eight.
+const MAX_MEMBERS_A_TICKET: usize = 4_096;
+
+/// How long a node that joined may take to attend. Workers take less than a second.
+const INVITED_FOR_MS: u64 = 10 * 60 * 1_000;
+
+/// Nodes a ticket that joined and did not attend yet. Of more, the first one has to join again: whoever floods needs as many
+/// handshakes in the milliseconds that an honest one takes.
+const MAX_INVITED_A_TICKET: usize = 1_024;
+
+/// Tells one ticket from another.
+type Nonce = [u8; 16];
 
 /// The nodes that may call the control services as workers.
 pub struct Members {
     orchestrator: NodeId,
     data_dir: DataDir,
-    admitted: Mutex<BTreeSet<NodeId>>,
+    known: Mutex<Known>,
     turned_away: Mutex<BTreeMap<NodeId, TurnedAway>>,
+}
+
+/// Those who came with a ticket.
+#[derive(Default)]
+struct Known {
+    members: BTreeSet<NodeId>,
+    /// Members by the ticket that they came with, where that was written down.
+    by_ticket: BTreeMap<Nonce, usize>,
+    invited: BTreeMap<NodeId, Invited>,
+}
+
+/// A node that joined and does not attend yet.
+struct Invited {
+    ticket: Nonce,
+    since: UnixMillis,
 }
 
 /// A node that broke the protocol.
@@ -54,9 +90,23 @@ pub enum AdmissionError {
         /// What it did.
         reason: String,
     },
+    /// The ticket made as many members as it may.
+    #[error(
+        "{} nodes joined with this ticket already, as many as one ticket admits: its owner gets another one by \
+         restarting the orchestrator",
+        MAX_MEMBERS_A_TICKET
+    )]
+    TicketSpent,
     /// The list of members is full.
-    #[error("{} nodes were admitted already, as many as are remembered", MAX_MEMBERS)]
+    #[error(
+        "the list of members is full ({} nodes): its owner can take lines out of the file `members` in the \
+         orchestrator's data folder and restart it",
+        MAX_MEMBERS
+    )]
     Full,
+    /// The node joined too long ago, or never.
+    #[error("node {} has not joined; join with a ticket first", .0.short())]
+    NotInvited(NodeId),
     /// The list of members cannot be written.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -68,26 +118,45 @@ impl Members {
     /// # Errors
     /// When the list cannot be read.
     pub fn load(data_dir: &DataDir, orchestrator: NodeId) -> Result<Self, DataDirError> {
-        let admitted = data_dir.lines(MEMBERS_FILE)?.iter().filter_map(|line| line.parse().ok()).collect();
-        let (admitted, turned_away) = (Mutex::new(admitted), Mutex::default());
-        Ok(Self { orchestrator, data_dir: data_dir.clone(), admitted, turned_away })
+        let mut known = Known::default();
+        for (member, ticket) in data_dir.lines(MEMBERS_FILE)?.iter().filter_map(|line| member_of(line)) {
+            known.add(member, ticket);
+        }
+        let (known, turned_away) = (Mutex::new(known), Mutex::default());
+        Ok(Self { orchestrator, data_dir: data_dir.clone(), known, turned_away })
     }
 
-    /// Admits `peer` if `ticket` is good, or if it was admitted before: a worker comes back after its ticket expired.
+    /// Admits `peer` if `ticket` is good, or if it is a member: a worker comes back after its ticket expired. It is a member
+    /// once it [attends](Self::attends).
     ///
     /// # Errors
-    /// When neither is the case.
+    /// When neither is the case, or there is no room for another member.
     pub fn admit(&self, peer: NodeId, ticket: &str, now: UnixMillis) -> Result<(), AdmissionError> {
         if self.knows(peer) {
             return Ok(());
         }
-        SignedTicket::from_text(ticket)?.verify_issued_by(self.orchestrator, now)?;
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        if admitted.len() >= MAX_MEMBERS {
-            return Err(AdmissionError::Full);
+        let signed = SignedTicket::from_text(ticket)?;
+        let ticket = signed.verify_issued_by(self.orchestrator, now)?.nonce;
+        let mut known = self.known();
+        known.check_room(ticket)?;
+        known.invite(peer, ticket, now);
+        Ok(())
+    }
+
+    /// `peer`, which was admitted, attends: it is a member from now on.
+    ///
+    /// # Errors
+    /// When it was not admitted lately, there is no room for another member, or the list cannot be written.
+    pub fn attends(&self, peer: NodeId) -> Result<(), AdmissionError> {
+        let mut known = self.known();
+        if known.members.contains(&peer) {
+            return Ok(());
         }
-        self.data_dir.append(MEMBERS_FILE, &peer.to_string())?;
-        admitted.insert(peer);
+        let ticket = known.invited.get(&peer).ok_or(AdmissionError::NotInvited(peer))?.ticket;
+        known.check_room(ticket)?;
+        self.data_dir.append(MEMBERS_FILE, &format!("{peer} {}", HEXLOWER.encode(&ticket)))?;
+        known.invited.remove(&peer);
+        known.add(peer, Some(ticket));
         Ok(())
     }
 
@@ -117,8 +186,52 @@ impl Members {
     /// Whether `peer` was admitted.
     #[must_use]
     pub fn knows(&self, peer: NodeId) -> bool {
-        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+        let known = self.known();
+        known.members.contains(&peer) || known.invited.contains_key(&peer)
     }
+
+    /// No change can panic half way, so a poisoned lock guards whole lists.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn add(&mut self, member: NodeId, ticket: Option<Nonce>) {
+        if self.members.insert(member)
+            && let Some(ticket) = ticket
+        {
+            *self.by_ticket.entry(ticket).or_default() += 1;
+        }
+    }
+
+    /// Whether another member may come with `ticket`.
+    fn check_room(&self, ticket: Nonce) -> Result<(), AdmissionError> {
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(AdmissionError::Full);
+        }
+        let came = self.by_ticket.get(&ticket).copied().unwrap_or(0);
+        if came < MAX_MEMBERS_A_TICKET { Ok(()) } else { Err(AdmissionError::TicketSpent) }
+    }
+
+    /// Expects `peer` to attend soon. Those who did not are forgotten, and of too many with this ticket the first.
+    fn invite(&mut self, peer: NodeId, ticket: Nonce, now: UnixMillis) {
+        self.invited.retain(|_, invited| now.0.saturating_sub(invited.since.0) < INVITED_FOR_MS);
+        self.invited.insert(peer, Invited { ticket, since: now });
+        let with_ticket = || self.invited.iter().filter(|(_, invited)| invited.ticket == ticket);
+        if with_ticket().count() > MAX_INVITED_A_TICKET {
+            let first = with_ticket().min_by_key(|(_, invited)| invited.since).map(|(node, _)| *node);
+            first.and_then(|node| self.invited.remove(&node));
+        }
+    }
+}
+
+/// A line of the list: a node's id, and the ticket that it came with. Older lists have ids alone.
+fn member_of(line: &str) -> Option<(NodeId, Option<Nonce>)> {
+    let mut words = line.split_ascii_whitespace();
+    let member = words.next()?.parse().ok()?;
+    let ticket = words.next().and_then(|word| HEXLOWER.decode(word.as_bytes()).ok());
+    Some((member, ticket.and_then(|nonce| nonce.try_into().ok())))
 }
 
 /// A new ticket for workers of the orchestrator with `key`.
@@ -148,71 +261,4 @@ pub fn unix_now() -> UnixMillis {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn members(folder: &std::path::Path, key: &NodeKey) -> Members {
-        Members::load(&DataDir::open(folder).unwrap(), key.node_id()).unwrap()
-    }
-
-    #[test]
-    fn a_ticket_admits_and_membership_outlives_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (key, worker) = (NodeKey::from_secret(&[1; 32]), NodeKey::from_secret(&[2; 32]).node_id());
-        let ticket = new_ticket(&key, &[], &[], HOUR).unwrap().to_text();
-        members(folder.path(), &key).admit(worker, &ticket, unix_now()).unwrap();
-        let later = UnixMillis(unix_now().0 + 2 * 3_600_000);
-        let restarted = members(folder.path(), &key);
-        assert!(restarted.knows(worker));
-        restarted.admit(worker, &ticket, later).unwrap();
-        let stranger = NodeKey::from_secret(&[3; 32]).node_id();
-        assert!(matches!(
-            restarted.admit(stranger, &ticket, later),
-            Err(AdmissionError::Ticket(TicketError::Expired { .. }))
-        ));
-    }
-
-    #[test]
-    fn who_broke_the_protocol_waits_ten_minutes() {
-        let folder = tempfile::tempdir().unwrap();
-        let members = members(folder.path(), &NodeKey::from_secret(&[1; 32]));
-        let (liar, honest, now) = (NodeId([2; 32]), NodeId([3; 32]), Instant::now());
-        members.turn_away(liar, "it sent noise".to_owned(), now);
-        let error = members.check_conduct(liar, now + Duration::from_secs(590)).unwrap_err().to_string();
-        assert!(error.contains("for another 10 s") && error.contains("it sent noise"), "{error}");
-        members.check_conduct(honest, now).unwrap();
-        members.check_conduct(liar, now + TURNED_AWAY_FOR).unwrap();
-    }
-
-    #[test]
-    fn so_many_are_turned_away_and_no_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let members = members(folder.path(), &NodeKey::from_secret(&[1; 32]));
-        let now = Instant::now();
-        let node = |number: usize| {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_le_bytes());
-            NodeId(id)
-        };
-        for number in 0..=MAX_TURNED_AWAY {
-            members.turn_away(node(number), String::new(), now + Duration::from_millis(number as u64));
-        }
-        members.check_conduct(node(0), now).unwrap();
-        assert!(members.check_conduct(node(1), now).is_err());
-        assert!(members.check_conduct(node(MAX_TURNED_AWAY), now).is_err());
-    }
-
-    #[test]
-    fn tickets_of_others_and_no_tickets_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let (key, other) = (NodeKey::from_secret(&[1; 32]), NodeKey::from_secret(&[9; 32]));
-        let worker = NodeKey::from_secret(&[2; 32]).node_id();
-        let members = members(folder.path(), &key);
-        let ticket = new_ticket(&other, &[], &[], HOUR).unwrap().to_text();
-        assert!(matches!(members.admit(worker, &ticket, unix_now()), Err(AdmissionError::Ticket(_))));
-        assert!(matches!(members.admit(worker, "let me in", unix_now()), Err(AdmissionError::Ticket(_))));
-        assert!(!members.knows(worker));
-    }
-}
+mod tests;

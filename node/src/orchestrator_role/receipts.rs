@@ -65,6 +65,20 @@ impl Receipts {
         }
     }
 
+    /// A check of the answer of `worker` to `task` begins: it is not paid before [`Receipts::check_ended`].
+    pub fn check_began(&self, worker: NodeId, task: TaskId) {
+        if let Some(account) = self.accounts().get_mut(&worker) {
+            account.payer.check_began(task);
+        }
+    }
+
+    /// The check has ended; what it found was said before.
+    pub fn check_ended(&self, worker: NodeId, task: TaskId) {
+        if let Some(account) = self.accounts().get_mut(&worker) {
+            account.payer.check_ended(task);
+        }
+    }
+
     /// `worker` attends no more.
     pub fn left(&self, worker: NodeId, now: Moment) {
         let mut accounts = self.accounts();

@@ -178,6 +178,15 @@ impl Recorder {
         self.change(worker, |record| record.excluded = Some(reason));
     }
 
+    /// A worker that was excluded may work again. Its conduct begins anew, so it is on probation.
+    pub fn pardon(&self, worker: NodeId) {
+        self.record(|state| state.pending.pardoned(worker));
+        self.change(worker, |record| {
+            record.excluded = None;
+            record.standing = record.standing.forgiven();
+        });
+    }
+
     /// An expert was asked for.
     pub fn used(&self, expert: ExpertId, rows: u64) {
         self.record(|state| state.pending.expert_use(expert, rows));

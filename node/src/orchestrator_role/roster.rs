@@ -76,8 +76,7 @@ impl Roster {
     }
 
     /// A worker was admitted. It counts as present once it attends: a node that only ever joins is forgotten in time.
-    /// Returns what is known of it from now on.
-    pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) -> Facts {
+    pub fn joined(&self, worker: NodeId, request: &JoinRequest, now: UnixMillis) {
         let facts = Facts {
             name: shown(&request.name),
             engine: shown(&request.engine),
@@ -93,20 +92,20 @@ impl Roster {
             present: false,
         };
         let mut workers = self.lock();
-        workers.insert(worker, facts.clone());
+        workers.insert(worker, facts);
         while workers.values().filter(|facts| !facts.present).count() > GONE_KEPT {
             let oldest = workers.iter().filter(|(_, facts)| !facts.present).min_by_key(|(_, facts)| facts.connected);
             let Some(oldest) = oldest.map(|(worker, _)| *worker) else { break };
             workers.remove(&oldest);
         }
-        facts
     }
 
-    /// A worker attends, whom it took so long to greet.
-    pub fn attends(&self, worker: NodeId, greeted: Duration) {
-        if let Some(facts) = self.lock().get_mut(&worker) {
-            (facts.present, facts.greeted) = (true, Some(greeted));
-        }
+    /// A worker attends, whom it took so long to greet. Returns what is known of it from now on.
+    pub fn attends(&self, worker: NodeId, greeted: Duration) -> Option<Facts> {
+        let mut workers = self.lock();
+        let facts = workers.get_mut(&worker)?;
+        (facts.present, facts.greeted) = (true, Some(greeted));
+        Some(facts.clone())
     }
 
     /// A worker said how fast it is.
@@ -162,12 +161,12 @@ impl Facts {
     fn of_before(record: WorkerRecord) -> Self {
         Self {
             name: record.name,
-            engine: record.hardware.engine,
-            version: record.hardware.version,
             threads: record.hardware.cores,
             memory_limit_bytes: 0,
             resident_bytes: 0,
-            hardware: None,
+            hardware: hardware::told(&record.hardware),
+            engine: record.hardware.engine,
+            version: record.hardware.version,
             calibration: None,
             fetched: Fetched::default(),
             greeted: None,

@@ -79,6 +79,8 @@ fn model(shared: &Shared) -> ModelStatus {
 fn worker(shared: &Shared, id: NodeId, facts: &Facts, views: &[WorkerView]) -> WorkerStatus {
     let view = views.iter().find(|view| view.id == id);
     let (standing, now) = shared.dispatch.view(|core, now| (core.standing(id).cloned(), now));
+    // The core knows those who came in this run.
+    let standing = standing.or_else(|| shared.recorder.worker(id).map(|record| record.standing));
     let path = shared.network.path(id).filter(|_| facts.present);
     let excluded = shared.dispatch.excluded(id);
     let microseconds = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

@@ -72,9 +72,10 @@ impl CallTally {
         owner.is_some_and(|(_, tally)| tally.nobodys.load(Ordering::Acquire))
     }
 
-    /// A wrong answer was used for this call.
-    pub fn taint(&self) {
-        self.owners.iter().for_each(|(_, tally)| tally.tainted.store(true, Ordering::Release));
+    /// A wrong answer was used for these rows of the call.
+    pub fn taint(&self, rows: &[usize]) {
+        let touched = self.owners.iter().filter(|(own, _)| rows.iter().any(|row| own.contains(row)));
+        touched.for_each(|(_, tally)| tally.tainted.store(true, Ordering::Release));
     }
 
     /// Whether all answers that were used for its jobs so far are still believed.
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn one_tainted_job_stops_the_calls_that_it_is_part_of() {
         let (liars, other) = (Arc::<JobTally>::default(), Arc::<JobTally>::default());
-        CallTally::new([(1, Arc::clone(&liars))]).taint();
+        CallTally::new([(1, Arc::clone(&liars)), (1, Arc::clone(&other))]).taint(&[0]);
         let both = CallTally::new([(1, Arc::clone(&other)), (1, Arc::clone(&liars))]);
         assert!(both.check_untainted().is_err_and(|error| !error.retryable));
         assert!(CallTally::new([(1, Arc::clone(&other))]).check_untainted().is_ok());

@@ -27,11 +27,14 @@ use neuro_protocol::Verdict;
 use neuro_protocol::control::{Status, WorkerStatus};
 use serde_json::{Value, json};
 
-use network::{Network, TCP, checkpoint, of};
+use network::{Network, TCP, checkpoint, is_gone, of};
 use player::{Part, Player};
 
 /// Questions that are asked.
 const QUESTIONS: usize = 200;
+
+/// Workers of a network.
+const WORKERS: usize = 6;
 
 /// Requests after which the mortal worker is killed and started again.
 const LIVES_FOR: usize = 10;
@@ -74,7 +77,7 @@ fn text_of(reply: &Value) -> Option<String> {
 /// One network at a time: six processes are enough for a small machine.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A network under a policy, and six workers of whom four are good.
+/// A network under a policy, and six workers: the odd ones, one that dies again and again, and good ones.
 struct Chaos {
     network: Network,
     _steady: Vec<Player>,
@@ -88,12 +91,11 @@ impl Chaos {
         let network = Network::checking(checks, folder, "127.0.0.1:0", vec![TCP.to_owned()]).await;
         let start = |part: &Part| Player::start(part.clone(), &network.door());
         let good = ["ada", "ben", "cem"].map(|name| Part::Good { name: name.to_owned() });
-        let steady = good.iter().chain(odd).map(start).collect();
+        let steady = good.iter().take(WORKERS - 1 - odd.len()).chain(odd).map(start).collect();
         let mortal = start(&Part::Good { name: "mortal".to_owned() });
-        let joined = 4 + odd.len();
         let shared = |status: &Status| {
             let twice = status.holders.iter().flat_map(|layer| &layer.counts).all(|holders| *holders >= 2);
-            twice && status.workers.iter().filter(|worker| worker.experts_held > 0).count() == joined
+            twice && status.workers.iter().filter(|worker| worker.experts_held > 0).count() == WORKERS
         };
         network.until("all workers", shared).await;
         Self { network, _steady: steady, mortal, asked: 0 }
@@ -117,6 +119,15 @@ impl Chaos {
 fn assert_excluded(worker: &WorkerStatus) {
     assert!(worker.excluded.contains("a wrong result"), "no reason is told of {}: {:?}", worker.name, worker.excluded);
     assert_eq!((worker.experts_held, worker.in_flight), (0, 0), "{} still has work", worker.name);
+}
+
+/// Whoever never answers is sent away for it, and not for lying.
+async fn assert_sent_away(network: &Network, name: &str) {
+    let sent_away = |status: &Status| of(status, name).is_some_and(|worker| is_gone(worker) && worker.faults > 0);
+    let worker = of(&network.until("the silent one's leave", sent_away).await, name).cloned().unwrap();
+    assert_eq!((worker.experts_held, worker.in_flight, worker.excluded.as_str()), (0, 0, ""));
+    assert!(worker.timeliness.is_some_and(|share| share < 0.5), "{:?} of its tasks in time", worker.timeliness);
+    assert_eq!(worker.streak, 0, "nothing of it was ever found right");
 }
 
 /// The orchestrator has evidence against the worker that anyone with the model finds convincing, and its owner alone reads.
@@ -144,6 +155,7 @@ async fn under_verified_every_answer_is_that_of_a_single_process() {
         assert_eq!(chaos.ask(question).await.as_ref(), Ok(&expected[question]), "{question}");
     }
     assert_excluded(&chaos.worker("liar").await);
+    assert_sent_away(&chaos.network, "silent").await;
     assert_proven(&chaos.network, "liar").await;
 }
 
@@ -154,7 +166,8 @@ async fn under_sampled_a_trusted_liar_is_found_and_its_lies_are_few() {
     let expected = alone(&questions).await;
     let early = Part::Liar { name: "early".to_owned(), honest: 0, percent: 10, in_sums_alone: false };
     let late = Part::Liar { name: "late".to_owned(), honest: 400, percent: 50, in_sums_alone: true };
-    let mut chaos = Chaos::begin(Checks::SAMPLED, &[early, late]).await;
+    let silent = Part::Silent { name: "silent".to_owned() };
+    let mut chaos = Chaos::begin(Checks::SAMPLED, &[early, late, silent]).await;
     let (mut wrong, mut told) = (0, 0);
     for question in questions.iter().cycle().take(QUESTIONS + MORE_QUESTIONS) {
         match chaos.ask(question).await {
@@ -176,6 +189,7 @@ async fn under_sampled_a_trusted_liar_is_found_and_its_lies_are_few() {
     for name in ["early", "late"] {
         assert_excluded(&chaos.worker(name).await);
     }
+    assert_sent_away(&chaos.network, "silent").await;
     println!("{} questions, {wrong} wrong answers, {told} streams told of one", chaos.asked);
     assert!(wrong <= 100, "{wrong} wrong answers of {}", chaos.asked);
     for question in &questions[..20] {

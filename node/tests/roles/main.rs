@@ -13,6 +13,7 @@ mod crowd;
 mod fetching;
 mod network;
 mod own_prompts;
+mod pardon;
 mod secret_weights;
 mod smpc;
 mod smpc_ranges;

@@ -22,10 +22,14 @@ pub struct Payer {
     carried: Carried,
     /// Disputed and not denied in a signed voucher yet.
     disputed: BTreeSet<TaskId>,
+    /// Being checked: not accepted before it is known what the check shows.
+    checked: BTreeSet<TaskId>,
     /// The offer that the worker has not answered.
     open: Option<Open>,
     /// Offers after `last` that the worker forfeited, newest last. If it signed one after all, that one goes on.
     given_up: VecDeque<Open>,
+    /// Offers whose answers are offered anew. No voucher is made of them, or these answers would be covered twice.
+    void: Vec<Offer>,
     offered_at: Option<Moment>,
     /// Intervals whose answers may still have to be shown, oldest first.
     shown: VecDeque<Interval>,
@@ -129,8 +133,10 @@ impl Payer {
             held: BTreeMap::new(),
             carried: Carried::default(),
             disputed: BTreeSet::new(),
+            checked: BTreeSet::new(),
             open: None,
             given_up: VecDeque::new(),
+            void: Vec::new(),
             offered_at: None,
             shown: VecDeque::new(),
             forfeited_units: 0,
@@ -164,12 +170,7 @@ impl Payer {
             return;
         }
         self.pending.insert(answered.task, Pending { answered, at: now });
-        if self.pending.len() > MAX_RECORDS
-            && let Some((task, lost)) = self.pending.pop_first()
-        {
-            self.forfeited_units += u64::from(lost.answered.units);
-            self.disputed.remove(&task);
-        }
+        self.bound_pending();
     }
 
     /// An answer was found wrong: it is not paid unless it was accepted before. Unknown tasks are ignored.
@@ -177,6 +178,19 @@ impl Payer {
         if self.waits(task) {
             self.disputed.insert(task);
         }
+    }
+
+    /// A check of an answer begins: until [`Payer::check_ended`] it is held back, however long that takes. Unknown tasks are
+    /// ignored.
+    pub fn check_began(&mut self, task: TaskId) {
+        if self.waits(task) {
+            self.checked.insert(task);
+        }
+    }
+
+    /// The check of an answer has ended. What it showed was said before.
+    pub fn check_ended(&mut self, task: TaskId) {
+        self.checked.remove(&task);
     }
 
     /// The next voucher and its tasks in the order of its tree, if the interval is over, no offer is open, and there is
@@ -284,7 +298,7 @@ impl Payer {
             if self.disputed.contains(&task) {
                 settling.denied.push(task);
                 settling.denied_units += u64::from(held.units);
-            } else if now.since(held.since) >= window {
+            } else if now.since(held.since) >= window && !self.checked.contains(&task) {
                 settling.accepted.push(task);
                 settling.accepted_units += u64::from(held.units);
             }
@@ -331,33 +345,44 @@ impl Payer {
     }
 
     fn check(&self, theirs: &SignedVoucher) -> Result<(), ReceiptFault> {
-        let Voucher { orchestrator, worker, .. } = *theirs.voucher();
+        let Voucher { orchestrator, worker, sequence: got, .. } = *theirs.voucher();
         if !self.pair.owns(theirs.voucher()) {
             return Err(ReceiptFault::OtherPair(Pair { orchestrator, worker }));
+        }
+        if self.void.contains(&theirs.offer) {
+            return Err(ReceiptFault::NotOpen { got });
         }
         Ok(theirs.verify()?)
     }
 
-    /// Goes on from a newer voucher that both signed. Offers that do not follow it are void; what an open one covers is
-    /// offered again.
+    /// Goes on from a newer voucher that both signed. Later offers do not follow it: the worker could not sign them, so
+    /// what they cover is offered again. Earlier ones it passed over: they stay forfeited.
     fn adopt(&mut self, signed: SignedVoucher, now: Moment) {
-        self.next_sequence = self.next_sequence.max(signed.voucher().sequence.saturating_add(1));
-        let open = self.open.take();
-        let mut given_up = std::mem::take(&mut self.given_up);
-        let late = given_up.iter().position(|late| late.offer == signed.offer).and_then(|place| given_up.remove(place));
+        let sequence = signed.voucher().sequence;
+        self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
         self.last = Some(signed);
-        match (open, late) {
-            (Some(open), _) if open.offer == signed.offer => self.settle(open, now),
-            (open, late) => {
-                self.pending.extend(open.into_iter().flat_map(|open| open.covering));
-                if let Some(late) = late {
-                    self.forfeited_units -= units(&late.covering);
-                    self.settle(late, now);
-                }
+        self.void.retain(|void| void.voucher.sequence > sequence);
+        for given_up in std::mem::take(&mut self.given_up) {
+            if given_up.offer.voucher.sequence >= sequence {
+                self.forfeited_units -= units(&given_up.covering);
+                self.follow(given_up, &signed, now);
             }
         }
+        if let Some(open) = self.open.take() {
+            self.follow(open, &signed, now);
+        }
+        self.bound_pending();
         self.carry(now);
-        self.forget_disputes();
+        self.forget_settled();
+    }
+
+    /// What becomes of an offer once `signed` is the last voucher: it is settled if it is that one, and void otherwise.
+    fn follow(&mut self, open: Open, signed: &SignedVoucher, now: Moment) {
+        if open.offer == signed.offer {
+            return self.settle(open, now);
+        }
+        self.void.push(open.offer);
+        self.pending.extend(open.covering);
     }
 
     /// Moves on what the offer that both signed covers and settles.
@@ -376,26 +401,38 @@ impl Payer {
     }
 
     /// Makes what is held back add up to the last voucher's totals. Where it does not, the voucher was found with the
-    /// worker, and what it settled is not known answer by answer: the disputed ones stay, the others become a sum that
-    /// is held for a whole window from now on.
+    /// worker, and what it settled is not known answer by answer: what is disputed or being checked stays, the
+    /// others become a sum that is held for a whole window from now on.
     fn carry(&mut self, now: Moment) {
         let units = self.totals().held().unwrap_or_default();
         if held_units(&self.held) + self.carried.units == units {
             return;
         }
-        let disputed = &self.disputed;
-        self.held.retain(|task, _| disputed.contains(task));
+        let (disputed, checked) = (&self.disputed, &self.checked);
+        self.held.retain(|task, _| disputed.contains(task) || checked.contains(task));
         if held_units(&self.held) > units {
             self.held.clear();
         }
         self.carried = Carried { units: units - held_units(&self.held), since: now };
     }
 
-    /// Drops disputes about answers that are settled or void.
-    fn forget_disputes(&mut self) {
-        let mut disputed = std::mem::take(&mut self.disputed);
+    /// Drops disputes and checks of answers that are settled or forfeited.
+    fn forget_settled(&mut self) {
+        let (mut disputed, mut checked) = (std::mem::take(&mut self.disputed), std::mem::take(&mut self.checked));
         disputed.retain(|&task| self.waits(task));
-        self.disputed = disputed;
+        checked.retain(|&task| self.waits(task));
+        (self.disputed, self.checked) = (disputed, checked);
+    }
+
+    /// Forfeits the oldest answers that wait beyond their bound.
+    fn bound_pending(&mut self) {
+        while self.pending.len() > MAX_RECORDS
+            && let Some((task, lost)) = self.pending.pop_first()
+        {
+            self.forfeited_units += u64::from(lost.answered.units);
+            self.disputed.remove(&task);
+            self.checked.remove(&task);
+        }
     }
 
     fn show(&mut self, interval: Interval, now: Moment) {

@@ -1,5 +1,6 @@
 //! Both sides of a pair, alone and against each other over a bad link.
 
+mod stalls;
 mod world;
 
 use std::time::Duration;
@@ -101,6 +102,18 @@ fn what_is_disputed_in_time_is_denied_and_what_is_disputed_late_is_paid() {
     assert_eq!(agree(&mut payer, &mut payee, 1_000).voucher().totals, totals(8, 2, 6));
     payer.disputed(TaskId(3));
     assert_eq!(payer.offer(&payer_key(), at(9_000), WALL), None);
+}
+
+#[test]
+fn what_is_being_checked_is_not_paid_before_its_check_has_ended() {
+    let (mut payer, mut payee) = sides(0..3);
+    [0, 1, 99].iter().for_each(|task| payer.check_began(TaskId(*task)));
+    agree(&mut payer, &mut payee, 0);
+    assert_eq!(agree(&mut payer, &mut payee, 1_000).voucher().totals, totals(6, 2, 0), "nobody looks at the third");
+    assert_eq!(payer.offer(&payer_key(), at(60_000), WALL), None, "however long the checks take");
+    payer.disputed(TaskId(0));
+    [0, 1].iter().for_each(|task| payer.check_ended(TaskId(*task)));
+    assert_eq!(agree(&mut payer, &mut payee, 60_000).voucher().totals, totals(6, 4, 2));
 }
 
 #[test]

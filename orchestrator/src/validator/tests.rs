@@ -243,6 +243,20 @@ fn a_liar_does_not_come_back() {
 }
 
 #[test]
+fn a_liar_that_is_pardoned_comes_back_on_probation() {
+    let mut story = Story::trusted(3, Checks::Verified);
+    story.lies.insert(node(1), 5);
+    (0..20).for_each(|_| drop(story.call()));
+    story.feed(Input::WorkerPardoned { worker: node(1) });
+    story.feed(Input::WorkerPardoned { worker: node(99) });
+    story.feed(Input::WorkerJoined { worker: node(1), memory_limit_bytes: 1_000 });
+    assert_eq!((story.told.as_slice(), story.core.workers().len()), (&[][..], 3));
+    let standing = story.standing(1);
+    assert!(standing.is_on_probation() && standing.valid + standing.invalid < 0.1, "{standing:?}");
+    assert!(story.core.standing(node(99)).is_none(), "nobody is made of a pardon");
+}
+
+#[test]
 fn whoever_is_on_probation_is_checked_before_its_answer_is_used() {
     let mut story = Story::new(4, SAMPLED);
     story.lies.insert(node(2), 1);

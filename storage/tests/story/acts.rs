@@ -1,5 +1,7 @@
 //! What happens to a store, whatever it is made of.
 
+use std::slice;
+
 use neuro_orchestrator::Standing;
 use neuro_orchestrator::store::{Batch, BatchId, Earned, ExpertUse, Hardware, StoreError, WorkerRecord};
 use neuro_primitives::receipt::{Offer, SignedVoucher, Totals, Voucher};
@@ -16,10 +18,11 @@ const MODEL: ModelId = ModelId(Hash([5; 32]));
 /// An act of the story.
 pub type Act = fn(&mut dyn Place);
 
-pub const ALL: [(&str, Act); 12] = [
+pub const ALL: [(&str, Act); 13] = [
     ("migrations_twice", migrations_twice),
     ("restart", restart),
     ("first_seen_stays", first_seen_stays),
+    ("an_exclusion_stays_until_a_pardon", an_exclusion_stays_until_a_pardon),
     ("a_batch_is_whole", a_batch_is_whole),
     ("a_batch_counts_once", a_batch_counts_once),
     ("vouchers", vouchers),
@@ -135,6 +138,25 @@ fn first_seen_stays(place: &mut dyn Place) {
     let later = WorkerRecord { first_seen_s: 800, last_seen_s: 2_000, ..worker(ADA, "new name", None) };
     store.commit(&Batch { workers: vec![later.clone()], ..batch(2) }).unwrap();
     assert_eq!(store.workers().unwrap(), [WorkerRecord { first_seen_s: 500, ..later }]);
+}
+
+/// Two orchestrators share the place; the other one knows the worker from before it was excluded.
+fn an_exclusion_stays_until_a_pardon(place: &mut dyn Place) {
+    let (mut store, mut elsewhere) = (place.open().unwrap(), place.open().unwrap());
+    let honest = worker(ADA, "ada", None);
+    let excluded = |reason: &str| WorkerRecord { excluded: Some(reason.to_owned()), ..worker(ADA, "ada", None) };
+    let written = |worker: &WorkerRecord, batch: Batch| Batch { workers: vec![worker.clone()], ..batch };
+    store.commit(&written(&excluded("it lied"), batch(1))).unwrap();
+    elsewhere.commit(&by(8, written(&honest, batch(1)))).unwrap();
+    elsewhere.commit(&by(8, written(&excluded("it lied again"), batch(2)))).unwrap();
+    assert_eq!(place.open().unwrap().workers().unwrap(), [excluded("it lied")]);
+
+    let pardon = Batch { pardoned: vec![ADA, BOB], ..written(&honest, batch(2)) };
+    store.commit(&pardon).unwrap();
+    store.commit(&pardon).unwrap();
+    assert_eq!(place.open().unwrap().workers().unwrap(), slice::from_ref(&honest), "and nobody was made of a pardon");
+    store.commit(&Batch { pardoned: vec![ADA], ..written(&excluded("once more"), batch(3)) }).unwrap();
+    assert_eq!(store.workers().unwrap(), [excluded("once more")], "what it did after the pardon counts");
 }
 
 /// A batch that fails at its end leaves nothing of its beginning, and the next one goes through.

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::Args as ClapArgs;
-use neuro_network::control::ControlClient;
 use neuro_protocol::control::{PlacementMove, PlacementReply, WorkerLoad};
 use serde_json::json;
 
 use crate::args::GlobalArgs;
-use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, bytes};
-use crate::runtime;
+use crate::{owner, runtime};
 
 /// Options of `neuro serve plan`.
 #[derive(Debug, ClapArgs)]
@@ -50,16 +48,7 @@ pub fn run(global: &GlobalArgs, args: &PlanArgs, output: Output) -> CommandResul
 }
 
 async fn read(global: &GlobalArgs) -> Result<PlacementReply, Failure> {
-    let data_dir = runtime::data_dir(global)?;
-    let key = data_dir.node_key()?;
-    let Some(address) = data_dir.running()?.and_then(|running| running.control) else {
-        let message = format!("no orchestrator runs on {}", data_dir.path().display());
-        return Err(Failure::message(Outcome::Unreachable, message)
-            .hint("start one with `neuro serve`, or name its folder with --data-dir"));
-    };
-    let client = ControlClient::connect_tls(&address, &key, key.node_id()).await;
-    let client = client.map_err(|error| Failure::message(Outcome::Unreachable, error))?;
-    client.placement().await.map_err(Failure::refused)
+    owner::orchestrator(global).await?.placement().await.map_err(Failure::refused)
 }
 
 fn row(worker: &WorkerLoad) -> Vec<String> {

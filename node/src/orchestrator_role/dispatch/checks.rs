@@ -1,6 +1,5 @@
 //! What checks make of answers: kept until they are compared or settled, accepted, retracted, or held against a worker.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use neuro_orchestrator::{CheckId, Input};
@@ -25,9 +24,25 @@ impl Dispatch {
     }
 
     /// The auditor cannot settle a check.
-    pub fn not_recomputed(&self, check: CheckId, reason: &str) {
-        tracing::warn!(reason, "a check could not be settled from the checkpoint");
+    pub fn not_recomputed(&self, check: CheckId) {
         self.advance(&mut self.lock(), Input::NotRecomputed { check });
+    }
+
+    /// Keeps the answer at hand for its check, and what its worker is owed back until then.
+    pub(super) fn keep(&self, state: &mut State, task: TaskId) -> Option<Input> {
+        let kept = state.keep(task)?;
+        self.receipts.get().into_iter().for_each(|receipts| receipts.check_began(kept.worker(), task));
+        None
+    }
+
+    /// The checks that needed these answers have ended.
+    pub(super) fn forget_answers(&self, state: &mut State, tasks: &[TaskId]) -> Option<Input> {
+        for task in tasks {
+            let Some(kept) = state.kept.remove(task) else { continue };
+            self.receipts.get().into_iter().for_each(|receipts| receipts.check_ended(kept.worker(), *task));
+            state.note_standing(kept.worker());
+        }
+        None
     }
 
     /// Hands a check to the auditor.
@@ -43,13 +58,13 @@ impl Dispatch {
 }
 
 impl State {
-    /// Keeps the answer at hand for its check.
-    pub(super) fn keep(&mut self, task: TaskId) -> Option<Input> {
+    fn keep(&mut self, task: TaskId) -> Option<Arc<Kept>> {
         let (arrived, answer) = self.arrived.take()?;
         assert_eq!(arrived, task, "the core keeps another answer than the one it was shown");
         let sent = self.tasks.remove(&task)?;
-        self.kept.insert(task, Arc::new(Kept { sent, answer }));
-        None
+        let kept = Arc::new(Kept { sent, answer });
+        self.kept.insert(task, Arc::clone(&kept));
+        Some(kept)
     }
 
     pub(super) fn compare(&self, check: CheckId, task: TaskId, against: &[TaskId]) -> Option<Input> {
@@ -68,36 +83,12 @@ impl State {
         self.add_sums(call, &rows, &sums)
     }
 
-    pub(super) fn forget_answers(&mut self, tasks: &[TaskId]) -> Option<Input> {
-        let kept: Vec<_> = tasks.iter().filter_map(|task| self.kept.remove(task)).collect();
-        kept.iter().for_each(|kept| self.note_standing(kept.sent.worker));
-        None
-    }
-
-    /// Writes down how a worker stands after its standing changed.
-    pub(super) fn note_standing(&self, worker: NodeId) {
-        if let (Some(recorder), Some(standing)) = (&self.recorder, self.core.standing(worker)) {
-            recorder.set_standing(worker, standing.clone());
-        }
-    }
-
-    /// Whoever still reads what came of a wrong answer is told so; for those who do not, it is counted and logged.
-    pub(super) fn retract(&mut self, call: CallId, worker: NodeId) -> Option<Input> {
+    /// Whoever still reads what came of a wrong answer is told so; for those who do not, it is counted and logged. Jobs of
+    /// whose rows the liar got none rest on nothing of it.
+    pub(super) fn retract(&mut self, call: CallId, task: TaskId, worker: NodeId) -> Option<Input> {
         tracing::warn!(worker = %worker.short(), call = call.0, "a result that was used has turned out wrong");
-        let of_call = self.kept.values().filter(|kept| kept.sent.call == call);
-        of_call.for_each(|kept| kept.sent.source.tally.taint());
-        None
-    }
-
-    pub(super) fn convict(&mut self, worker: NodeId, task: TaskId) -> Option<Input> {
         let kept = self.kept.get(&task)?;
-        let experts: BTreeSet<u16> = kept.routes().entries().iter().map(|route| route.expert).collect();
-        let reason =
-            format!("a wrong result for experts {experts:?} of layer {}, settled from the checkpoint", kept.layer());
-        tracing::warn!(worker = %worker.short(), reason, "a worker is excluded");
-        self.blame(worker);
-        self.recorder.iter().for_each(|recorder| recorder.exclude(worker, reason.clone()));
-        self.excluded.insert(worker, reason);
+        kept.sent.source.tally.taint(&kept.sent.rows);
         None
     }
 }

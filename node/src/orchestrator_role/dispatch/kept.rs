@@ -123,7 +123,7 @@ fn fixed(sums: &[RowSum], width: usize) -> Option<FixedSum> {
 #[cfg(test)]
 mod tests {
     use neuro_primitives::contribution::digest;
-    use neuro_primitives::{CallId, Route, Rows, TaskId};
+    use neuro_primitives::{Route, Rows, TaskId};
 
     use super::super::Source;
     use super::*;
@@ -160,7 +160,7 @@ mod tests {
                 _ => RowSum::Many(sum.row(0).to_vec()),
             });
         }
-        let sent = SentTask { call: CallId(1), source, worker: NodeId([1; 32]), rows, routes, spot_check: false };
+        let sent = SentTask { source, worker: NodeId([1; 32]), rows, routes, spot_check: false };
         Kept { sent, answer: Answer { task: TaskId(1), compute_us: 1, sums, digests } }
     }
 

@@ -5,8 +5,12 @@ use crate::orchestrator_role::tally::JobTally;
 use neuro_expert_runtime::activations;
 use neuro_orchestrator::{Checks, ExpertSpec};
 use neuro_primitives::contribution::digest;
-use neuro_primitives::{ExpertId, Hash, Route, RowSum};
+use neuro_primitives::{Activations, ExpertId, Hash, Route, RowSum};
 use neuro_protocol::frame::FailureCode;
+
+mod owners;
+mod pay;
+mod remains;
 
 /// One block.
 const WIDTH: usize = 32;
@@ -22,11 +26,16 @@ fn dispatch(replicas: usize) -> Arc<Dispatch> {
 }
 
 fn dispatch_as(format: ActivationFormat, replicas: usize) -> Arc<Dispatch> {
+    Arc::new(dispatch_checking(Checks::Trusting, format, replicas))
+}
+
+fn dispatch_checking(checks: Checks, format: ActivationFormat, replicas: usize) -> Dispatch {
     let experts = (0..2).map(|expert| ExpertSpec { id: ExpertId { layer: 0, expert }, bytes: 1 }).collect();
-    let checks = Checks::Trusting;
-    let settings =
-        Settings { replicas, checks, call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
-    Arc::new(Dispatch::new(ModelId(Hash([7; 32])), vec![format], settings))
+    // With it, the first check that is drawn has a witness.
+    let secret = [1; 32];
+    let usual = Settings { call_patience: PATIENCE, task_deadline: PATIENCE, ..Settings::new(experts) };
+    let settings = Settings { replicas, checks, secret, ..usual };
+    Dispatch::new(ModelId(Hash([7; 32])), vec![format], settings)
 }
 
 /// A worker whose every frame the test reads and answers.
@@ -39,7 +48,11 @@ struct Scripted {
 
 impl Scripted {
     fn join(dispatch: &Dispatch, number: u8, session: u64) -> Self {
-        let (id, (frames, outgoing), (orders, incoming)) = (NodeId([number; 32]), mpsc::channel(8), mpsc::channel(8));
+        Self::join_as(dispatch, NodeId([number; 32]), session)
+    }
+
+    fn join_as(dispatch: &Dispatch, id: NodeId, session: u64) -> Self {
+        let ((frames, outgoing), (orders, incoming)) = (mpsc::channel(8), mpsc::channel(8));
         dispatch.joined(id, Link { session, frames, orders }, 100);
         let worker = Self { id, session, frames: outgoing, orders: incoming };
         let experts = (0..2).map(|expert| ExpertId { layer: 0, expert }).collect();

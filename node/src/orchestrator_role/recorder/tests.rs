@@ -80,7 +80,14 @@ impl Kept {
         }
         self.last = Some(batch.id);
         self.vouchers.extend(batch.vouchers.iter().map(|voucher| (voucher.voucher().worker, *voucher)));
-        self.workers.extend(batch.workers.iter().map(|worker| (worker.id, worker.clone())));
+        for pardoned in &batch.pardoned {
+            self.workers.entry(*pardoned).and_modify(|worker| worker.excluded = None);
+        }
+        for worker in &batch.workers {
+            let excluded = self.workers.get(&worker.id).and_then(|known| known.excluded.clone());
+            let excluded = excluded.or_else(|| worker.excluded.clone());
+            self.workers.insert(worker.id, WorkerRecord { excluded, ..worker.clone() });
+        }
         self.rows += batch.expert_use.iter().map(|used| used.rows).sum::<u64>();
         for earned in &batch.earned {
             *self.totals.entry(earned.worker).or_default() += earned.micro_units;
@@ -146,7 +153,9 @@ fn down() -> StoreError {
 
 fn facts(name: &str) -> Facts {
     let request = JoinRequest { name: name.to_owned(), threads: 4, ..JoinRequest::default() };
-    Roster::default().joined(WORKER, &request, unix_now())
+    let roster = Roster::default();
+    roster.joined(WORKER, &request, unix_now());
+    roster.attends(WORKER, Duration::ZERO).unwrap()
 }
 
 fn writer(fake: &Fake) -> Writer {
@@ -241,6 +250,25 @@ fn the_next_run_goes_on_from_the_newest_voucher_that_is_one() {
     assert_eq!(second.last(OTHER), None, "the other one did not sign it");
     assert_eq!(second.last(NodeId([3; 32])), None);
     second.close();
+}
+
+#[test]
+fn a_pardon_reaches_the_store_and_leaves_only_how_long_the_worker_is_known() {
+    let (fake, _attempts) = Fake::new(&[]);
+    let first = fake.recorder();
+    let standing = Standing { valid: 30.0, invalid: 1.0, streak: 3, uptime_s: 60.0, ..Standing::default() };
+    first.set_standing(WORKER, standing);
+    first.exclude(WORKER, "it lied".to_owned());
+    first.close();
+    let second = fake.recorder();
+    assert_eq!(second.worker(WORKER).unwrap().excluded.as_deref(), Some("it lied"));
+    second.pardon(WORKER);
+    second.close();
+    let third = fake.recorder();
+    let worker = third.worker(WORKER).unwrap();
+    assert_eq!(worker.excluded, None);
+    assert_eq!(worker.standing, Standing { uptime_s: 60.0, ..Standing::default() });
+    third.close();
 }
 
 #[test]
