@@ -202,7 +202,7 @@ impl Session {
         let rostered = roster.rostered(&config.batches);
         let next = Foreseen::of(&config, rostered);
         let (past, account) = self.around.past.at(unix_now(), &next, &self.pending());
-        (self.report)(ParticipantEvent::Offered(offer(&config, &roster, account)));
+        (self.report)(ParticipantEvent::Offered(offer(&config, &roster, &self.floors, account)));
         let secret = RoundSecret::generate().map_err(|error| JoinError::Entropy(error.to_string()))?;
         let untrusted = SignedConfig::decode(bytes)?;
         let joined = Participant::join(untrusted, roster, &self.floors, &past, self.around.key.clone(), secret);
