@@ -52,6 +52,8 @@ impl Part {
     /// A part whose batches list `rostered` members.
     pub(super) fn new(mut core: Participant, store: RecordStore, rostered: u32) -> Self {
         core.check_modulus_by(modulus_rule);
+        // Wherever the configuration asks dealers for commitments.
+        core.verify_on_receipt(true);
         let stop = CancellationToken::new();
         let _stop_at_the_end = stop.clone().drop_guard();
         Self { core, store, rostered, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }

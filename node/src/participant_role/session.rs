@@ -203,6 +203,11 @@ impl Session {
         let next = Foreseen::of(&config, rostered);
         let (past, account) = self.around.past.at(unix_now(), &next, &self.pending());
         (self.report)(ParticipantEvent::Offered(offer(&config, &roster, &self.floors, account)));
+        if self.around.verify_on_receipt && !config.feldman {
+            let reason = "expected dealers that publish commitments (cohort.feldman), got a plan without".to_owned();
+            (self.report)(ParticipantEvent::Refused { round: key.0, reason });
+            return Ok(());
+        }
         let secret = RoundSecret::generate().map_err(|error| JoinError::Entropy(error.to_string()))?;
         let untrusted = SignedConfig::decode(bytes)?;
         let joined = Participant::join(untrusted, roster, &self.floors, &past, self.around.key.clone(), secret);

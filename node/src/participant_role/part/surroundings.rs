@@ -52,6 +52,8 @@ pub(in super::super) struct Surroundings {
     pub(in super::super) memory_bytes: Option<u64>,
     /// What is declared to the aggregator.
     pub(in super::super) capability: u64,
+    /// Whether rounds without commitments to check shares against are not joined.
+    pub(in super::super) verify_on_receipt: bool,
     pub(in super::super) audit: AuditLog,
     pub(in super::super) past: PastFile,
     pub(in super::super) work: mpsc::Sender<Work>,
