@@ -252,7 +252,7 @@ async fn keep_attending(session: &mut Session) -> Result<(), JoinError> {
             return Err(error);
         }
         (session.report)(ParticipantEvent::Lost { reason: error.to_string(), retry: pause });
-        tokio::time::sleep(pause).await;
+        session.rest(pause).await?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

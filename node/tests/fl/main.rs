@@ -9,6 +9,7 @@ mod cohorts;
 mod commitments;
 #[allow(dead_code, reason = "shared with fl_floors.rs")]
 mod federation;
+mod interruptions;
 mod local_rules;
 mod measuring;
 mod noise;
