@@ -78,6 +78,8 @@ pub struct JoinOptions {
     pub capability: u64,
     /// Its floors, if not those in the task's folder.
     pub floors: Option<PathBuf>,
+    /// Whether to join only rounds whose dealers publish commitments, so that each share is checked when it arrives.
+    pub verify_on_receipt: bool,
     /// After how many rounds it leaves; none: it stays.
     pub rounds: Option<u64>,
 }
@@ -217,6 +219,7 @@ pub async fn join_task(options: JoinOptions, report: Report, stop: CancellationT
         command: options.trainer,
         memory_bytes: options.trainer_memory_bytes,
         capability: options.capability,
+        verify_on_receipt: options.verify_on_receipt,
         audit: AuditLog::new(folder.path()),
         past: PastFile::open(folder.path())?,
         work,
@@ -249,7 +252,7 @@ async fn keep_attending(session: &mut Session) -> Result<(), JoinError> {
             return Err(error);
         }
         (session.report)(ParticipantEvent::Lost { reason: error.to_string(), retry: pause });
-        tokio::time::sleep(pause).await;
+        session.rest(pause).await?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

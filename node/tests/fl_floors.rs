@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "shared with the tests in fl/")]
 mod federation;
 #[path = "fl/twin.rs"]
+#[allow(dead_code, reason = "shared with the tests in fl/")]
 mod twin;
 
 use std::fs;

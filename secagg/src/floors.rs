@@ -9,6 +9,7 @@ use neuro_primitives::UnixMillis;
 
 use crate::config::{PrivacyMode, RoundConfig, WHOLE_BPS};
 use crate::messages::Cohort;
+use crate::parameters::least_alpha;
 use crate::roster::Registry;
 
 mod refused;
@@ -138,6 +139,15 @@ impl Floors {
         let turnout = (u64::from(self.least_turnout_bps) * u64::from(rostered)).div_ceil(WHOLE_BPS.into());
         // At most 6.5 · 65,536.
         u32::from(config.least_members.max(self.least_members)).max(turnout as u32)
+    }
+
+    /// The least α of all cohorts that are gone on with when the batches list `rostered` members, which is what is shown
+    /// before joining; 0 where there is no such cohort.
+    #[must_use]
+    pub fn alpha(&self, config: &RoundConfig, rostered: u32) -> f64 {
+        let whole = |members: u32| u16::try_from(members).unwrap_or(u16::MAX);
+        let (least, most) = (whole(self.least_cohort(config, rostered)), config.most_members.min(whole(rostered)));
+        least_alpha(&config.demand(0, rostered), least..=most)
     }
 
     /// The count of the last 24 hours fails closed: a release from the future means that time ran backwards, and how

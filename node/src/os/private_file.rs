@@ -19,7 +19,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Writes a file that must not exist yet, mode 0600. The file appears whole or not at all.
+/// Writes a file that must not exist yet, mode 0600. The file appears whole or not at all, and durably.
 ///
 /// # Errors
 /// `AlreadyExists` when somebody was first; those of the operating system.
@@ -28,10 +28,12 @@ pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
     write_draft(&draft, content)?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
-    linked
+    linked?;
+    flush_entry(path)
 }
 
-/// Writes a file, mode 0600, in the place of any older one. Readers see the old file or the new one.
+/// Writes a file, mode 0600, in the place of any older one. Readers see the old file or the new one; when this returns, a
+/// crash of the machine does not bring the old one back.
 ///
 /// # Errors
 /// Those of the operating system; the draft is removed then.
@@ -39,7 +41,8 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = draft_beside(path);
     write_draft(&draft, content).and_then(|()| fs::rename(&draft, path)).inspect_err(|_| {
         let _ = fs::remove_file(&draft);
-    })
+    })?;
+    flush_entry(path)
 }
 
 /// Adds a line at the end of a file, mode 0600, and waits until it is on disk.
@@ -76,6 +79,21 @@ fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
     let mut file: File = owner_only(&mut options).open(draft)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+/// Flushes the folder that `path` lies in: which file has the name is written there.
+fn flush_entry(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+    #[cfg(not(unix))]
+    {
+        // There is no such call; the file system's journal orders renames.
+        let _ = path;
+        Ok(())
+    }
 }
 
 /// A name no other process or thread uses, in the same folder, so that a rename stays on one file system.

@@ -2,7 +2,8 @@
 //!
 //! In a round whose base is a signed list of versions a participant hands in what it learned from any of them, weighed by
 //! how old it is. So its trainer is not stopped with the round: one runs for each layout, for as long as the list would
-//! still admit it, and what it leaves is kept until it was masked for some round: `buffer/LAYOUT/{update, kept.json}`.
+//! still admit it. What it leaves is kept until a sum with it may be open: an update whose round fails before that goes
+//! into the next one. `buffer/LAYOUT/{update, kept.json}`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,7 +71,7 @@ impl Buffers {
         }
     }
 
-    /// Forgets an update that a payload was made of, and keeps what its trainer left for the next one.
+    /// Forgets an update that may be in a sum, and keeps what its trainer left for the next one. Again changes nothing.
     ///
     /// # Errors
     /// Those of the operating system.

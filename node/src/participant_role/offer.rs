@@ -2,7 +2,7 @@
 
 use neuro_fl_aggregator::SignedSettings;
 use neuro_secagg::config::{PrivacyMode, RoundConfig};
-use neuro_secagg::parameters;
+use neuro_secagg::floors::Floors;
 use neuro_secagg::roster::{Registry, Roster};
 
 use super::past::Account;
@@ -28,7 +28,7 @@ pub struct RoundOffer {
     pub corrupt: f64,
     /// δ.
     pub dropout: f64,
-    /// The least part of the cohort that a sum can be of.
+    /// The least part of the cohort that a sum can be of, over all cohorts that the floors go on with.
     pub alpha: f64,
     /// The strategy's name.
     pub strategy: String,
@@ -56,7 +56,7 @@ pub enum Noise {
 }
 
 /// What a round asks for and promises, as it is shown before joining.
-pub(super) fn offer(config: &RoundConfig, roster: &Roster, account: Account) -> RoundOffer {
+pub(super) fn offer(config: &RoundConfig, roster: &Roster, floors: &Floors, account: Account) -> RoundOffer {
     let rostered = roster.rostered(&config.batches);
     RoundOffer {
         round: config.round,
@@ -68,7 +68,7 @@ pub(super) fn offer(config: &RoundConfig, roster: &Roster, account: Account) -> 
         most_members: config.most_members,
         corrupt: f64::from(config.corrupt_bps) / 10_000.0,
         dropout: f64::from(config.dropout_bps) / 10_000.0,
-        alpha: parameters::alpha(&config.demand(config.least_members, rostered)),
+        alpha: floors.alpha(config, rostered),
         strategy: config.strategy.name.clone(),
         entries: config.entries,
         noise: match config.privacy.mode {

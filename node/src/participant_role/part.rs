@@ -3,6 +3,7 @@
 //! Effects are carried out in their order. A record is on disk before what follows it, a line of the audit log before
 //! the bytes that it speaks of. Training and uploading run beside; what comes of them arrives as a [`Work`].
 
+mod settling;
 mod surroundings;
 
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use neuro_fl_aggregator::{SignedSettings, StrategySettings, modulus_rule};
 use neuro_primitives::Hash;
 use neuro_protocol::federated::ParticipantMessage;
 use neuro_secagg::config::Base;
-use neuro_secagg::participant::{PartEffect, PartInput, Participant};
+use neuro_secagg::messages::EndReason;
+use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::Left;
@@ -22,9 +24,8 @@ use super::buffer::buffered;
 use super::past::{Foreseen, event_of};
 use super::payload::{self, Masks};
 use super::record_store::RecordStore;
-use super::trainer_state::TrainerState;
 use super::training::{Attempt, Trained, Training, time_limit};
-use super::uploading::upload;
+use super::uploading::{until_taken, upload};
 use crate::clock::unix_now;
 pub(super) use surroundings::{Line, Note, Outcome, Surroundings, Work, told_end};
 
@@ -36,6 +37,12 @@ enum Progress {
     Failed,
 }
 
+/// An upload over one line, which ends with this.
+struct Sending {
+    line: u64,
+    _stop_at_the_end: DropGuard,
+}
+
 /// One part.
 pub(super) struct Part {
     core: Participant,
@@ -44,6 +51,7 @@ pub(super) struct Part {
     rostered: u32,
     progress: Progress,
     masks: Option<Masks>,
+    sending: Option<Sending>,
     stop: CancellationToken,
     _stop_at_the_end: DropGuard,
 }
@@ -52,9 +60,12 @@ impl Part {
     /// A part whose batches list `rostered` members.
     pub(super) fn new(mut core: Participant, store: RecordStore, rostered: u32) -> Self {
         core.check_modulus_by(modulus_rule);
+        // Wherever the configuration asks dealers for commitments.
+        core.verify_on_receipt(true);
         let stop = CancellationToken::new();
         let _stop_at_the_end = stop.clone().drop_guard();
-        Self { core, store, rostered, progress: Progress::NotBegun, masks: None, stop, _stop_at_the_end }
+        let progress = Progress::NotBegun;
+        Self { core, store, rostered, progress, masks: None, sending: None, stop, _stop_at_the_end }
     }
 
     /// What it will have released when it answers.
@@ -62,9 +73,10 @@ impl Part {
         Foreseen::of(self.core.config(), self.rostered)
     }
 
-    /// Starts to train, unless it has begun. In a buffered round that may be to wait for a trainer that runs already.
+    /// Starts to train, unless it has begun or the record has what came of it: a payload that only its file speaks of is
+    /// made again. In a buffered round that may be to wait for a trainer that runs already.
     pub(super) fn train(&mut self, around: &Surroundings, line: &Line) -> io::Result<()> {
-        if !matches!(self.progress, Progress::NotBegun) || self.store.payload().exists() {
+        if !matches!(self.progress, Progress::NotBegun) || self.core.record().payload().is_some() {
             return Ok(());
         }
         let training = self.training(around, line)?;
@@ -150,33 +162,12 @@ impl Part {
             }
             Outcome::Masked(Err(error)) => self.give_up(error.to_string(), around, line).await,
             Outcome::Masked(Ok((hash, bytes))) => {
-                if matches!(self.core.config().base, Base::Versions(_)) {
-                    around.buffers.used(self.core.config().layout)?;
-                }
                 let mut notes = vec![Note::Masked { bytes }];
                 notes.extend(self.step(PartInput::Payload { hash, bytes }, around, line).await?);
                 Ok(notes)
             }
-            Outcome::Uploaded(Ok(bytes)) => {
-                self.keep_state(around)?;
-                Ok(vec![Note::Uploaded { bytes }])
-            }
-            Outcome::Uploaded(Err(error)) => {
-                // With the next line it goes on; if the aggregator takes it no more, the end will say so.
-                tracing::warn!(%error, "the upload broke off");
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    /// What the trainer left for the next round, now that its update counts. An evaluation leaves nothing.
-    fn keep_state(&self, around: &Surroundings) -> io::Result<()> {
-        let config = self.core.config();
-        let trains = SignedSettings::decode(&config.strategy.settings).is_ok_and(|settings| !settings.is_evaluation());
-        if trains {
-            TrainerState::of(&around.folder, config.layout).keep(&self.store.trainer_folder()?)
-        } else {
-            Ok(())
+            Outcome::Uploaded(Ok(bytes)) => Ok(vec![Note::Uploaded { bytes }]),
+            Outcome::Uploaded(Err(error)) => self.give_up(error.to_string(), around, line).await,
         }
     }
 
@@ -228,10 +219,14 @@ impl Part {
                 }
                 PartEffect::Upload { payload } => self.upload(payload, around, line)?,
                 PartEffect::Charge(release) => {
+                    self.spend_buffered(around)?;
                     let event = event_of(self.core.config(), self.rostered, &release);
                     around.past.charge(release.round, release.cohort, unix_now(), event)?;
                 }
                 PartEffect::Wipe => {
+                    if matches!(effects.front(), Some(PartEffect::End(PartEnd::Round(EndReason::Done { .. })))) {
+                        self.count(around)?;
+                    }
                     self.stop.cancel();
                     self.store.wipe()?;
                 }
@@ -262,20 +257,29 @@ impl Part {
         Ok(())
     }
 
-    fn upload(&self, payload: Hash, around: &Surroundings, line: Option<&Line>) -> io::Result<()> {
+    /// Sends the stored payload until the aggregator has all of it; over one line once, however often it is asked for.
+    fn upload(&mut self, payload: Hash, around: &Surroundings, line: Option<&Line>) -> io::Result<()> {
         let Some(line) = line else { return Ok(()) };
+        if self.sending.as_ref().is_some_and(|sending| sending.line == line.number) {
+            return Ok(());
+        }
         let (round, cohort, path) = (self.core.config().round, self.core.config().cohort, self.store.payload());
-        let bytes = fs::metadata(&path)?.len();
+        // Without its file the upload ends, and the part with it.
+        let bytes = fs::metadata(&path).map_or(0, |facts| facts.len());
         around.audit.note(unix_now(), round, cohort, Left::Payload, bytes, payload)?;
-        let (client, work, stop) = (line.client.clone(), around.work.clone(), self.stop.clone());
+        let (client, work, stop) = (line.client.clone(), around.work.clone(), self.stop.child_token());
+        self.sending = Some(Sending { line: line.number, _stop_at_the_end: stop.clone().drop_guard() });
         let turn = Arc::clone(&around.uploading);
         tokio::spawn(async move {
-            let sent = async {
-                let _turn = turn.acquire().await;
-                upload(&client, round, cohort, payload, &path).await
+            let attempt = || {
+                let (client, turn, path) = (client.clone(), Arc::clone(&turn), path.clone());
+                async move {
+                    let _turn = turn.acquire().await;
+                    upload(&client, round, cohort, payload, &path).await
+                }
             };
             let outcome = tokio::select! {
-                outcome = sent => outcome,
+                outcome = until_taken(attempt, tokio::time::sleep) => outcome,
                 () = stop.cancelled() => return,
             };
             drop(work.send(Work { round, cohort, outcome: Outcome::Uploaded(outcome) }).await);

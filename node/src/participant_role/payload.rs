@@ -1,6 +1,5 @@
 //! From an update to the masked payload on disk.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -57,8 +56,5 @@ pub fn make(
     apply_parallel(vector.lanes(), &masks.jobs, threads);
     let packed = vector.to_packed();
     private_file::replace(path, &packed)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
     Ok((Hash::of(&packed), packed.len() as u64))
 }

@@ -81,8 +81,7 @@ impl RecordStore {
     /// # Errors
     /// Those of the operating system: then what depends on it must not happen.
     pub fn save(&self, record: &[u8]) -> io::Result<()> {
-        private_file::replace(&self.folder.join("record"), record)?;
-        File::open(&self.folder)?.sync_all()
+        private_file::replace(&self.folder.join("record"), record)
     }
 
     /// The record; `None` when there is none.

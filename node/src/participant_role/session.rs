@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use neuro_network::FederatedClient;
@@ -10,7 +12,7 @@ use neuro_network::federated::ConnectError;
 use neuro_network::federated::limits::MAX_ROSTER_BYTES;
 use neuro_primitives::{Hash, UnixMillis};
 use neuro_protocol::federated::{
-    AggregatorMessage, EnrolRequest, ParticipantMessage, RoundEnded, aggregator_message::Body,
+    AggregatorMessage, EnrolRequest, ParticipantMessage, RoundEnded, RoundLine, aggregator_message::Body,
 };
 use neuro_secagg::config::{RoundConfig, SignedConfig};
 use neuro_secagg::floors::Floors;
@@ -45,7 +47,8 @@ pub(super) struct Session {
     parts: BTreeMap<(u64, u16), Part>,
     roster: Option<(Arc<Roster>, Vec<u8>)>,
     line: Option<Line>,
-    attended: bool,
+    /// How many there were.
+    lines: u64,
 }
 
 /// Why a conversation ended well.
@@ -64,13 +67,25 @@ impl Session {
         report: Report,
         rounds_left: Option<u64>,
     ) -> Self {
-        let (parts, roster, line, attended) = (BTreeMap::new(), None, None, false);
-        Self { folder, floors, name, around, finished, report, rounds_left, parts, roster, line, attended }
+        let (parts, roster, line, lines) = (BTreeMap::new(), None, None, 0);
+        Self { folder, floors, name, around, finished, report, rounds_left, parts, roster, line, lines }
     }
 
     /// Whether the aggregator has ever let it in.
     pub(super) const fn ever_attended(&self) -> bool {
-        self.attended
+        self.lines > 0
+    }
+
+    /// Waits for `pause` without a line. What ends meanwhile is in the records then, and goes out over the next line.
+    pub(super) async fn rest(&mut self, pause: Duration) -> Result<(), JoinError> {
+        self.line = None;
+        let mut rested = pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut rested => return Ok(()),
+                Some(work) = self.finished.recv() => self.work(work).await?,
+            }
+        }
     }
 
     /// Takes up the rounds that have a record on disk. One that cannot be taken up is out for good.
@@ -106,12 +121,16 @@ impl Session {
     /// One conversation, until it breaks or enough rounds were taken part in.
     pub(super) async fn attend(&mut self) -> Result<Ended, JoinError> {
         self.line = None;
+        if self.rounds_left == Some(0) {
+            return Ok(Ended::Enough);
+        }
         let client = self.connect().await?;
         self.enrol(&client).await?;
+        self.learn_ends(&client).await?;
         let (messages, outgoing) = mpsc::channel::<ParticipantMessage>(WAITING_MESSAGES);
         let mut incoming = client.attend(ReceiverStream::new(outgoing)).await?;
-        self.attended = true;
-        self.line = Some(Line { client, messages });
+        self.lines += 1;
+        self.line = Some(Line { number: self.lines, client, messages });
         (self.report)(ParticipantEvent::Attending { task: self.folder.invitation().task.clone() });
         self.again().await?;
         loop {
@@ -158,6 +177,25 @@ impl Session {
         Ok(())
     }
 
+    /// Asks how older rounds than the newest ended. Whoever comes back is called to the newest first, and what a trainer is
+    /// given for it depends on what became of its last update.
+    async fn learn_ends(&mut self, client: &FederatedClient) -> Result<(), JoinError> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        // Without an answer the ends are told later.
+        let history = client.round_status(0).await.map(|status| status.history).unwrap_or_default();
+        let newest = history.last().map_or(0, |line| line.number);
+        for RoundLine { number, outcome, done, .. } in history.into_iter().filter(|line| line.number < newest) {
+            let Some(reason) = outcome else { continue };
+            let cohorts: Vec<_> = self.parts.range((number, 0)..=(number, u16::MAX)).map(|(key, _)| *key).collect();
+            for key in cohorts {
+                self.over(key, RoundEnded { done, reason: reason.clone() }).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A new line: everything that was under way is said again.
     async fn again(&mut self) -> Result<(), JoinError> {
         let keys: Vec<_> = self.parts.keys().copied().collect();
@@ -185,6 +223,9 @@ impl Session {
     /// The round ended while this participant was away, and nobody is left there who signs its end.
     async fn over(&mut self, key: (u64, u16), ended: RoundEnded) -> Result<(), JoinError> {
         let Some(part) = self.parts.get_mut(&key) else { return Ok(()) };
+        if ended.done {
+            part.count(&self.around)?;
+        }
         part.step(PartInput::Stop, &mut self.around, self.line.as_ref()).await?;
         self.parts.remove(&key);
         self.rounds_left = self.rounds_left.map(|left| left.saturating_sub(1));
@@ -202,7 +243,12 @@ impl Session {
         let rostered = roster.rostered(&config.batches);
         let next = Foreseen::of(&config, rostered);
         let (past, account) = self.around.past.at(unix_now(), &next, &self.pending());
-        (self.report)(ParticipantEvent::Offered(offer(&config, &roster, account)));
+        (self.report)(ParticipantEvent::Offered(offer(&config, &roster, &self.floors, account)));
+        if self.around.verify_on_receipt && !config.feldman {
+            let reason = "expected dealers that publish commitments (cohort.feldman), got a plan without".to_owned();
+            (self.report)(ParticipantEvent::Refused { round: key.0, reason });
+            return Ok(());
+        }
         let secret = RoundSecret::generate().map_err(|error| JoinError::Entropy(error.to_string()))?;
         let untrusted = SignedConfig::decode(bytes)?;
         let joined = Participant::join(untrusted, roster, &self.floors, &past, self.around.key.clone(), secret);

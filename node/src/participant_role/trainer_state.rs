@@ -1,8 +1,8 @@
 //! What a trainer keeps between rounds: `state/` in its folder, which never leaves this machine.
 //!
 //! SCAFFOLD's own cᵢ and Ditto's personal model live there. The task's folder has the state as the last round left it
-//! whose update was uploaded; each round gets a copy, so that a round that came to nothing changes nothing. There is one
-//! for each layout: an expert's cᵢ is none of the router's.
+//! that this participant uploaded to and that had a sum; each round gets a copy, so that a round that came to nothing
+//! changes nothing. There is one for each layout: an expert's cᵢ is none of the router's.
 
 use std::fs;
 use std::io;
@@ -41,7 +41,7 @@ impl TrainerState {
         if self.kept.exists() { copy_folder(&self.kept, &copy) } else { Ok(()) }
     }
 
-    /// Keeps what the trainer left, once its update was uploaded. Again changes nothing.
+    /// Keeps what the trainer left, once its update counts. Again changes nothing.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_state_of_an_uploaded_update_is_handed_on() {
+    fn only_the_state_of_an_update_that_counts_is_handed_on() {
         let Places { _folder, task, trainer } = places();
         let state = TrainerState::of(&task, Hash([1; 32]));
         state.hand_over(&trainer).unwrap();

@@ -17,6 +17,7 @@ use neuro_node::participant_role::trainer::TrainerCommand;
 use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, join_task};
 use neuro_node::unix_now;
 use neuro_primitives::UnixMillis;
+use neuro_protocol::federated::RoundPhase;
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,8 +99,7 @@ impl Federation {
 
     /// Begins a round by hand, once no more and no fewer than `attending` attend.
     pub async fn begin_with(&self, attending: u32) -> Result<u64, String> {
-        let key = self.data_dir("aggregator").node_key().unwrap();
-        let client = FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap();
+        let client = self.by_hand().await;
         while client.round_status(0).await.unwrap().task.unwrap().attending != attending {
             tokio::task::yield_now().await;
         }
@@ -170,6 +170,26 @@ impl Federation {
         }
     }
 
+    /// Ends the running round by hand.
+    pub async fn stop_round(&self) {
+        self.by_hand().await.stop_round().await.unwrap();
+    }
+
+    /// Waits until the running round of one cohort is so far.
+    pub async fn until_phase(&self, wanted: RoundPhase) {
+        let (client, wanted) = (self.by_hand().await, i32::from(wanted));
+        let phase = async || client.round_status(0).await.unwrap().round.map(|round| round.cohorts[0].phase);
+        while phase().await != Some(wanted) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What `neuro fl round` speaks to the aggregator with.
+    async fn by_hand(&self) -> FederatedClient {
+        let key = self.data_dir("aggregator").node_key().unwrap();
+        FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap()
+    }
+
     /// Stops the aggregator where it is.
     pub async fn leave(&mut self) {
         let running = self.aggregator.take().unwrap();
@@ -216,19 +236,29 @@ impl Federation {
 
     /// A participant with these floors that declares this capability.
     pub async fn join_able(&self, number: usize, trainer: &str, floors: &str, capability: u64) -> Participant {
+        self.join_by(JoinOptions { capability, ..self.join_options(number, trainer, floors) }).await
+    }
+
+    /// How a participant with these floors joins.
+    pub fn join_options(&self, number: usize, trainer: &str, floors: &str) -> JoinOptions {
         let floors_file = self.path(&format!("floors-{number}.toml"));
         fs::write(&floors_file, floors).unwrap();
         let arguments = ["-c", trainer, "sh"].map(OsString::from).to_vec();
-        let options = JoinOptions {
+        JoinOptions {
             data_dir: self.participant(number),
             task: self.invitation(),
             name: String::new(),
             trainer: TrainerCommand { program: "sh".into(), arguments },
             trainer_memory_bytes: None,
-            capability,
+            capability: 0,
             floors: Some(floors_file),
+            verify_on_receipt: false,
             rounds: None,
-        };
+        }
+    }
+
+    /// A participant that joins so, attending.
+    pub async fn join_by(&self, options: JoinOptions) -> Participant {
         let (sender, events) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let task = tokio::spawn(join_task(options, Arc::new(move |event| drop(sender.send(event))), stop.clone()));

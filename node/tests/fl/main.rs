@@ -6,9 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cohorts;
+mod commitments;
 #[allow(dead_code, reason = "shared with fl_floors.rs")]
 mod federation;
+mod interruptions;
 mod local_rules;
 mod measuring;
 mod noise;
 mod roster;
+#[allow(dead_code, reason = "shared with fl_floors.rs")]
+mod twin;

@@ -1,4 +1,5 @@
-//! A participant that speaks the protocol by hand, and leaves it where an honest one would not.
+//! A participant that speaks the protocol by hand, and leaves it where an honest one would not, or deals what an honest one
+//! would not.
 
 use std::sync::Arc;
 
@@ -12,19 +13,32 @@ use neuro_privacy::NoiseRng;
 use neuro_protocol::federated::aggregator_message::Body;
 use neuro_protocol::federated::{EnrolRequest, ParticipantMessage, SignedInvitation, UploadStart};
 use neuro_secagg::config::{RoundConfig, SignedConfig};
+use neuro_secagg::fields::Signed;
 use neuro_secagg::floors::{Floors, Past};
 use neuro_secagg::kdf::RoundSecret;
 use neuro_secagg::masks::{MaskJob, apply_parallel};
+use neuro_secagg::messages::{Message, Shape, ShareStatement};
 use neuro_secagg::packing::Modulus;
+use neuro_secagg::parameters;
 use neuro_secagg::participant::{PartEffect, PartInput, Participant};
 use neuro_secagg::roster::{Pin, Roster, SignedRoster, task_id};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// The kind of an answer's message.
+/// The kinds of the messages with shares and with the answer.
+const SHARES: u8 = 3;
 const ANSWER: u8 = 7;
 
+/// What it does otherwise than an honest participant.
+#[derive(Clone, Copy)]
+enum Twist {
+    NeverAnswers,
+    CommitsToOtherShares,
+}
+
 struct Twin {
+    twist: Twist,
+    rostered: u16,
     key: NodeKey,
     client: FederatedClient,
     messages: mpsc::Sender<ParticipantMessage>,
@@ -34,6 +48,15 @@ struct Twin {
 
 /// Attends, joins, deals, uploads zeros, votes, and sends no answer.
 pub async fn vote_and_never_answer(data_dir: &DataDir, invitation: &str) {
+    attend(data_dir, invitation, Twist::NeverAnswers).await;
+}
+
+/// Attends, joins, and deals under commitments to another polynomial. All that the roster lists must join.
+pub async fn commit_to_other_shares(data_dir: &DataDir, invitation: &str) {
+    attend(data_dir, invitation, Twist::CommitsToOtherShares).await;
+}
+
+async fn attend(data_dir: &DataDir, invitation: &str, twist: Twist) {
     let key = data_dir.node_key().unwrap();
     let invited = SignedInvitation::from_text(invitation).unwrap().verify_signature().unwrap().clone();
     let client = FederatedClient::connect(&invited.addresses[0], &key, invited.aggregator).await.unwrap();
@@ -42,7 +65,7 @@ pub async fn vote_and_never_answer(data_dir: &DataDir, invitation: &str) {
     let (messages, outgoing) = mpsc::channel(64);
     let mut incoming = client.attend(ReceiverStream::new(outgoing)).await.unwrap();
     let invitation = invitation.to_owned();
-    let mut twin = Twin { key, client, messages, part: None, payload: Vec::new() };
+    let mut twin = Twin { twist, rostered: 0, key, client, messages, part: None, payload: Vec::new() };
     tokio::spawn(async move {
         while let Some(Ok(message)) = incoming.next().await {
             match message.body {
@@ -67,12 +90,12 @@ async fn enrol(client: &FederatedClient, invitation: &str, pin: &Pin) -> Arc<Ros
 impl Twin {
     /// A configuration of an older roster is another round's affair.
     async fn join(&mut self, config: &[u8], roster: Arc<Roster>) {
-        let config = SignedConfig::decode(config).unwrap();
+        let (config, listed) = (SignedConfig::decode(config).unwrap(), roster.fields().members.len());
         let (past, secret) = (Past::none(unix_now()), RoundSecret::generate().unwrap());
         let joined = Participant::join(config, roster, &Floors::default(), &past, self.key.clone(), secret);
         let Ok((mut part, effects)) = joined else { return };
         part.check_modulus_by(modulus_rule);
-        self.part = Some(part);
+        (self.part, self.rostered) = (Some(part), listed as u16);
         self.carry_out(effects).await;
     }
 
@@ -86,8 +109,9 @@ impl Twin {
         let config = self.part.as_ref().unwrap().config().clone();
         for effect in effects {
             match effect {
-                PartEffect::Send(body) if body[0] != ANSWER => {
+                PartEffect::Send(body) => {
                     let (round, cohort) = (config.round, config.cohort.into());
+                    let Some(body) = self.twisted(&config, body) else { continue };
                     self.messages.send(ParticipantMessage { round, cohort, body }).await.unwrap();
                 }
                 PartEffect::Mask { jobs, modulus, honest_at_least } => {
@@ -99,6 +123,27 @@ impl Twin {
                 _ => {}
             }
         }
+    }
+
+    /// The message as it sends it, if it does.
+    fn twisted(&self, config: &RoundConfig, body: Vec<u8>) -> Option<Vec<u8>> {
+        match (self.twist, body[0]) {
+            (Twist::NeverAnswers, ANSWER) => None,
+            (Twist::CommitsToOtherShares, SHARES) => Some(self.with_other_commitments(config, &body)),
+            _ => Some(body),
+        }
+    }
+
+    /// The same shares, with two of the committed coefficients in each other's place.
+    fn with_other_commitments(&self, config: &RoundConfig, body: &[u8]) -> Vec<u8> {
+        let found = parameters::find(&config.demand(self.rostered, self.rostered.into())).unwrap();
+        let shape = Shape { n: self.rostered, k: found.k, t: found.t, q: found.q, feldman: true };
+        let Message::Shares(mut shares) = Message::decode(body, Some(&shape)).unwrap() else { panic!("shares") };
+        shares.feldman.swap(0, 1);
+        let honest = shares.statement.statement.clone();
+        let statement = ShareStatement { feldman: Hash::of(shares.feldman.as_flattened()), ..honest };
+        shares.statement = Signed::sign(statement, &self.key);
+        Message::Shares(shares).encode()
     }
 
     /// The statement goes over another stream: the upload is open once the aggregator has dealt with it.

@@ -11,9 +11,9 @@ use super::round::Round;
 use super::stage::{Progress, Stage};
 use super::view::{CohortNumbers, RoundView};
 use crate::config::{ConfigRefused, SignedConfig};
+use crate::floors::Floors;
 use crate::messages::OutCause;
 use crate::modulus_rule::{ModulusRule, plain_modulus};
-use crate::parameters;
 use crate::roster::Registry;
 
 /// Why no round can be run.
@@ -85,6 +85,8 @@ impl Aggregator {
         let done: BTreeSet<&NodeId> = reported.iter().collect();
         let stragglers = expected.into_iter().filter(|node| !done.contains(node)).collect();
         let config = self.round.config();
+        // The plan says how many come at least; participants add the turnout.
+        let floors = Floors { least_members: config.least_members, ..Floors::default() };
         let suspected = |cause: OutCause| matches!(cause, OutCause::Complaints | OutCause::ComplainedOf);
         RoundView {
             round: config.round,
@@ -99,7 +101,7 @@ impl Aggregator {
             bytes_in: self.round.bytes_in,
             bytes_out: self.round.bytes_out,
             numbers: self.numbers(),
-            alpha: parameters::least_alpha(&self.round.demand(0), config.least_members..=config.most_members),
+            alpha: floors.alpha(config, self.round.demand(0).rostered),
             end: self.stage.ended().cloned(),
             reported,
         }

@@ -56,6 +56,16 @@ fn cohort(n: usize, modulus_bits: u8) -> Cohort {
     Cohort { config: config().hash(), attempt: 0, k: 1, t: 1, q: 1, modulus_bits, rows: vec![row; n] }
 }
 
+#[test]
+fn the_alpha_that_is_shown_is_that_of_the_worst_cohort_that_is_gone_on_with() {
+    let config = RoundConfig { most_members: 512, corrupt_bps: 1_000, dropout_bps: 1_000, ..config() };
+    let shown = |rostered| (100.0 * Floors::default().alpha(&config, rostered)).round();
+    // Ten of ten: one drops out, one is corrupt. Of twenty ten come at least, of a hundred fifty: one and five drop out,
+    // two and ten are corrupt.
+    assert_eq!([10, 20, 100].map(shown), [80.0, 70.0, 70.0]);
+    assert_eq!(shown(7), 0.0, "no cohort is gone on with");
+}
+
 fn past() -> Past {
     Past { epsilon: 1.0, delta: 1e-6, ..Past::none(UnixMillis(NOW)) }
 }

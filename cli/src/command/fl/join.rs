@@ -40,6 +40,9 @@ pub struct JoinArgs {
     /// File with your floors; without it, floors.toml in the task's folder, or the defaults
     #[arg(long, value_name = "FILE")]
     pub floors: Option<PathBuf>,
+    /// Join only rounds whose dealers publish commitments, which shares are checked against when they arrive
+    #[arg(long)]
+    pub verify_on_receipt: bool,
     /// Name shown to the aggregator
     #[arg(long, default_value = "", value_name = "NAME")]
     pub name: String,
@@ -64,6 +67,7 @@ pub fn run(global: &GlobalArgs, args: &JoinArgs, output: Output) -> CommandResul
         trainer_memory_bytes: args.trainer_memory.map(|mebibytes| mebibytes << 20),
         capability: args.capability,
         floors: args.floors.clone(),
+        verify_on_receipt: args.verify_on_receipt,
         rounds: args.rounds,
     };
     let report = Arc::new(move |event: ParticipantEvent| drop(show(&event, output)));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use neuro_network::FederatedClient;
-use neuro_network::federated::ControlError;
 use neuro_primitives::{Hash, NodeKey};
 use neuro_protocol::federated::ParticipantMessage;
 use neuro_secagg::messages::EndReason;
@@ -18,6 +17,7 @@ use crate::participant_role::past::PastFile;
 use crate::participant_role::payload::PayloadFailure;
 use crate::participant_role::trainer::TrainerCommand;
 use crate::participant_role::training::{Trained, TrainingError};
+use crate::participant_role::uploading::UploadFailure;
 
 /// What came of work beside a part.
 pub(in super::super) struct Work {
@@ -29,7 +29,7 @@ pub(in super::super) struct Work {
 pub(in super::super) enum Outcome {
     Trained(Result<Trained, TrainingError>),
     Masked(Result<(Hash, u64), PayloadFailure>),
-    Uploaded(Result<u64, ControlError>),
+    Uploaded(Result<u64, UploadFailure>),
 }
 
 /// What a part tells its session.
@@ -52,6 +52,8 @@ pub(in super::super) struct Surroundings {
     pub(in super::super) memory_bytes: Option<u64>,
     /// What is declared to the aggregator.
     pub(in super::super) capability: u64,
+    /// Whether rounds without commitments to check shares against are not joined.
+    pub(in super::super) verify_on_receipt: bool,
     pub(in super::super) audit: AuditLog,
     pub(in super::super) past: PastFile,
     pub(in super::super) work: mpsc::Sender<Work>,
@@ -65,6 +67,8 @@ pub(in super::super) struct Surroundings {
 /// The line to the aggregator, while there is one.
 #[derive(Clone)]
 pub(in super::super) struct Line {
+    /// Which one it is since this process began.
+    pub(in super::super) number: u64,
     pub(in super::super) client: FederatedClient,
     pub(in super::super) messages: mpsc::Sender<ParticipantMessage>,
 }
