@@ -1,7 +1,8 @@
 //! Length-prefixed frames over a byte stream: `u32` little-endian length, then that many bytes.
 //!
 //! The reader trusts nothing: it refuses a length over its limit before it allocates, allocates as bytes arrive and
-//! never because a peer announced many, and gives a frame a limited time once its first byte came. Between frames it
+//! never because a peer announced many, and gives a frame a limited time once its first byte came, which may grow with
+//! its length. Between frames it
 //! waits for ever: a stream may be quiet for hours, and dead peers are noticed below. The writer sends each frame in
 //! one write, so that a small frame is one packet.
 
@@ -79,12 +80,34 @@ impl FrameError {
     }
 }
 
+/// How long a frame may take.
+#[derive(Debug, Clone, Copy)]
+struct TimeLimit {
+    least: Duration,
+    /// Bytes for which it may take a second more.
+    pace: Option<usize>,
+}
+
+impl TimeLimit {
+    const fn new(least: Duration) -> Self {
+        Self { least, pace: None }
+    }
+
+    /// That of a frame of `length` bytes.
+    const fn of(self, length: usize) -> Duration {
+        match self.pace {
+            Some(pace) => self.least.saturating_add(Duration::from_secs((length / pace) as u64)),
+            None => self.least,
+        }
+    }
+}
+
 /// Reads frames. `read` may be dropped at any await (in a `select!`, say) and called again: nothing is lost.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     stream: R,
     limit: usize,
-    time_limit: Duration,
+    time_limit: TimeLimit,
     header: [u8; HEADER_BYTES],
     header_filled: usize,
     payload: Vec<u8>,
@@ -98,7 +121,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self {
             stream,
             limit,
-            time_limit: FRAME_TIME_LIMIT,
+            time_limit: TimeLimit::new(FRAME_TIME_LIMIT),
             header: [0; HEADER_BYTES],
             header_filled: 0,
             payload: Vec::new(),
@@ -110,7 +133,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The same with another time limit per frame.
     #[must_use]
     pub const fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.time_limit = time_limit;
+        self.time_limit.least = time_limit;
+        self
+    }
+
+    /// The same with a second more for every so many bytes of a frame; `bytes_per_second` is not zero.
+    #[must_use]
+    pub const fn with_pace(mut self, bytes_per_second: usize) -> Self {
+        self.time_limit.pace = Some(bytes_per_second);
         self
     }
 
@@ -151,7 +181,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     async fn read_header(&mut self) -> Result<usize, FrameError> {
         let read = self.stream.read(&mut self.header[self.header_filled..]);
-        within(self.began, self.time_limit, read).await
+        within(self.began, self.time_limit.of(0), read).await
     }
 
     const fn ended_in_header(&self) -> Result<Option<Vec<u8>>, FrameError> {
@@ -175,7 +205,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let here = self.payload.len();
         self.payload.reserve_exact((length - here).min(here.max(FIRST_ALLOCATION_BYTES)));
         let mut rest = (&mut self.stream).take((length - here) as u64);
-        match within(self.began, self.time_limit, rest.read_buf(&mut self.payload)).await? {
+        match within(self.began, self.time_limit.of(length), rest.read_buf(&mut self.payload)).await? {
             0 => Err(FrameError::Truncated { expected: HEADER_BYTES + length, got: HEADER_BYTES + here }),
             _ => Ok(()),
         }
@@ -201,7 +231,7 @@ async fn within<T>(
 pub struct FrameWriter<W> {
     stream: W,
     limit: usize,
-    time_limit: Duration,
+    time_limit: TimeLimit,
     buffer: Vec<u8>,
     given_up: bool,
 }
@@ -209,13 +239,20 @@ pub struct FrameWriter<W> {
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes frames of at most `limit` bytes to `stream`.
     pub const fn new(stream: W, limit: usize) -> Self {
-        Self { stream, limit, time_limit: FRAME_TIME_LIMIT, buffer: Vec::new(), given_up: false }
+        Self { stream, limit, time_limit: TimeLimit::new(FRAME_TIME_LIMIT), buffer: Vec::new(), given_up: false }
     }
 
     /// The same with another time limit per frame.
     #[must_use]
     pub const fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.time_limit = time_limit;
+        self.time_limit.least = time_limit;
+        self
+    }
+
+    /// The same with a second more for every so many bytes of a frame; `bytes_per_second` is not zero.
+    #[must_use]
+    pub const fn with_pace(mut self, bytes_per_second: usize) -> Self {
+        self.time_limit.pace = Some(bytes_per_second);
         self
     }
 
@@ -240,7 +277,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             stream.write_all(buffer).await?;
             stream.flush().await
         };
-        within(Some(Instant::now()), self.time_limit, write).await?;
+        within(Some(Instant::now()), self.time_limit.of(payload.len()), write).await?;
         self.given_up = false;
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
@@ -254,7 +291,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// When the stream fails.
     pub async fn finish(&mut self) -> Result<(), FrameError> {
         self.given_up = true;
-        within(Some(Instant::now()), self.time_limit, self.stream.shutdown()).await
+        within(Some(Instant::now()), self.time_limit.of(0), self.stream.shutdown()).await
     }
 
     fn lay_out(&mut self, payload: &[u8]) -> Result<(), FrameError> {

@@ -128,3 +128,24 @@ fn a_peer_that_is_silent_gone_or_done_ends_the_wait() {
     };
     assert_eq!(heard(aborting), ChannelError::Aborted { peer });
 }
+
+#[test]
+fn what_a_late_peer_says_of_the_end_is_heard_after_the_deadline() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _in_runtime = runtime.enter();
+    let [(to_second, mut second), (to_third, _third)] = [1, 2].map(|peer| {
+        let (ours, theirs) = duplex(1 << 16);
+        (Link::over(ours, NodeId([peer; 32]), SESSION), Link::over(theirs, NodeId([0; 32]), SESSION))
+    });
+    let [party, waited_for, silent] = PartyId::ALL;
+    let brief = Duration::from_millis(50);
+    let mut links = PartyLinks::new(party, [None, Some(to_second), Some(to_third)], runtime.handle().clone(), brief);
+    assert!(matches!(links.receive(waited_for), Err(ChannelError::Late { peer, .. }) if peer == waited_for));
+    links.say_end(Ending::Loss, "party 1: no message");
+    // It had waited itself, and what it had to send was under way.
+    runtime.block_on(second.send(1, 0, vec![1], PATIENCE)).unwrap();
+    runtime.spawn(second.abort(Ending::Loss, "party 2: no message"));
+    let word = links.last_word(waited_for, PATIENCE);
+    assert_eq!(word, Some((Ending::Loss, "party 2: no message".to_owned())));
+    assert_eq!(links.last_word(silent, brief), None);
+}

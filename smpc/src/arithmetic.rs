@@ -203,8 +203,8 @@ impl<C: Channel> Computation<C> {
     ///
     /// # Errors
     /// A peer that is gone or out of step.
-    pub fn open_products(&mut self, products: Products, mask: &Mask) -> Result<(Vec<u64>, Shares), SmpcError> {
-        let told = self.tell_products(&products, mask)?;
+    pub fn open_products(&mut self, products: Products, mask: Mask) -> Result<(Vec<u64>, Shares), SmpcError> {
+        let told = self.tell_products(&products, &mask)?;
         let opened = self.hear_products(products, mask, &told)?;
         self.prove_if_many()?;
         Ok(opened)
@@ -225,7 +225,7 @@ impl<C: Channel> Computation<C> {
     pub(crate) fn hear_products(
         &mut self,
         products: Products,
-        mask: &Mask,
+        mask: Mask,
         told: &[u64],
     ) -> Result<(Vec<u64>, Shares), SmpcError> {
         let Products { step, own, bits, recorded, constant } = products;

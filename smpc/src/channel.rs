@@ -94,8 +94,8 @@ pub enum ChannelError {
         /// Whose link.
         peer: PartyId,
     },
-    /// Nothing came in time.
-    #[error("party {peer}: nothing within {deadline_ms} ms in step {name}")]
+    /// No message came in time.
+    #[error("party {peer}: no message within {deadline_ms} ms in step {name}")]
     Late {
         /// Who was waited for.
         peer: PartyId,

@@ -116,7 +116,7 @@ impl<C: Channel> Verified<'_, C> {
         let (missing, _) = computation.receive_values(step, next, x.len(), bits)?;
         let (same, _) = computation.receive_values(step, previous, x.len(), bits)?;
         if missing != same {
-            return Err(SmpcError::OpeningsDiffer { left: next, right: previous });
+            return Err(computation.openings_differ(step));
         }
         let lift = 64 - bits;
         let sum = |((own, next), missing): ((&u64, &u64), &u64)| {
@@ -339,13 +339,15 @@ impl<C: Channel> Computation<C> {
         if self.rehearsal.is_some() {
             return Ok(());
         }
-        let differ = |right| SmpcError::OpeningsDiffer { left: self.party, right };
-        if from_previous != [received, told_by_next].concat() {
-            return Err(differ(previous));
-        }
-        if from_next != [known, told_by_previous].concat() {
-            return Err(differ(next));
-        }
-        Ok(())
+        let is_same =
+            from_previous == [received, told_by_next].concat() && from_next == [known, told_by_previous].concat();
+        if is_same { Ok(()) } else { Err(self.openings_differ(step)) }
+    }
+
+    /// What the others say of one opened value differs. Whichever of the two this party compares with, what it compares came
+    /// from the third.
+    const fn openings_differ(&self, step: Step) -> SmpcError {
+        let Step { number, name } = step;
+        SmpcError::OpeningsDiffer { step: number, name, left: self.party.previous(), right: self.party.next() }
     }
 }

@@ -50,12 +50,16 @@ pub enum SmpcError {
         /// What is wrong with it.
         source: UnpackError,
     },
-    /// Two parties were told different openings of one value.
-    #[error("openings differ between parties {left} and {right}: one of the three lied")]
+    /// What the other two say of one opened value differs: one of them told it wrongly, or says wrongly what it was told.
+    #[error("step {step} ({name}): openings differ: party {left} lied, or party {right}")]
     OpeningsDiffer {
-        /// The party that found it.
+        /// Number of the step.
+        step: u64,
+        /// What it is called.
+        name: &'static str,
+        /// The one.
         left: PartyId,
-        /// The party whose digest differs.
+        /// The other.
         right: PartyId,
     },
     /// Inputs that no embedding has: the client put in something else.

@@ -4,8 +4,8 @@ use crate::arithmetic::{Mask, Products};
 use crate::channel::Channel;
 use crate::computation::{Computation, Step};
 use crate::error::SmpcError;
-use crate::random_bits::TruncationMasks;
 use crate::share::Shares;
+use crate::truncation::Unmasking;
 
 /// What happens to a vector.
 pub enum Item {
@@ -32,7 +32,7 @@ pub struct Exchanged {
 enum Masked {
     Open(Products, Mask),
     Values(&'static str, Shares, Mask),
-    Truncate(Products, TruncationMasks),
+    Truncate(Products, Mask, Unmasking),
     Replicate(Products),
 }
 
@@ -40,7 +40,7 @@ enum Masked {
 enum Sent {
     Open(Products, Mask, Vec<u64>),
     Values(Step, Shares, u32),
-    Truncate(Products, TruncationMasks, Vec<u64>),
+    Truncate(Products, Mask, Unmasking, Vec<u64>),
     Replicate(Products),
 }
 
@@ -55,8 +55,8 @@ impl<C: Channel> Computation<C> {
         for item in items {
             masked.push(match item {
                 Item::Truncate(products, shift) => {
-                    let masks = self.take_truncation(products.len(), products.bits(), shift)?;
-                    Masked::Truncate(products.plus_constant(self.party(), 1 << (masks.mask.bits - 2)), masks)
+                    let (mask, rest) = self.take_truncation(products.len(), products.bits(), shift)?.split();
+                    Masked::Truncate(products.plus_constant(self.party(), 1 << (mask.bits - 2)), mask, rest)
                 }
                 Item::Open(products, mask) => Masked::Open(products, mask),
                 Item::OpenValues(name, x, mask) => Masked::Values(name, x, mask),
@@ -84,9 +84,9 @@ impl<C: Channel> Computation<C> {
                 let (step, bits) = (self.begin(name), mask.bits);
                 Sent::Values(step, self.tell_masked(step, &x, mask)?, bits)
             }
-            Masked::Truncate(products, masks) => {
-                let told = self.tell_products(&products, &masks.mask)?;
-                Sent::Truncate(products, masks, told)
+            Masked::Truncate(products, mask, rest) => {
+                let told = self.tell_products(&products, &mask)?;
+                Sent::Truncate(products, mask, rest, told)
             }
             Masked::Replicate(products) => {
                 self.hand_on(&products)?;
@@ -98,15 +98,15 @@ impl<C: Channel> Computation<C> {
     fn receive_item(&mut self, sent: Sent) -> Result<Exchanged, SmpcError> {
         Ok(match sent {
             Sent::Open(products, mask, told) => {
-                let (opened, shares) = self.hear_products(products, &mask, &told)?;
+                let (opened, shares) = self.hear_products(products, mask, &told)?;
                 Exchanged { opened, shares }
             }
             Sent::Values(step, masked, bits) => {
                 Exchanged { opened: self.hear_masked(step, &masked, bits)?, shares: Shares::default() }
             }
-            Sent::Truncate(products, masks, told) => {
-                let (opened, _) = self.hear_products(products, &masks.mask, &told)?;
-                Exchanged { opened: Vec::new(), shares: masks.cut_off(self.party(), &opened) }
+            Sent::Truncate(products, mask, rest, told) => {
+                let (opened, _) = self.hear_products(products, mask, &told)?;
+                Exchanged { opened: Vec::new(), shares: rest.cut_off(self.party(), &opened) }
             }
             Sent::Replicate(products) => Exchanged { opened: Vec::new(), shares: self.take_over(products)? },
         })

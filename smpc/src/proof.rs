@@ -72,17 +72,28 @@ pub struct Cost {
 /// Why nothing was proved. Never says a value; every one of them ends the session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofError {
-    /// The relations of an instance do not hold: its prover lied, or its other verifier.
-    #[error("the proof of party {instance} does not hold")]
+    /// The relations of an instance do not hold: its prover lied, or its other verifier, whose word counts for as much.
+    #[error(
+        "step {step}: the proof of party {prover} does not hold: party {prover} lied, or party {verifier}, who checks it \
+         as well"
+    )]
     Rejected {
+        /// Of the program.
+        step: u64,
         /// Who proved.
-        instance: PartyId,
+        prover: PartyId,
+        /// Who checks beside this party.
+        verifier: PartyId,
     },
     /// The verifiers of this party's own instance tell different challenges: one of them lies.
-    #[error("the verifiers of party {instance} tell different challenges")]
+    #[error("step {step}: challenges of one proof differ: party {left} lied, or party {right}")]
     Challenge {
-        /// Who proved.
-        instance: PartyId,
+        /// Of the program.
+        step: u64,
+        /// The one verifier.
+        left: PartyId,
+        /// The other.
+        right: PartyId,
     },
     /// A message of another length than the tapes say.
     #[error("party {peer}: expected {expected} bytes in step {name}, got {got}")]
@@ -124,25 +135,6 @@ pub enum ProofError {
     /// A peer that is gone, late, or has aborted.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-}
-
-impl ProofError {
-    /// Who may be at fault, as far as this `party` can tell: one of them is.
-    #[must_use]
-    pub fn suspects(&self, party: PartyId) -> Vec<PartyId> {
-        match self {
-            Self::Rejected { .. } | Self::Challenge { .. } => vec![party.next(), party.previous()],
-            Self::Length { peer, .. } | Self::Step { peer, .. } => vec![*peer],
-            Self::Channel(
-                ChannelError::Lost { peer }
-                | ChannelError::Late { peer, .. }
-                | ChannelError::Refused { peer, .. }
-                | ChannelError::Aborted { peer },
-            ) => vec![*peer],
-            Self::Channel(ChannelError::TooLong { .. } | ChannelError::Unwanted { .. }) => Vec::new(),
-            Self::Tape { .. } | Self::Coins(_) => vec![party],
-        }
-    }
 }
 
 /// Proves to the other two what `party` multiplied, and verifies what they did: all relations on the tapes hold, of all

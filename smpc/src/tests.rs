@@ -8,6 +8,7 @@ mod few;
 mod gadgets;
 mod many;
 mod models;
+mod secrecy;
 mod secret_weights;
 
 use crate::computation::{Computation, Security};

@@ -47,10 +47,9 @@ impl<C: Channel> Computation<C> {
             let (step, own) = products.plus_constant(party, 1 << (bits - 2)).into_own();
             return self.truncate_summands(step, own, [bits, shift]);
         }
-        let masks = self.take_truncation(products.len(), products.bits(), shift)?;
-        let products = products.plus_constant(party, 1 << (masks.mask.bits - 2));
-        let (opened, _) = self.open_products(products, &masks.mask)?;
-        Ok(masks.cut_off(party, &opened))
+        let (mask, rest) = self.take_truncation(products.len(), products.bits(), shift)?.split();
+        let (opened, _) = self.open_products(products.plus_constant(party, 1 << (mask.bits - 2)), mask)?;
+        Ok(rest.cut_off(party, &opened))
     }
 
     /// Products over Z_2^k without their last m bits, over Z_2^(k-m): for what goes on there, or is opened. One round, and
@@ -67,7 +66,6 @@ impl<C: Channel> Computation<C> {
         let step = self.begin("truncate: mask");
         let [own, next] = self.random(step, products.len())?;
         let mask = Mask { shares: Shares::new(own, next), bits };
-        let (opened, _) = self.open_products(products, &mask)?;
         let half = (1_u64 << shift) >> 1;
         let rounded = |values: &[u64], half: u64| -> Vec<u64> {
             values.iter().map(|value| reduced(*value, bits).wrapping_add(half) >> shift).collect()
@@ -76,7 +74,9 @@ impl<C: Channel> Computation<C> {
             let is_last = (party.index() + at) % 3 == 2;
             rounded(&mask.shares.parts[at], if is_last { half.saturating_sub(1) } else { half })
         };
-        Ok(Shares::public(party, &rounded(&opened, half)).minus(&Shares::new(part(OWN), part(NEXT))))
+        let masking = Shares::new(part(OWN), part(NEXT));
+        let (opened, _) = self.open_products(products, mask)?;
+        Ok(Shares::public(party, &rounded(&opened, half)).minus(&masking))
     }
 
     /// x without its last m bits: one round.
@@ -89,23 +89,38 @@ impl<C: Channel> Computation<C> {
         if !self.is_malicious() {
             return self.truncate_dealt(&x, [bits, shift]);
         }
-        let TruncationMasks { mask, high, top, .. } = self.take_truncation(x.len(), bits, shift)?;
+        let (mask, rest) = self.take_truncation(x.len(), bits, shift)?.split();
         let opened = self.open_masked("truncate", &x, mask)?;
-        Ok(truncated(party, &opened, &high, &top, shift, bits))
+        Ok(rest.cut_off(party, &opened))
     }
+}
+
+/// What is known of a mask for truncation beside the mask itself.
+pub(crate) struct Unmasking {
+    high: Shares,
+    top: Shares,
+    shift: u32,
+    bits: u32,
 }
 
 impl TruncationMasks {
-    /// x without its last m bits, for the opened c = x + 2^(k-2) + r.
-    pub(crate) fn cut_off(&self, party: PartyId, opened: &[u64]) -> Shares {
-        truncated(party, opened, &self.high, &self.top, self.shift, self.mask.bits)
+    /// The mask, which opens one value, and what is needed afterwards.
+    pub(crate) fn split(self) -> (Mask, Unmasking) {
+        let Self { mask, high, top, shift } = self;
+        let bits = mask.bits;
+        (mask, Unmasking { high, top, shift, bits })
     }
 }
 
-fn truncated(party: PartyId, opened: &[u64], high: &Shares, top: &Shares, shift: u32, bits: u32) -> Shares {
-    let offset = 1_u64 << (bits - 2 - shift);
-    let public: Vec<u64> = opened.iter().map(|c| (c >> shift).wrapping_sub(offset)).collect();
-    // [c wrapped] = top · (1 - highest bit of c).
-    let wrapped = top.map(|part| part.iter().zip(opened).map(|(top, c)| top * (1 - (c >> (bits - 1) & 1))).collect());
-    wrapped.minus(high).plus_public(party, &public)
+impl Unmasking {
+    /// x without its last m bits, for the opened c = x + 2^(k-2) + r.
+    pub(crate) fn cut_off(&self, party: PartyId, opened: &[u64]) -> Shares {
+        let Self { high, top, shift, bits } = self;
+        let offset = 1_u64 << (bits - 2 - shift);
+        let public: Vec<u64> = opened.iter().map(|c| (c >> shift).wrapping_sub(offset)).collect();
+        // [c wrapped] = top · (1 - highest bit of c).
+        let wrapped =
+            top.map(|part| part.iter().zip(opened).map(|(top, c)| top * (1 - (c >> (bits - 1) & 1))).collect());
+        wrapped.minus(high).plus_public(party, &public)
+    }
 }

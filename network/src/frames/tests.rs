@@ -221,3 +221,19 @@ async fn mutated_streams_never_yield_more_than_came() {
         assert!(frames.payload.capacity() <= limit, "seed {seed}");
     }
 }
+
+#[tokio::test]
+async fn a_long_frame_has_the_time_that_its_length_allows() {
+    let (ours, theirs) = tokio::io::duplex(64);
+    // A second for each byte.
+    let mut reader = FrameReader::new(ours, LIMIT).with_time_limit(BRIEF).with_pace(1);
+    let mut writer = FrameWriter::new(theirs, LIMIT).with_time_limit(BRIEF).with_pace(1);
+    let read = async {
+        let stuck = tokio::time::timeout(BRIEF * 3, std::future::pending::<()>()).await;
+        assert!(stuck.is_err(), "the frame has not all left before");
+        reader.read().await
+    };
+    let (written, read) = tokio::join!(writer.write(&[7; 1000]), read);
+    written.unwrap();
+    assert_eq!(read.unwrap().unwrap(), [7; 1000]);
+}

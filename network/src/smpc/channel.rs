@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use neuro_smpc::channel::{Channel, ChannelError, Message, Spent};
 use neuro_smpc::party::PartyId;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::frame::Ending;
 use super::link::{Link, LinkError};
@@ -40,7 +41,7 @@ pub struct LinkTraffic {
 }
 
 impl PartyLinks {
-    /// `links` of `party`, by the index of the peer. Nothing is waited for longer than `deadline`.
+    /// `links` of `party`, by the index of the peer. Nobody is waited for who sends nothing for `deadline`.
     #[must_use]
     pub fn new(party: PartyId, links: [Option<Link>; 3], runtime: Handle, deadline: Duration) -> Self {
         Self {
@@ -79,19 +80,32 @@ impl PartyLinks {
     pub fn close(self) {
         let Self { runtime, links, .. } = self;
         runtime.block_on(async {
-            for link in links.into_iter().flatten() {
-                link.close().await;
-            }
+            futures::future::join_all(links.into_iter().flatten().map(Link::close)).await;
         });
     }
 
-    /// Tells both peers why the session is over, and ends the links.
-    pub fn abort(self, ending: Ending, reason: &str) {
+    /// Tells both peers why the session is over. What they say of it may still be heard.
+    pub fn say_end(&mut self, ending: Ending, reason: &str) {
         let Self { runtime, links, .. } = self;
         runtime.block_on(async {
-            let ends = links.into_iter().flatten().map(|link| link.abort(ending, reason));
+            let ends = links.iter_mut().flatten().map(|link| link.say_end(ending, reason));
             futures::future::join_all(ends).await;
         });
+    }
+
+    /// How and why `peer` ends the session, if it says so within `patience`. What comes before that is skipped.
+    pub fn last_word(&mut self, peer: PartyId, patience: Duration) -> Option<(Ending, String)> {
+        let link = self.links[peer.index()].as_mut()?;
+        let word = async {
+            loop {
+                match link.receive(patience).await {
+                    Ok(_) => {}
+                    Err(LinkError::Aborted { reason, ending }) => return Some((ending, reason)),
+                    Err(_) => return None,
+                }
+            }
+        };
+        self.runtime.block_on(async { timeout(patience, word).await }).ok().flatten()
     }
 
     fn error(&mut self, peer: PartyId, error: LinkError) -> ChannelError {

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::{Frame, FrameFault, Order, SessionId};
 use super::limits;
-use super::link::Link;
+use super::link::{Incipient, Link};
 use crate::control::limits::ACCEPT_PAUSE;
-use crate::frames::{FrameError, FrameReader};
+use crate::frames::FrameError;
 use crate::tls::{self, TlsError};
 
 /// What both sides say that they speak.
@@ -137,9 +137,9 @@ async fn greet(acceptor: TlsAcceptor, stream: TcpStream) -> Result<Incoming, Con
     let stream = acceptor.accept(stream).await.map_err(TlsError::of_handshake)?;
     let peer = tls::peer_of(stream.get_ref().1)?;
     let (read, write) = split(stream);
-    let mut reader = FrameReader::new(read, limits::MAX_HELLO_BYTES);
-    let bytes = reader.read().await?.ok_or(ConnectError::Ended)?;
+    let mut incipient = Incipient::new(read, limits::MAX_HELLO_BYTES);
+    let bytes = incipient.reader.read().await?.ok_or(ConnectError::Ended)?;
     let mut received = Order::new(Frame::decode(&bytes)?.session);
     let first = received.admit(&bytes)?;
-    Ok(Incoming { peer, link: Link::assemble(reader, write, peer, received), first })
+    Ok(Incoming { peer, link: Link::assemble(incipient, write, peer, received, limits::FRAME_TIME_LIMIT), first })
 }

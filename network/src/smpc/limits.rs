@@ -15,8 +15,12 @@ pub const MAX_QUEUED_BYTES: usize = MAX_FRAME_BYTES;
 /// Frames that wait in one direction of one link. Parties go in step, so more than a few mean a peer that runs ahead.
 pub const MAX_QUEUED_FRAMES: usize = 64;
 
-/// How long a frame may take once it began: the largest at 34 Mbit/s.
+/// How long a short frame may take once it began.
 pub const FRAME_TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Bytes a second that a long frame must come with at least: 1 Mbit/s, at which the largest takes 36 minutes. A peer that
+/// trickles on purpose holds a session so long; half of it would be twice as long.
+pub const SLOWEST_BYTES_PER_SECOND: usize = 125_000;
 
 /// How long connecting, the handshake and the first frame may take together.
 pub const HANDSHAKE_TIME_LIMIT: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! One connection of one session: queues, and the tasks that empty them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use neuro_primitives::NodeId;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::{Ending, Frame, FrameFault, FrameKind, HEADER_BYTES, Order, SessionId};
 use super::limits;
+use super::movement::{Movement, Noted};
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 
 /// Why a link is of no further use.
@@ -23,10 +24,10 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(Arc<FrameError>),
-    /// Nothing came, or nothing left, in time.
-    #[error("nothing within {} ms", deadline.as_millis())]
+    /// No message came, or left, in time.
+    #[error("no message within {} ms", deadline.as_millis())]
     Late {
-        /// How long it was waited.
+        /// How long it was waited, after the last byte.
         deadline: Duration,
     },
     /// More than a frame may have.
@@ -51,6 +52,16 @@ pub enum LinkError {
     Fault(#[from] FrameFault),
 }
 
+impl LinkError {
+    /// Why a frame did not come: what came too slowly is late, and no connection was lost.
+    fn of_frame(error: FrameError) -> Self {
+        match error {
+            FrameError::Slow { limit } => Self::Late { deadline: limit },
+            error => Self::Broken(Arc::new(error)),
+        }
+    }
+}
+
 /// Bytes under way, and the room that they take.
 type Queued = (Vec<u8>, OwnedSemaphorePermit);
 
@@ -68,6 +79,10 @@ pub struct Link {
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
     cut: CancellationToken,
+    came: Arc<Movement>,
+    went: Arc<Movement>,
+    /// How long a frame took to leave, where that was too long.
+    gave_up: Arc<OnceLock<Duration>>,
 }
 
 impl Drop for Link {
@@ -83,23 +98,38 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (read, write) = tokio::io::split(stream);
-        Self::assemble(FrameReader::new(read, limits::MAX_FRAME_BYTES), write, peer, Order::new(session))
+        Self::within(stream, peer, session, limits::FRAME_TIME_LIMIT)
     }
 
-    /// As [`Self::over`], of a stream of which frames were `received`.
+    /// As [`Self::over`], where a short frame may take `time`.
+    fn within<S>(stream: S, peer: NodeId, session: SessionId, time: Duration) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        let incipient = Incipient::new(read, limits::MAX_FRAME_BYTES);
+        Self::assemble(incipient, write, peer, Order::new(session), time)
+    }
+
+    /// As [`Self::within`], of a stream of which frames were `received`.
     pub(super) fn assemble<S>(
-        mut reader: FrameReader<ReadHalf<S>>,
+        incipient: Incipient<S>,
         write: WriteHalf<S>,
         peer: NodeId,
         received: Order,
+        time: Duration,
     ) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        let Incipient { mut reader, came } = incipient;
         reader.set_limit(limits::MAX_FRAME_BYTES);
-        let reader = reader.with_time_limit(limits::FRAME_TIME_LIMIT);
-        let writer = FrameWriter::new(write, limits::MAX_FRAME_BYTES).with_time_limit(limits::FRAME_TIME_LIMIT);
+        let reader = reader.with_time_limit(time).with_pace(limits::SLOWEST_BYTES_PER_SECOND);
+        let went = Movement::begin();
+        let writer = FrameWriter::new(Noted::new(write, Arc::clone(&went)), limits::MAX_FRAME_BYTES)
+            .with_time_limit(time)
+            .with_pace(limits::SLOWEST_BYTES_PER_SECOND);
+        let gave_up = Arc::new(OnceLock::new());
         let (outgoing, to_write) = mpsc::channel(limits::MAX_QUEUED_FRAMES);
         let (arrived, incoming) = mpsc::channel(limits::MAX_QUEUED_FRAMES);
         Self {
@@ -110,8 +140,11 @@ impl Link {
             sent: Order::new(received.session()),
             received,
             reader: tokio::spawn(read_frames(reader, arrived)),
-            writer: tokio::spawn(write_frames(writer, to_write)),
+            writer: tokio::spawn(write_frames(writer, to_write, Arc::clone(&gave_up))),
             cut: CancellationToken::new(),
+            came,
+            went,
+            gave_up,
         }
     }
 
@@ -146,7 +179,7 @@ impl Link {
         &self.received
     }
 
-    /// Puts a message into the queue. Waits only while that is full, until `deadline` has passed.
+    /// Puts a message into the queue. Waits only while that is full, until `deadline` has passed without a byte that left.
     ///
     /// # Errors
     /// A connection that is gone; a queue that stays full; a message that is longer than a frame may be.
@@ -161,22 +194,29 @@ impl Link {
 
     async fn queue(&self, bytes: Vec<u8>, deadline: Duration) -> Result<(), LinkError> {
         let queued = async {
-            let permit = room_for(&self.room, bytes.len()).await.ok_or(LinkError::Lost)?;
-            self.outgoing.send((bytes, permit)).await.map_err(|_| LinkError::Lost)
+            let permit = room_for(&self.room, bytes.len()).await.ok_or_else(|| self.broken())?;
+            self.outgoing.send((bytes, permit)).await.map_err(|_| self.broken())
         };
-        timeout(deadline, queued).await.unwrap_or(Err(LinkError::Late { deadline }))
+        self.went.unless_still(deadline, queued).await.unwrap_or(Err(LinkError::Late { deadline }))
     }
 
-    /// The next message.
+    /// Why nothing can be sent any more.
+    fn broken(&self) -> LinkError {
+        self.gave_up.get().map_or(LinkError::Lost, |deadline| LinkError::Late { deadline: *deadline })
+    }
+
+    /// The next message. Waits until `deadline` has passed without a byte that came.
     ///
     /// # Errors
     /// A connection that is gone, a deadline that has passed, an abort, a frame that is not due.
     pub async fn receive(&mut self, deadline: Duration) -> Result<Frame, LinkError> {
         let arrival = tokio::select! {
             () = self.cut.cancelled() => return Err(LinkError::Stopped),
-            arrival = timeout(deadline, self.incoming.recv()) => arrival.map_err(|_| LinkError::Late { deadline })?,
+            arrival = self.came.unless_still(deadline, self.incoming.recv()) => {
+                arrival.ok_or(LinkError::Late { deadline })?
+            }
         };
-        let (bytes, _room) = arrival.ok_or(LinkError::Lost)?.map_err(|error| LinkError::Broken(Arc::new(error)))?;
+        let (bytes, _room) = arrival.ok_or(LinkError::Lost)?.map_err(LinkError::of_frame)?;
         let frame = self.received.admit(&bytes)?;
         match frame.kind {
             FrameKind::Message => Ok(frame),
@@ -195,11 +235,30 @@ impl Link {
 
     /// Says why the session is over, and ends the connection.
     pub async fn abort(mut self, ending: Ending, reason: &str) {
+        self.say_end(ending, reason).await;
+        self.close().await;
+    }
+
+    /// Says why the session is over, and no more.
+    pub(super) async fn say_end(&mut self, ending: Ending, reason: &str) {
         let end = reason.floor_char_boundary(limits::MAX_REASON_BYTES);
         let bytes = self.sent.next_frame(FrameKind::Abort(ending), 0, 0, reason.as_bytes()[..end].to_vec());
         // Who is gone needs no reason.
         let _ = self.queue(bytes, limits::CLOSE_TIME_LIMIT).await;
-        self.close().await;
+    }
+}
+
+/// The side of a link that reads, before there is a link.
+pub(super) struct Incipient<S> {
+    pub(super) reader: FrameReader<Noted<ReadHalf<S>>>,
+    came: Arc<Movement>,
+}
+
+impl<S: AsyncRead> Incipient<S> {
+    /// Of a link whose first frame has `limit` bytes at most.
+    pub(super) fn new(read: ReadHalf<S>, limit: usize) -> Self {
+        let came = Movement::begin();
+        Self { reader: FrameReader::new(Noted::new(read, Arc::clone(&came)), limit), came }
     }
 }
 
@@ -233,9 +292,16 @@ async fn read_frames<R: AsyncRead + Unpin>(mut reader: FrameReader<R>, arrived: 
     }
 }
 
-async fn write_frames<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut queue: mpsc::Receiver<Queued>) {
+async fn write_frames<W: AsyncWrite + Unpin>(
+    mut writer: FrameWriter<W>,
+    mut queue: mpsc::Receiver<Queued>,
+    gave_up: Arc<OnceLock<Duration>>,
+) {
     while let Some((bytes, _room)) = queue.recv().await {
         if let Err(error) = writer.write(&bytes).await {
+            if let FrameError::Slow { limit } = &error {
+                gave_up.get_or_init(|| *limit);
+            }
             tracing::debug!(%error, "a link broke while sending");
             return;
         }
@@ -243,3 +309,6 @@ async fn write_frames<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut que
     // The peer finds the stream's end or its breaking: both are the end.
     let _ = writer.finish().await;
 }
+
+#[cfg(test)]
+mod tests;

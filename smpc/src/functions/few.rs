@@ -87,8 +87,8 @@ impl<C: Channel> Computation<C> {
     pub(crate) fn rms_norm_of_few(&mut self, x: &Shares, d: usize, eps: u64) -> Result<Shares, SmpcError> {
         let (party, rows) = (self.party(), x.len() / d);
         let squares = self.inner_products("norm: squares", x, x, d, SQUARE_BITS)?.plus_constant(party, eps);
-        let masks = self.take_digits(rows, SQUARE_BITS, SQUARE_SKIPPED)?;
-        let (opened, sums) = self.open_products(squares, &masks.mask)?;
+        let mut masks = self.take_digits(rows, SQUARE_BITS, SQUARE_SKIPPED)?;
+        let (opened, sums) = self.open_products(squares, masks.take_mask())?;
         let thresholds: Vec<u64> = SQUARES.skip(1).map(|power| 1_u64 << (2 * power)).collect();
         let below = self.below(&opened, &masks, &thresholds)?;
         let steps = self.one_hot_steps(&below, rows, thresholds.len() + 1);
@@ -128,7 +128,7 @@ impl<C: Channel> Computation<C> {
         };
         let PowerMasks { mask, digits } = self.take_powers(count, shape)?;
         let middle = 1_u64 << (2 * FRACTION + SCORE_CELLS - 1);
-        let (opened, scores) = self.open_products(x.plus_constant(party, middle), &mask)?;
+        let (opened, scores) = self.open_products(x.plus_constant(party, middle), mask)?;
         let largest = self.largest_cell(&opened, &digits, n, attended)?;
         // x has `middle` added; the largest is that of a cell, or the next one, less one more.
         let one = 1_u64 << (2 * FRACTION);
@@ -181,7 +181,7 @@ impl<C: Channel> Computation<C> {
         let shape = Shape { rows: thresholds, inner: n * groups, columns: 1 };
         let counts = self.matrix_products("softmax: counts", &reached, &digits.high, &vec![shape; rows])?;
         let PowerMasks { mask, digits } = self.take_powers(rows * thresholds, counter(n, 64))?;
-        let (opened, _) = self.open_products(counts, &mask)?;
+        let (opened, _) = self.open_products(counts, mask)?;
         let nobody = is_number(&opened, &digits, 0);
         let sum = |part: &[u64]| {
             part.chunks_exact(thresholds).map(|of| of.iter().fold(0, |sum: u64, one| sum.wrapping_sub(*one))).collect()

@@ -21,6 +21,11 @@ impl Link {
         Self { step, sent: [0; 3], received: [0; 3], early: Default::default(), cost: Cost::default() }
     }
 
+    /// Number of the step in the program.
+    pub const fn step(&self) -> u64 {
+        self.step
+    }
+
     pub fn send<C: Channel>(
         &mut self,
         channel: &mut C,

@@ -199,7 +199,7 @@ impl<T: Borrow<Tapes>> Setting<T> {
         let (left, right) = (left.as_chunks().0, right.as_chunks().0);
         let parts = [Challenge(left[0]), Challenge(right[0])];
         if parts[0].hash() != right[1] || parts[1].hash() != left[1] {
-            return Err(ProofError::Challenge { instance: self.party });
+            return Err(self.challenges_differ(link));
         }
         let lefts = [self.own.challenge(0), self.own.challenge(1)];
         let rights = [self.next.challenge(0), self.next.challenge(1)];
@@ -277,7 +277,7 @@ impl<T: Borrow<Tapes>> Setting<T> {
         let body = link.receive(channel, self.party.next(), CHALLENGE, BYTES)?;
         let told = body.first_chunk().map(|told| Challenge(*told));
         let told = told.filter(|told| folding.hashes.get(k).is_some_and(|hash| told.hash() == *hash));
-        let challenge = told.ok_or(ProofError::Challenge { instance: self.party })?;
+        let challenge = told.ok_or_else(|| self.challenges_differ(link))?;
         let turns = Turns::new(&self.plans[0], k, self.folds);
         let Folding { weights, proving, .. } = &mut *folding;
         proving.fold(self.statement(weights, 0), &turns, challenge);
@@ -290,11 +290,18 @@ impl<T: Borrow<Tapes>> Setting<T> {
         let Folding { left, right, .. } = folding;
         let from_right = link.receive(channel, previous, END, left.opened().len())?;
         let from_left = link.receive(channel, next, END, right.opened().len())?;
-        for (checking, other, instance) in [(left, &from_right, next), (right, &from_left, previous)] {
+        for (checking, other, prover, verifier) in
+            [(left, &from_right, next, previous), (right, &from_left, previous, next)]
+        {
             if !checking.holds(other) {
-                return Err(ProofError::Rejected { instance });
+                return Err(ProofError::Rejected { step: link.step(), prover, verifier });
             }
         }
         Ok(())
+    }
+
+    /// What the verifiers of this party's instance tell differs.
+    const fn challenges_differ(&self, link: &Link) -> ProofError {
+        ProofError::Challenge { step: link.step(), left: self.party.previous(), right: self.party.next() }
     }
 }

@@ -2,21 +2,25 @@
 //! reason. A wrong answer, a share of a wrong one, a panic and a wait without end are what these tests look for.
 
 mod bytes;
+mod functions;
 mod mutations;
 mod order;
 mod twins;
 mod views;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use self::functions::{every_function, functions};
 use super::{Party, Random, share};
-use crate::channel::Channel;
+use crate::channel::{Channel, Message};
 use crate::computation::{Computation, Security};
 use crate::error::SmpcError;
 use crate::exchange::Item;
 use crate::lookup::curve::Cells;
 use crate::lookup::{Curve, Table};
-use crate::memory::{NetworkModel, Tampering, run_over, tampered_network};
+use crate::memory::{Fate, NetworkModel, Tampering, run_over, tampered_network};
 use crate::party::PartyId;
 use crate::proof::ProofError;
 use crate::prss::Prss;
@@ -95,26 +99,68 @@ const fn is_of_the_protocol(reason: &SmpcError) -> bool {
 pub fn expect_an_end(case: &str, honest: &[Ending; 3], liar: PartyId, attacked: &[Ending; 3]) {
     match judge(honest, liar, attacked) {
         Ok(0) => panic!("{case}: nobody noticed"),
-        Ok(_) => assert!(
-            [liar.next(), liar.previous()]
-                .iter()
-                .any(|party| suspects(&attacked[party.index()], *party).contains(&liar)),
-            "{case}: nobody suspects the liar"
-        ),
+        Ok(_) => {
+            let reasons = [liar.next(), liar.previous()].map(|party| attacked[party.index()].opened.as_ref().err());
+            let said: Vec<String> = reasons.into_iter().flatten().map(ToString::to_string).collect();
+            let named = said.iter().any(|reason| reason.contains(&format!("party {liar}")));
+            assert!(named, "{case}: nobody names the liar: {said:?}");
+        }
         Err(wrong) => panic!("{case}: {wrong}"),
     }
 }
 
-/// Whom `party` may blame for its end.
-fn suspects(ending: &Ending, party: PartyId) -> Vec<PartyId> {
-    match &ending.opened {
-        Err(SmpcError::Proof(reason)) => reason.suspects(party),
-        Err(SmpcError::Channel(reason)) => ProofError::Channel(reason.clone()).suspects(party),
-        Err(SmpcError::OutOfStep { peer, .. } | SmpcError::Length { peer, .. } | SmpcError::Unpack { peer, .. }) => {
-            vec![*peer]
+/// What is attacked: gadgets one by one, and what is made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Gadgets,
+    Functions,
+}
+
+impl Work {
+    pub const ALL: [Self; 2] = [Self::Gadgets, Self::Functions];
+
+    pub const fn program(self) -> Program {
+        match self {
+            Self::Gadgets => gadgets,
+            Self::Functions => functions,
         }
-        Err(SmpcError::OpeningsDiffer { .. }) => vec![party.next(), party.previous()],
-        _ => Vec::new(),
+    }
+
+    /// The same over links of any kind.
+    pub fn run<C: Channel>(self, party: &mut Computation<C>) -> Result<Shares, SmpcError> {
+        match self {
+            Self::Gadgets => every_gadget(party),
+            Self::Functions => every_function(party),
+        }
+    }
+
+    /// What an honest run ends with.
+    pub fn honest(self) -> [Ending; 3] {
+        attacked(self.program(), 0, |_: PartyId, _: PartyId, _: &mut Message| Fate::Deliver)
+    }
+
+    /// Sender, name and length of every message of an honest run.
+    pub fn messages(self) -> Vec<(PartyId, &'static str, usize)> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let seeing = Arc::clone(&seen);
+        attacked(self.program(), 0, move |from: PartyId, _: PartyId, message: &mut Message| {
+            seeing.lock().unwrap().push((from, message.name, message.body.len()));
+            Fate::Deliver
+        });
+        let seen = seen.lock().unwrap();
+        seen.clone()
+    }
+
+    /// Number, name and length of the messages of `liar` to be attacked, counting those that `counts`: of functions those that
+    /// gadgets do not have, so that none is attacked twice.
+    pub fn targets(self, liar: PartyId, counts: fn(&str) -> bool) -> Vec<(usize, &'static str, usize)> {
+        let known: BTreeSet<&str> = match self {
+            Self::Gadgets => BTreeSet::new(),
+            Self::Functions => Self::Gadgets.messages().into_iter().map(|(_, name, _)| name).collect(),
+        };
+        let sent = self.messages().into_iter().filter(|(from, name, _)| *from == liar && counts(name));
+        let numbered = sent.enumerate().map(|(at, (_, name, length))| (at, name, length));
+        numbered.filter(|(_, name, _)| !known.contains(name)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use neuro_smpc::tape::Tapes;
 
 use crate::deal::{Statement, Words, deal};
 use crate::network::Tamper;
-use crate::runner::run;
+use crate::runner::{STEP, run};
 
 fn statement() -> Statement {
     Statement {
@@ -22,8 +22,12 @@ fn check(name: &str, statement: &Statement, mut change: impl FnMut(&mut [Tapes; 
     change(&mut tapes);
     let outcomes = run(&tapes, [None, None, None], 12);
     for verifier in [1, 2] {
-        let rejected = ProofError::Rejected { instance: PartyId::ALL[0] };
-        assert_eq!(outcomes[verifier].result, Err(rejected), "{name} at party {verifier}");
+        let [prover, other] = [0, 3 - verifier].map(|at| PartyId::ALL[at]);
+        let rejected = ProofError::Rejected { step: STEP, prover, verifier: other };
+        assert_eq!(outcomes[verifier].result, Err(rejected.clone()), "{name} at party {verifier}");
+        for suspect in [prover, other] {
+            assert!(rejected.to_string().contains(&format!("party {suspect}")), "{rejected}");
+        }
     }
     assert!(outcomes[0].result.is_ok(), "the others' proofs hold");
 }
@@ -176,9 +180,12 @@ fn a_verifier_that_tells_another_challenge_is_noticed_by_the_prover() {
             }
         });
         let outcomes = run(&tapes, [Some(lie), None, None], 12);
-        let instance = PartyId::ALL[2];
-        assert_eq!(outcomes[2].result, Err(ProofError::Challenge { instance }), "{name}");
-        let suspects = ProofError::Challenge { instance }.suspects(instance);
-        assert_eq!(suspects.iter().map(|party| party.index()).collect::<Vec<_>>(), [0, 1]);
+        let found = outcomes[2].result.as_ref().unwrap_err();
+        assert_eq!(
+            *found,
+            ProofError::Challenge { step: STEP, left: PartyId::ALL[1], right: PartyId::ALL[0] },
+            "{name}"
+        );
+        assert!(found.to_string().contains("party 1 lied, or party 0"), "{found}");
     }
 }

@@ -7,6 +7,9 @@ use neuro_smpc::tape::Tapes;
 
 use crate::network::{Tamper, TestCoins, wires};
 
+/// The step of the proof.
+pub const STEP: u64 = 7;
+
 /// What one party has at the end.
 pub struct Outcome {
     pub result: Result<Cost, ProofError>,
@@ -21,7 +24,7 @@ pub fn run(tapes: &[Tapes; 3], tampers: [Option<Tamper>; 3], seed: u64) -> [Outc
             let mut wire = wires.next().unwrap();
             let tapes = &tapes[party.index()];
             scope.spawn(move || {
-                let result = verify(party, tapes, &mut wire, &mut TestCoins { party, seed }, 7);
+                let result = verify(party, tapes, &mut wire, &mut TestCoins { party, seed }, STEP);
                 Outcome { result, received: std::mem::take(&mut wire.received) }
             })
         });

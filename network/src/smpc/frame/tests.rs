@@ -8,8 +8,12 @@ use super::*;
 
 #[path = "../../../../tests/shared/mutator.rs"]
 mod mutator;
+#[path = "../../../../tests/shared/not_debug.rs"]
+mod not_debug;
 
 use mutator::{INPUTS, Random, TIME, mutated};
+
+not_debug::assert_not_debug!(Frame);
 
 const SEED: u64 = 0x6672_616d_6573;
 

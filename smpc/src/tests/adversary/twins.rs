@@ -1,8 +1,7 @@
 //! A malicious twin of each party: it computes as the others do on shares of its own choice, says what it likes, and as a
 //! verifier forges whatever makes the checks of the other two pass.
 
-use super::bytes::messages;
-use super::{Ending, Party, attacked, every_gadget, expect_an_end, finish, for_each, gadgets, judge, seeds};
+use super::{Ending, Party, Work, attacked, every_gadget, expect_an_end, finish, for_each, gadgets, judge, seeds};
 use crate::channel::{Channel, ChannelError, Message, Spent};
 use crate::computation::{Computation, Security};
 use crate::conversion::Conversion;
@@ -142,16 +141,15 @@ const CHANGES: [fn(&mut Message); 2] = [
 /// would reveal a result that depends on the other's wrong values, to the liar among others.
 #[test]
 fn a_lie_about_a_value_is_noticed_by_both_whatever_the_liar_says_as_verifier() {
-    let honest = attacked(gadgets, 0, |_: PartyId, _: PartyId, _: &mut Message| Fate::Deliver);
-    for liar in PartyId::ALL {
-        let sent = messages().into_iter().filter(|(from, name, _)| *from == liar && !is_forged(name));
-        let sent: Vec<&str> = sent.map(|(_, name, _)| name).collect();
-        for_each(sent.len() * CHANGES.len(), |case| {
-            let (at, change) = (case / CHANGES.len(), CHANGES[case % CHANGES.len()]);
-            let twin = |link: &mut Link| finish(&mut lying(Twin::new(link, Some((at, change)))), every_gadget);
-            let ending = run(liar, twin, gadgets);
-            let case = format!("party {liar}, message {at} ({})", sent[at]);
-            let is_value = !sent[at].starts_with("proof") && sent[at] != "open";
+    for (work, liar) in Work::ALL.into_iter().flat_map(|work| PartyId::ALL.map(|liar| (work, liar))) {
+        let (honest, targets) = (work.honest(), work.targets(liar, |name| !is_forged(name)));
+        for_each(targets.len() * CHANGES.len(), |case| {
+            let ((at, name, _), change) = (targets[case / CHANGES.len()], CHANGES[case % CHANGES.len()]);
+            let twin =
+                |link: &mut Link| finish(&mut lying(Twin::new(link, Some((at, change)))), |party| work.run(party));
+            let ending = run(liar, twin, work.program());
+            let case = format!("{work:?}, party {liar}, message {at} ({name})");
+            let is_value = !name.starts_with("proof") && name != "open";
             if is_value {
                 expect_nothing_released(&case, liar, &ending);
             }
