@@ -20,6 +20,7 @@
 //! Not protected against: two parties together, who can read everything, and lengths, which all parties learn.
 
 pub mod agreement;
+mod archive;
 pub mod blocks;
 pub mod client;
 pub mod comparison;
@@ -41,4 +42,4 @@ pub mod transcript;
 pub use self::party_session::SessionError;
 
 /// The version of the messages between client and parties.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;

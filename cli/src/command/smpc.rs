@@ -9,6 +9,7 @@ mod generation;
 mod invite;
 mod pace;
 mod party;
+mod prompts;
 mod ranges;
 mod show;
 mod split;
@@ -16,12 +17,13 @@ mod split;
 use std::path::Path;
 
 use clap::Subcommand;
+use neuro_node::data_dir::DataDir;
 use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::{Parties, PartiesFile, PartyRegistry};
 use neuro_node::smpc_role::program::HeadProgram;
 use neuro_node::smpc_role::secret_weights::SecretBlockProgram;
-use neuro_primitives::Hash;
+use neuro_primitives::{Hash, NodeKey};
 
 use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
@@ -76,6 +78,18 @@ fn parties(path: &Path) -> Result<Parties, Failure> {
         Failure::new(Outcome::Refused, error).hint(hint)
     };
     PartiesFile::at(path).parties().map_err(refused)
+}
+
+/// The client's key. A party takes the calls of another party's key for that party's.
+fn client_key(data_dir: &DataDir, parties: &Parties) -> Result<NodeKey, Failure> {
+    let key = data_dir.node_key()?;
+    match parties.party_of(key.node_id()) {
+        None => Ok(key),
+        Some(party) => {
+            let message = format!("the key in this data folder is party {party}'s; who asks needs a key of its own");
+            Err(Failure::message(Outcome::Refused, message).hint("name another folder with --data-dir"))
+        }
+    }
 }
 
 /// The program that clients and parties must have in common.

@@ -132,6 +132,10 @@ fn the_skills_model_answers_a_question_that_nobody_sees() {
         assert_eq!(names_in(&kept), [format!("{}.transcript", answer["session"].as_str().unwrap())]);
     }
     assert_eq!(shown["receipt"]["tokens"], statements[0]["tokens"]);
+    let session = answer["session"].as_str().unwrap();
+    let theirs = [0, 1, 2].map(|at| stage.path(&format!("party-{at}/smpc/{session}.transcript")).display().to_string());
+    let together = stage.run(&["smpc", "show", "--json", &theirs[2], file, &theirs[0], &theirs[1]]);
+    assert_eq!(serde_json::from_str::<Value>(&together.stdout).expect(&together.stderr), shown);
     assert_eq!(trio.answer("12+35=", &["--semi-honest"])["answer"], "47");
     let mut forged = fs::read(file).unwrap();
     let middle = forged.len() / 2;
@@ -171,9 +175,9 @@ fn a_model_that_may_leave_its_ranges_is_refused() {
     let silu = |range: &&mut Value| range["operation"] == "experts: input of SiLU" && range["layer"] == 2;
     operations.iter_mut().find(silu).unwrap()["excess"] = Value::from(9.5);
     fs::write(&profile, document.to_string()).unwrap();
-    for command in [&["ask", "12+35="][..], &["party", "--index", "0"]] {
+    for (command, folder) in [(&["ask", "12+35="][..], "client"), (&["party", "--index", "0"], "party-0")] {
         let with = ["--parties", &trio.file, "--model", &trio.model, "--ranges", &profile];
-        let folder = stage.path("party-0").display().to_string();
+        let folder = stage.path(folder).display().to_string();
         let refused = stage.run(&[&["smpc"], command, &with, &["--data-dir", &folder]].concat());
         assert_eq!(refused.code, Some(3), "{}", refused.stderr);
         for said in ["values beyond their bounds", "experts: input of SiLU in layer 2", "values of 31 or more"] {
@@ -262,6 +266,20 @@ fn what_cannot_be_three_parties_is_refused() {
     let asked = stage.run(&["smpc", "ask", "--parties", &file, "--model", &model, "hello"]);
     assert_eq!(asked.code, Some(3));
     assert!(asked.stderr.contains("got 1 of them: 1, 2 missing"), "{}", asked.stderr);
+}
+
+#[test]
+fn a_party_s_key_asks_nothing() {
+    let stage = Stage::new();
+    let trio = Trio::invited(&stage, &models::skills(), TRIAL);
+    let (folder, record) = (stage.path("party-1").display().to_string(), stage.path("record").display().to_string());
+    let questions = models::skills().join("test.jsonl").display().to_string();
+    let with = ["--parties", &trio.file, "--model", &trio.model, "--data-dir", &folder];
+    for command in [&["ask", "12+35="][..], &["eval", "--questions", &questions, "--out", &record]] {
+        let refused = stage.run(&[&["smpc"], command, &with].concat());
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        assert!(refused.stderr.contains("party 1's; who asks needs a key of its own"), "{}", refused.stderr);
+    }
 }
 
 /// `command` where no file may be written.

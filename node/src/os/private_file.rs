@@ -22,13 +22,12 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Writes a file that must not exist yet, mode 0600. The file appears whole or not at all, and durably.
 ///
 /// # Errors
-/// `AlreadyExists` when somebody was first; those of the operating system.
+/// `AlreadyExists` when somebody was first; those of the operating system. The draft is removed then.
 pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = draft_beside(path);
-    write_draft(&draft, content)?;
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
-    linked?;
+    let linked = write_draft(&draft, content).and_then(|()| fs::hard_link(&draft, path));
+    let removed = fs::remove_file(&draft);
+    linked.and(removed)?;
     flush_entry(path)
 }
 

@@ -1,11 +1,15 @@
 //! What the three parties and the client must agree on before anything is shared.
 
+mod lengths;
+
 use std::fmt;
 
 use neuro_network::smpc::SessionId;
 use neuro_primitives::codec::{CodecError, Reader, Writer};
 use neuro_primitives::{Domain, Hash, NodeId, NodeKey, Signature};
 use neuro_smpc::computation::Security;
+
+pub use self::lengths::{Lengths, MAX_PROMPTS};
 
 /// The terms of a session. One canonical form; its hash goes into every seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,23 +42,6 @@ pub struct Agreement {
     pub registry: Hash,
 }
 
-/// How much is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lengths {
-    /// Prompts that are answered together, in the same rounds.
-    pub prompts: u32,
-    /// Rows of each prompt, padding included: see [`Lengths::bucket`].
-    pub rows: u32,
-    /// The most tokens of an answer.
-    pub tokens: u32,
-}
-
-/// The most prompts of one session.
-pub const MAX_PROMPTS: u32 = 64;
-
-/// The smallest bucket, and the one from which on buckets are its multiples.
-const BUCKETS: [u32; 2] = [16, 256];
-
 /// Who learns which experts a token meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routes {
@@ -80,46 +67,6 @@ impl Routes {
 
     fn signed_text(session: SessionId) -> Vec<u8> {
         [session.0.as_slice(), Self::CONSENT.as_bytes()].concat()
-    }
-}
-
-impl Lengths {
-    /// Rows that a prompt of `rows` is padded to: the next power of two from 16 to 256, then the next multiple of 256. So
-    /// parties learn the bucket instead of the length.
-    #[must_use]
-    pub const fn bucket(rows: u32) -> u32 {
-        let [smallest, step] = BUCKETS;
-        let rows = if rows < smallest { smallest } else { rows };
-        if rows <= step { rows.next_power_of_two() } else { rows.div_ceil(step).saturating_mul(step) }
-    }
-
-    /// Values that a party gets in `turn`: embeddings, and in the first turn a mark for each row that says whether it is
-    /// padding.
-    #[must_use]
-    pub const fn values(&self, turn: u32, d_model: usize) -> usize {
-        let prompts = self.prompts as usize;
-        if turn == 0 { prompts * self.rows as usize * (d_model + 1) } else { prompts * d_model }
-    }
-
-    /// Rows of all prompts, padding and answers included.
-    #[must_use]
-    pub fn positions(&self) -> u64 {
-        u64::from(self.prompts) * (u64::from(self.rows) + u64::from(self.tokens))
-    }
-
-    /// Why a model with room for `context` tokens cannot serve this; nothing where it can.
-    #[must_use]
-    pub fn refusal(&self, context: usize) -> Option<String> {
-        let Self { prompts, rows, tokens } = *self;
-        let room = u32::try_from(context).unwrap_or(u32::MAX);
-        if prompts == 0 || prompts > MAX_PROMPTS {
-            return Some(format!("lengths: {prompts} prompts; a session has 1 to {MAX_PROMPTS}"));
-        }
-        if rows != Self::bucket(rows) {
-            return Some(format!("lengths: {rows} rows are not padded; {} would be", Self::bucket(rows)));
-        }
-        (rows > Self::bucket(room) || tokens == 0 || tokens > room)
-            .then(|| format!("lengths: {rows} rows and {tokens} tokens do not fit a context of {context}"))
     }
 }
 
@@ -176,6 +123,7 @@ impl Agreement {
         writer.raw(&self.ranges.0);
         writer.u32(self.lengths.prompts);
         writer.u32(self.lengths.rows);
+        writer.u32(self.lengths.answered);
         writer.u32(self.lengths.tokens);
         writer.flag(matches!(self.routes, Routes::Revealed(_)));
         if let Routes::Revealed(consent) = &self.routes {
@@ -206,7 +154,12 @@ impl Agreement {
                 logit_fraction_bits: reader.u8()?,
             },
             ranges: Hash(reader.array()?),
-            lengths: Lengths { prompts: reader.u32()?, rows: reader.u32()?, tokens: reader.u32()? },
+            lengths: Lengths {
+                prompts: reader.u32()?,
+                rows: reader.u32()?,
+                answered: reader.u32()?,
+                tokens: reader.u32()?,
+            },
             routes: if reader.flag()? { Routes::Revealed(Signature(reader.array()?)) } else { Routes::Hidden },
             tells_layers: reader.flag()?,
             security: if reader.flag()? { Security::Malicious } else { Security::SemiHonest },
@@ -220,7 +173,7 @@ impl Agreement {
     /// Names these terms.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        Hash::of(&[b"neuro smpc agreement 2".as_slice(), &self.encode()].concat())
+        Hash::of(&[b"neuro smpc agreement 3".as_slice(), &self.encode()].concat())
     }
 
     /// What differs from `other`, in words; nothing where all is the same.
@@ -259,13 +212,6 @@ impl Agreement {
     }
 }
 
-impl fmt::Display for Lengths {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prompts, rows, tokens } = self;
-        write!(formatter, "{prompts} prompts of {rows} rows, {tokens} tokens each")
-    }
-}
-
 impl fmt::Display for Routes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if matches!(self, Self::Hidden) { "hidden" } else { "revealed" })
@@ -289,7 +235,7 @@ pub(super) mod tests {
             program: Hash([4; 32]),
             profile: Profile::DEFAULT,
             ranges: Hash([9; 32]),
-            lengths: Lengths { prompts: 1, rows: 16, tokens: 8 },
+            lengths: Lengths { prompts: 1, rows: 16, answered: 0, tokens: 8 },
             routes: Routes::Hidden,
             tells_layers: false,
             security: Security::Malicious,
@@ -323,5 +269,5 @@ pub(super) mod tests {
     }
 
     /// The first digits of the hash of [`sample`].
-    const CONFORMANCE: &str = "05be8e034c5df42a";
+    const CONFORMANCE: &str = "5b3f769856490765";
 }

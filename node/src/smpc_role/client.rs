@@ -31,7 +31,7 @@ pub struct Terms<'a> {
     pub program: Hash,
     /// The range profile.
     pub ranges: Hash,
-    /// How much is computed; rows of a prompt are padded to their bucket.
+    /// How much is computed; rows of a prompt are padded.
     pub lengths: Lengths,
     /// Whether the parties may see which experts each token meets: it tells them the text.
     pub reveals_routes: bool,
@@ -160,7 +160,7 @@ impl ClientSession {
             program: terms.program,
             profile: Profile::DEFAULT,
             ranges: terms.ranges,
-            lengths: Lengths { rows: Lengths::bucket(terms.lengths.rows), ..terms.lengths },
+            lengths: terms.lengths.padded(),
             routes: if terms.reveals_routes { Routes::revealed(key, id) } else { Routes::Hidden },
             tells_layers: terms.tells_layers,
             security: terms.security,
@@ -291,9 +291,12 @@ impl ClientSession {
             };
             transcript.statements.push(signed);
         }
-        for statement in transcript.verified()? {
-            let at = statement.party.index();
+        for statement in transcript.verified()?.statements {
+            let (party, at) = (statement.party, statement.party.index());
             let link = &statement.links[at];
+            if statement.failure.is_some() {
+                return Err(ClientError::Unexpected { party, expected: "a statement of a session that went well" });
+            }
             if statement.agreement != self.agreement || statement.tokens != self.turn {
                 return Err(TranscriptError::NotOneSession.into());
             }

@@ -1,6 +1,5 @@
 //! The party's role: listens, and serves each client in a session of its own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PROTOCOL_VERSION;
 use super::agreement::{Agreement, Profile};
+use super::archive::Archive;
 use super::messages::ClientMessage;
 use super::parties::{Parties, PartiesError, PartyRegistry};
 use super::party_session;
@@ -23,7 +23,6 @@ use super::program::ProgramMaker;
 use super::ranges::{NO_RANGES, RangeProfile};
 use super::rendezvous::Rendezvous;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::os::private_file;
 
 /// Sessions at once; each has a thread, masks and a cache in shares. A further client is told that all are taken.
 pub const MAX_SESSIONS: usize = 8;
@@ -38,7 +37,8 @@ pub const SETUP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long sessions may take to say goodbye when the party stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where transcripts are kept in the data folder.
+/// Where transcripts are kept in the data folder. A party's grows by one file of less than 1.5 KiB with every session that
+/// all three agreed on; nothing is removed from it, since a transcript is what a payment or a complaint rests on.
 pub const TRANSCRIPTS: &str = "smpc";
 
 /// What a party is started with.
@@ -152,7 +152,7 @@ pub(super) struct PartyContext {
     pub setup_patience: Duration,
     pub rendezvous: Rendezvous,
     pub stop: CancellationToken,
-    transcripts: PathBuf,
+    archive: Arc<Archive>,
 }
 
 impl PartyContext {
@@ -201,7 +201,7 @@ pub async fn serve_party(
     let address = listener.local_addr().map_err(failed)?.to_string();
     let (sender, incoming) = mpsc::channel(MAX_SESSIONS);
     let context = PartyContext {
-        transcripts: data_dir.folder(TRANSCRIPTS)?,
+        archive: Archive::at(data_dir.folder(TRANSCRIPTS)?),
         key: key.clone(),
         party,
         parties,
@@ -246,14 +246,17 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
         Ok(ClientMessage::Propose(terms)) if terms.client == peer && terms.session == first.session => *terms,
         _ => return drop(tokio::spawn(link.abort(Ending::Fault, "expected a proposal of this client and session"))),
     };
-    let link = link.until(context.stop.clone());
     let session = agreement.session;
+    let Some(entry) = context.archive.take(session) else {
+        return drop(tokio::spawn(link.abort(Ending::Fault, "another session has or had this id")));
+    };
+    let link = link.until(context.stop.clone());
     let serve = move || {
         report(PartyEvent::Began { session, client: peer });
         let ended = party_session::run(&context, link, &agreement, &|event| report(event));
-        let path = context.transcripts.join(format!("{session}.transcript"));
-        if let Err(error) = private_file::replace(&path, &ended.transcript.encode()) {
-            tracing::warn!(%error, path = %path.display(), "the transcript of a session could not be kept");
+        let kept = ended.transcript.as_ref().map_or(Ok(()), |transcript| entry.keep(transcript));
+        if let Err(error) = kept {
+            tracing::warn!(%error, path = %entry.path().display(), "the transcript of a session could not be kept");
         }
         let statement = ended.statement;
         let (tokens, rounds, bytes) = (statement.tokens, statement.rounds, statement.bytes);
@@ -264,3 +267,6 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
         tracing::warn!(%error, "no thread for a session");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,26 +85,34 @@ impl SessionError {
             }
             Self::Computation(SmpcError::Channel(error) | SmpcError::Proof(ProofError::Channel(error)))
             | Self::Seeds(SeedError::Channel(error)) => match error {
-                ChannelError::Lost { .. } | ChannelError::Late { .. } | ChannelError::Aborted { .. } => Ending::Loss,
-                ChannelError::Refused { .. } | ChannelError::TooLong { .. } | ChannelError::Unwanted { .. } => {
-                    Ending::Fault
-                }
+                // Of a client that has hung up, only its link may be lost.
+                ChannelError::Lost { .. }
+                | ChannelError::Late { .. }
+                | ChannelError::Aborted { .. }
+                | ChannelError::Unwanted { .. } => Ending::Loss,
+                ChannelError::Refused { .. } | ChannelError::TooLong { .. } => Ending::Fault,
             },
             _ => Ending::Fault,
         }
     }
 }
 
+/// Of a link that never was.
+const NOTHING: LinkTraffic =
+    LinkTraffic { sent_bytes: 0, received_bytes: 0, sent_hash: [0; 32], received_hash: [0; 32] };
+
 /// How a session ended.
 pub(super) struct Ended {
     /// What the party says of it.
     pub statement: Statement,
-    /// Its own statement, and the receipt where the client sent one.
-    pub transcript: Transcript,
+    /// Its own statement, and the receipt where the client sent one; nothing of a session that never came about.
+    pub transcript: Option<Transcript>,
 }
 
 /// What a session has come to.
 struct Progress<'a> {
+    /// Whether all three agreed.
+    agreed: bool,
     tokens: u32,
     cost: Cost,
     links: [Option<LinkTraffic>; 3],
@@ -115,41 +123,42 @@ struct Progress<'a> {
 /// Serves one client, and tells what happens. Blocking: for a thread outside the runtime.
 pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, tell: &dyn Fn(PartyEvent)) -> Ended {
     let (began_ms, began) = (unix_now().0, Instant::now());
-    let mut progress = Progress { tokens: 0, cost: Cost::default(), links: [None; 3], tell };
+    let mut progress = Progress { agreed: false, tokens: 0, cost: Cost::default(), links: [None; 3], tell };
     let client = RefCell::new(ClientLink::new(client, context.runtime.clone(), context.deadline));
     let outcome = with_peers(context, &client, agreement, &mut progress);
     let client = client.into_inner();
     progress.links[context.party.index()] = Some(client.traffic());
-    let nothing = LinkTraffic { sent_bytes: 0, received_bytes: 0, sent_hash: [0; 32], received_hash: [0; 32] };
     let statement = Statement {
         agreement: agreement.clone(),
         party: context.party,
         tokens: progress.tokens,
         rounds: progress.cost.rounds,
         bytes: progress.cost.bytes,
-        links: progress.links.map(|link| link.unwrap_or(nothing)),
+        links: progress.links.map(|link| link.unwrap_or(NOTHING)),
         failure: outcome.as_ref().err().map(ToString::to_string),
         began_ms,
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     let signed = statement.sign(&context.key);
     let receipt = match outcome {
-        Ok(()) => part(client, &signed, agreement),
+        Ok(()) => part(client, &signed, &statement),
         Err(error) => {
             client.abort(error.ending(), &error.to_string());
             None
         }
     };
-    Ended { statement, transcript: Transcript { statements: vec![signed], receipt } }
+    let transcript = progress.agreed.then(|| Transcript { statements: vec![signed], receipt });
+    Ended { statement, transcript }
 }
 
-/// Hands the statement over and waits for the receipt. The work is done: a client that goes away without one is no fault.
-fn part(mut client: ClientLink, statement: &Signed, agreement: &Agreement) -> Option<Signed> {
-    let receipt = client.send(&PartyMessage::Statement(statement.clone())).and_then(|()| client.receive());
+/// Hands the statement over and waits for the receipt. The work is done: a client that goes away without one, or with one
+/// for something else, is no fault.
+fn part(mut client: ClientLink, signed: &Signed, statement: &Statement) -> Option<Signed> {
+    let receipt = client.send(&PartyMessage::Statement(signed.clone())).and_then(|()| client.receive());
     client.close();
     let Ok(ClientMessage::Receipt(signed)) = receipt else { return None };
-    let receipt = Receipt::verified(&signed).ok()?;
-    (receipt.client == agreement.client && receipt.agreement == agreement.hash()).then_some(signed)
+    Receipt::verified(&signed).and_then(|receipt| receipt.fits(statement)).ok()?;
+    Some(signed)
 }
 
 fn with_peers(
@@ -204,6 +213,7 @@ fn converse(
     let seeds = Seeds::exchange(context.party, links, terms)?;
     let mut program = context.programs.start(agreement)?;
     client.borrow_mut().send(&PartyMessage::Ready(terms))?;
+    progress.agreed = true;
     (progress.tell)(PartyEvent::Agreed { session: agreement.session });
     let expected = Cell::new(0);
     let mut watched = Watched::new(links, client, &expected);
@@ -245,3 +255,6 @@ fn next_inputs(
         _ => Err(expected()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 4 << 10;
 const MAX_REASON_BYTES: usize = 512;
 
 /// The first bytes of a transcript's file.
-const MAGIC: &[u8] = b"neuro smpc transcript 1\n";
+const MAGIC: &[u8] = b"neuro smpc transcript 2\n";
 
 /// Canonical bytes and who signed them is said inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,15 @@ pub struct Transcript {
     pub receipt: Option<Signed>,
 }
 
+/// What accounts of one session say, each of them signed by whom it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    /// Those of different parties, in their order.
+    pub statements: Vec<Statement>,
+    /// The client's, for what the statements tell.
+    pub receipt: Option<Receipt>,
+}
+
 /// Why an account is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TranscriptError {
@@ -99,8 +108,17 @@ pub enum TranscriptError {
         what: &'static str,
     },
     /// Accounts of different sessions or parties.
-    #[error("the statements are not those of the three parties of one session")]
+    #[error("the statements are not those of different parties of one session")]
     NotOneSession,
+    /// A receipt of something else.
+    #[error("the receipt does not fit the statements: it names another {what}")]
+    Receipt {
+        /// What differs.
+        what: &'static str,
+    },
+    /// A client that has signed twice.
+    #[error("there are two different receipts")]
+    TwoReceipts,
     /// Two ends of a link tell different things.
     #[error("{one} and {other} tell different things of the link between them")]
     LinksDiffer {
@@ -223,6 +241,22 @@ impl Receipt {
             Err(TranscriptError::Signature { what: "the receipt" })
         }
     }
+
+    /// Whether it is for what `statement` tells. Of the statements' hash one statement says nothing.
+    ///
+    /// # Errors
+    /// [`TranscriptError::Receipt`] names what differs.
+    pub fn fits(&self, statement: &Statement) -> Result<(), TranscriptError> {
+        let terms = &statement.agreement;
+        let pairs = [
+            ("session", self.session == terms.session),
+            ("agreement", self.agreement == terms.hash()),
+            ("client", self.client == terms.client),
+            ("number of tokens", self.tokens == statement.tokens),
+        ];
+        let differs = pairs.into_iter().find(|(_, same)| !same);
+        differs.map_or(Ok(()), |(what, _)| Err(TranscriptError::Receipt { what }))
+    }
 }
 
 impl Transcript {
@@ -260,23 +294,56 @@ impl Transcript {
         Hash::of(&parts.collect::<Vec<_>>().concat())
     }
 
-    /// The statements, each signed by its party; of three, both ends of every link between parties tell the same.
+    /// What `files` hold together, as the three parties and the client keep them: each statement once.
+    ///
+    /// # Errors
+    /// A statement that its party has not signed; receipts that differ.
+    pub fn joined(files: &[Self]) -> Result<Self, TranscriptError> {
+        let named = |signed: &Signed| Statement::verified(signed).map(|statement| (statement.party, signed.clone()));
+        let statements = files.iter().flat_map(|file| &file.statements).map(named);
+        let mut statements = statements.collect::<Result<Vec<_>, _>>()?;
+        statements.sort_by_key(|(party, _)| *party);
+        statements.dedup();
+        let statements = statements.into_iter().map(|(_, signed)| signed).collect();
+        let mut receipts = files.iter().filter_map(|file| file.receipt.as_ref());
+        let receipt = receipts.next();
+        if receipts.any(|other| Some(other) != receipt) {
+            return Err(TranscriptError::TwoReceipts);
+        }
+        Ok(Self { statements, receipt: receipt.cloned() })
+    }
+
+    /// What it says: statements of different parties of one session, each signed by its party, and a receipt that the
+    /// session's client has signed for them. Links are not compared: see [`contradicted`].
     ///
     /// # Errors
     /// See [`TranscriptError`].
-    pub fn verified(&self) -> Result<Vec<Statement>, TranscriptError> {
+    pub fn accounts(&self) -> Result<Accounts, TranscriptError> {
         let statements = self.statements.iter().map(Statement::verified).collect::<Result<Vec<_>, _>>()?;
-        if let Some(signed) = &self.receipt {
-            Receipt::verified(signed)?;
+        let fits = |pair: &[Statement]| pair[0].agreement == pair[1].agreement && pair[0].party < pair[1].party;
+        if !statements.windows(2).all(fits) {
+            return Err(TranscriptError::NotOneSession);
         }
-        if let [first, second, third] = &statements[..] {
-            let in_order = [first, second, third].iter().zip(PartyId::ALL).all(|(said, party)| said.party == party);
-            if !in_order || first.agreement != second.agreement || first.agreement != third.agreement {
-                return Err(TranscriptError::NotOneSession);
+        let receipt = self.receipt.as_ref().map(Receipt::verified).transpose()?;
+        if let Some(receipt) = &receipt {
+            statements.iter().try_for_each(|statement| receipt.fits(statement))?;
+            if statements.len() == 3 && receipt.statements != self.statements_hash() {
+                return Err(TranscriptError::Receipt { what: "hash of them" });
             }
+        }
+        Ok(Accounts { statements, receipt })
+    }
+
+    /// As [`Self::accounts`]; of three parties, both ends of every link between them tell the same.
+    ///
+    /// # Errors
+    /// See [`TranscriptError`].
+    pub fn verified(&self) -> Result<Accounts, TranscriptError> {
+        let accounts = self.accounts()?;
+        if let [first, second, third] = &accounts.statements[..] {
             check_links([first, second, third])?;
         }
-        Ok(statements)
+        Ok(accounts)
     }
 }
 

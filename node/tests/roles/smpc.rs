@@ -97,7 +97,7 @@ impl Trio {
             model: self.model.facts(),
             program: if self.model.secret().is_some() { SecretBlockProgram::hash() } else { HeadProgram::hash() },
             ranges: NO_RANGES,
-            lengths: Lengths { prompts: 1, rows, tokens: 4 },
+            lengths: Lengths { prompts: 1, rows, answered: 0, tokens: 4 },
             reveals_routes: false,
             tells_layers: false,
             security,
@@ -171,7 +171,7 @@ async fn logits_joined_from_three_are_those_of_plaintext() {
             assert!(logits.cost.rounds > 0 && logits.cost.bytes > 0);
         }
         let transcript = session.finish().await.unwrap();
-        let statements = transcript.verified().unwrap();
+        let statements = transcript.verified().unwrap().statements;
         assert!(statements.len() == 3 && statements.iter().all(|statement| statement.tokens == 3));
     }
 }
@@ -182,7 +182,7 @@ async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
     let rows = trio.model.rows(&[5]).unwrap();
     let mut honest = trio.session(7, 1, Security::Malicious).await.unwrap();
     let mut lying = trio.session(8, 1, Security::Malicious).await.unwrap();
-    let values = Lengths { prompts: 1, rows: 16, tokens: 4 }.values(0, trio.model.facts().d_model);
+    let values = Lengths { prompts: 1, rows: 16, answered: 0, tokens: 4 }.values(0, trio.model.facts().d_model);
     let mut shares = fixed_point::split(vec![0; values]).unwrap();
     shares[1].parts[0][3] ^= 1;
     let error = lying.advance_shares(shares).await.err().unwrap();

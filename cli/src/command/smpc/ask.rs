@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use neuro_model::ChatMessage;
+use neuro_node::data_dir::DataDir;
 use neuro_node::local::{LocalCompleter, LocalOptions};
 use neuro_node::os::private_file;
 use neuro_node::smpc_role::client::ClientError;
 use neuro_node::smpc_role::comparison::Comparison;
-use neuro_node::smpc_role::model::{ClientModel, ModelError};
+use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::party::TRANSCRIPTS;
-use neuro_node::smpc_role::secret_weights::{Reservation, is_secret};
+use neuro_node::smpc_role::secret_weights::is_secret;
 use neuro_smpc::computation::Security;
 
 use super::extraction::Account;
 use super::generation::{Asking, Given, generate};
+use super::prompts::Prompts;
 use crate::args::GlobalArgs;
 use crate::command::ask::SamplingArgs;
 use crate::exit_code::Outcome;
@@ -77,18 +78,18 @@ pub struct AskArgs {
 pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult {
     let parties = super::parties(&args.parties)?;
     let data_dir = runtime::data_dir(global)?;
+    let key = super::client_key(&data_dir, &parties)?;
     let model = ClientModel::load(&args.model)?;
-    let prompts = prompts(&model, &args.texts)?;
-    let room = room(&model, &prompts)?;
-    let key = data_dir.node_key()?;
-    let account = Account::of(&model, &data_dir, (key.node_id(), prompts.len()))?;
+    let prompts = Prompts::of(&model, &args.texts)?;
+    let account = Account::of(&model, &data_dir, (key.node_id(), prompts.count()))?;
     if !output.json {
         introduce(&parties, args, output);
         account.iter().for_each(|account| account.introduce(output));
     }
     let ranges = super::ranges::hash(&data_dir, &args.model, &model, args.ranges.as_deref(), !args.trial_head)?;
-    let wanted = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS as usize).min(room);
+    let wanted = args.sampling.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS as usize).min(model.facts().context);
     let max_tokens = account.as_ref().map_or(wanted, |account| account.left_of(wanted));
+    let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?.map(RefCell::new);
     let comparison = args.compare.then(|| comparison(&args.model)).transpose()?;
     let asking = Asking {
         ranges,
@@ -103,34 +104,15 @@ pub fn run(global: &GlobalArgs, args: &AskArgs, output: Output) -> CommandResult
         restarts: args.restarts,
         reveals_routes: args.reveal_routes,
         comparison: comparison.as_ref(),
+        counted: counted.as_ref(),
     };
-    let counted = account.as_ref().map(|account| account.reserve(max_tokens)).transpose()?;
     let given = answered(&asking, &prompts)?;
-    settle(counted, &given, prompts.len())?;
-    let path = data_dir.folder(TRANSCRIPTS)?.join(format!("{}.transcript", given.session));
-    let kept = private_file::replace(&path, &given.transcript.encode());
+    let kept = keep(&data_dir, &given);
     let answers = answers(&model, &given)?;
     let told = Told { given: &given, answers: &answers, asking: &asking, prompts: &prompts, account: account.as_ref() };
-    told.tell(&path, output)?;
-    kept.map_err(|error| Failure::message(Outcome::Failed, format!("no transcript is kept: {error}")))?;
-    told.name(&path, output);
+    told.tell(kept.as_deref().ok(), output)?;
+    told.name(&kept?, output);
     Ok(())
-}
-
-/// The tokens of every question.
-fn prompts(model: &ClientModel, texts: &[String]) -> Result<Vec<Vec<u32>>, ModelError> {
-    let message = |text: &String| ChatMessage { role: "user".to_owned(), content: text.clone() };
-    texts.iter().map(|text| model.prompt(&[message(text)])).collect()
-}
-
-/// Tokens that fit behind the longest prompt; at least one.
-fn room(model: &ClientModel, prompts: &[Vec<u32>]) -> Result<usize, Failure> {
-    let (context, tokens) = (model.facts().context, prompts.iter().map(Vec::len).max().unwrap_or_default());
-    if tokens >= context {
-        let message = format!("the prompt has {tokens} tokens; prompt and answer together have room for {context}");
-        return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
-    }
-    Ok(context - tokens)
 }
 
 /// The same model in the open.
@@ -144,7 +126,7 @@ fn comparison(model: &Path) -> Result<RefCell<Comparison>, Failure> {
 }
 
 /// Asks, unless it is interrupted.
-fn answered(asking: &Asking<'_>, prompts: &[Vec<u32>]) -> Result<Given, Failure> {
+fn answered(asking: &Asking<'_>, prompts: &Prompts) -> Result<Given, Failure> {
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
         tokio::select! {
@@ -159,14 +141,13 @@ fn answers(model: &ClientModel, given: &Given) -> Result<Vec<String>, Failure> {
     given.answers.iter().map(decode).collect()
 }
 
-/// Counts what the parties have told, of each of so many prompts.
-fn settle(counted: Option<Reservation>, given: &Given, prompts: usize) -> CommandResult {
-    let refused = |error| Failure::new(Outcome::Refused, error);
-    let statements = given.transcript.verified().map_err(refused)?;
-    if let Some(mut counted) = counted {
-        counted.spend(statements.first().map_or(0, |statement| u64::from(statement.tokens) * prompts as u64));
-    }
-    Ok(())
+/// Writes the transcript. Why there is none is said after the answers.
+fn keep(data_dir: &DataDir, given: &Given) -> Result<PathBuf, Failure> {
+    let none = |reason: String| Failure::message(Outcome::Failed, format!("no complete transcript is kept: {reason}"));
+    let transcript = given.transcript.as_ref().map_err(|error| none(error.to_string()))?;
+    let path = data_dir.folder(TRANSCRIPTS)?.join(format!("{}.transcript", given.session));
+    private_file::replace(&path, &transcript.encode()).map_err(|error| none(error.to_string()))?;
+    Ok(path)
 }
 
 /// The exit status of a session's failure.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use neuro_model::{ChatMessage, Checkpoint};
+use neuro_model::Checkpoint;
 use neuro_node::smpc_role::agreement::Lengths;
 use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::estimate::{Effort, Estimate, TurnEffort, estimate};
@@ -16,6 +16,7 @@ use neuro_smpc::memory::NetworkModel;
 use serde_json::json;
 
 use super::ask::DEFAULT_MAX_TOKENS;
+use super::prompts::Prompts;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, bytes};
@@ -58,12 +59,10 @@ fn milliseconds(text: &str) -> Result<f64, String> {
 /// A model that cannot be read, or texts that are too long for it.
 pub fn run(args: &EstimateArgs, output: Output) -> CommandResult {
     let model = ClientModel::load(&args.model)?;
-    let prompt = |text: &String| model.prompt(&[ChatMessage { role: "user".to_owned(), content: text.clone() }]);
-    let prompts = args.texts.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
+    let prompts = Prompts::of(&model, &args.texts)?;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let rows = Lengths::bucket(count(longest));
-    let lengths = Lengths { prompts: count(prompts.len()), rows, tokens: args.max_tokens };
+    let (rows, tokens) = (count(prompts.longest()), args.max_tokens.min(count(model.facts().context)));
+    let lengths = Lengths { prompts: count(prompts.count()), rows, answered: 0, tokens }.padded();
     let program = program(&args.model)?;
     let security = if args.semi_honest { Security::SemiHonest } else { Security::Malicious };
     let network = NetworkModel {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use neuro_model::ChatMessage;
 use neuro_node::smpc_role::PROTOCOL_VERSION;
 use neuro_node::smpc_role::client::Cost;
 use neuro_node::smpc_role::model::ClientModel;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::generation::{Asking, generate};
+use super::prompts::Prompts;
 use crate::answerer::Answerer;
 use crate::api_client::{ChatRequest, Message};
 use crate::args::GlobalArgs;
@@ -111,12 +111,13 @@ struct AnswerRecord {
 pub fn run(global: &GlobalArgs, args: &EvalArgs, output: Output) -> CommandResult {
     let parties = super::parties(&args.parties)?;
     let data_dir = runtime::data_dir(global)?;
+    let key = super::client_key(&data_dir, &parties)?;
     let (questions, file) = (spread(read_questions(&args.questions)?, args.limit), std::fs::read(&args.questions)?);
     let model = ClientModel::load(&args.model)?;
     let ranges = super::ranges::hash(&data_dir, &args.model, &model, args.ranges.as_deref(), true)?;
     let sampling = SamplingArgs { max_tokens: None, temperature: 0.0, seed: None };
     let asking = Asking {
-        key: data_dir.node_key()?,
+        key,
         parties: &parties,
         model: &model,
         program: super::program(false, &model),
@@ -128,6 +129,7 @@ pub fn run(global: &GlobalArgs, args: &EvalArgs, output: Output) -> CommandResul
         restarts: 0,
         reveals_routes: false,
         comparison: None,
+        counted: None,
     };
     let answerer = Answerer::local(&args.model)?;
     let mut told = |answer: &AnswerRecord| {
@@ -227,10 +229,11 @@ async fn ask_batch(
     limits: &[usize],
 ) -> Result<(Vec<Vec<u32>>, Cost, String), Failure> {
     let asking = Asking { max_tokens: limits.iter().copied().max().unwrap_or(1), ..asking.clone() };
-    let prompt = |question: &Question| {
-        asking.model.prompt(&[ChatMessage { role: "user".to_owned(), content: question.question.clone() }])
-    };
-    let given = generate(&asking, &batch.iter().map(prompt).collect::<Result<Vec<_>, _>>()?).await?;
+    let prompts = Prompts::of(asking.model, batch.iter().map(|question| &question.question))?;
+    let given = generate(&asking, &prompts).await?;
+    if let Err(error) = &given.transcript {
+        eprintln!("session {}: no complete transcript: {error}", given.session);
+    }
     Ok((given.answers, given.cost, given.session.to_string()))
 }
 

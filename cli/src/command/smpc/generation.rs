@@ -10,12 +10,14 @@ use neuro_node::smpc_role::client::{ClientError, ClientSession, Cost, Terms};
 use neuro_node::smpc_role::comparison::Comparison;
 use neuro_node::smpc_role::model::ClientModel;
 use neuro_node::smpc_role::parties::Parties;
+use neuro_node::smpc_role::secret_weights::Reservation;
 use neuro_node::smpc_role::transcript::Transcript;
 use neuro_primitives::{Hash, NodeKey};
 use neuro_smpc::computation::Security;
 
 use super::ask::failure;
 use super::pace::Pace;
+use super::prompts::Prompts;
 use crate::command::ask::SamplingArgs;
 use crate::exit_code::Outcome;
 use crate::failure::Failure;
@@ -38,7 +40,7 @@ pub struct Asking<'a> {
     pub ranges: Hash,
     /// What the parties are held to.
     pub security: Security,
-    /// The most tokens; at least one.
+    /// The most tokens, which the parties are told; at least one. So they must not depend on the prompts' lengths.
     pub max_tokens: usize,
     /// How to sample.
     pub sampling: &'a SamplingArgs,
@@ -50,6 +52,8 @@ pub struct Asking<'a> {
     pub reveals_routes: bool,
     /// The same model in the open, where layers are compared with it.
     pub comparison: Option<&'a RefCell<Comparison>>,
+    /// Where tokens that a private model tells are counted, one of every prompt a turn.
+    pub counted: Option<&'a RefCell<Reservation>>,
 }
 
 impl Asking<'_> {
@@ -75,8 +79,8 @@ pub struct Given {
     pub cost: Cost,
     /// The last session.
     pub session: SessionId,
-    /// Its transcript.
-    pub transcript: Transcript,
+    /// Its transcript; answers are complete and proved without one.
+    pub transcript: Result<Transcript, ClientError>,
     /// Sessions in all.
     pub sessions: u32,
     /// Turns in all: tokens of the longest answer, its end included.
@@ -91,9 +95,9 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Prompt and answer so far; nothing once the answer has ended.
-    fn tokens(&self) -> Option<Vec<u32>> {
-        (!self.ended).then(|| [self.prompt, &self.answer].concat())
+    /// Prompt and answer so far.
+    fn tokens(&self) -> Vec<u32> {
+        [self.prompt, &self.answer].concat()
     }
 
     fn add(&mut self, token: u32, model: &ClientModel) {
@@ -105,17 +109,18 @@ impl Text<'_> {
     }
 }
 
-/// Asks until all answers end. A new session has fresh keys and shares, and takes prompts and finished tokens.
+/// Asks until all answers end. A new session has fresh keys and shares, and takes prompts and finished tokens: of all
+/// texts, so that nobody learns which have ended.
 ///
 /// # Errors
 /// The failure of the last session.
-pub async fn generate(asking: &Asking<'_>, prompts: &[Vec<u32>]) -> Result<Given, Failure> {
-    let pace = Pace::new(asking.max_tokens as u64);
-    let mut texts: Vec<_> = prompts.iter().map(|prompt| Text { prompt, answer: Vec::new(), ended: false }).collect();
+pub async fn generate(asking: &Asking<'_>, prompts: &Prompts) -> Result<Given, Failure> {
+    let pace = Pace::new(asking.max_tokens.min(prompts.room()) as u64);
+    let text = |prompt| Text { prompt, answer: Vec::new(), ended: false };
+    let mut texts: Vec<_> = prompts.tokens().iter().map(|prompt| text(prompt)).collect();
     let (mut sessions, mut spent) = (1, Spending::default());
     loop {
-        let mut open: Vec<_> = texts.iter_mut().filter(|text| !text.ended).collect();
-        match session(asking, &mut open, &pace, &mut spent).await {
+        match session(asking, prompts, &mut texts, &pace, &mut spent).await {
             Ok((session, transcript)) => {
                 pace.end();
                 let answers = texts.into_iter().map(|text| text.answer).collect();
@@ -156,15 +161,15 @@ impl<E: Into<Failure>> From<E> for Lost {
     }
 }
 
-/// One session, which adds to `texts` as it goes, and what it costs to `cost`.
+/// One session, which adds to `texts` as it goes, and what it costs to `spent`. Its answers stand without a transcript.
 async fn session(
     asking: &Asking<'_>,
-    texts: &mut [&mut Text<'_>],
+    prompts: &Prompts,
+    texts: &mut [Text<'_>],
     pace: &Pace,
     spent: &mut Spending,
-) -> Result<(SessionId, Transcript), Lost> {
-    let left = asking.max_tokens - texts.iter().map(|text| text.answer.len()).max().unwrap_or_default();
-    let terms = asking.terms(lengths(texts, left)?);
+) -> Result<(SessionId, Result<Transcript, ClientError>), Lost> {
+    let terms = asking.terms(lengths(prompts, spent.turns, asking.max_tokens)?);
     let opened = ClientSession::open(&asking.key, &terms, asking.deadline).await;
     let mut session = opened.map_err(|error| {
         // A party that was there before may come back.
@@ -177,9 +182,13 @@ async fn session(
     let heard = pace.clone();
     session.listen(move |working| heard.heard(working));
     let before = spent.cost;
+    let left = asking.max_tokens.min(prompts.room()).saturating_sub(spent.turns as usize);
     let outcome = converse(asking, texts, left, &mut session, |cost| {
         spent.cost = Cost { rounds: before.rounds + cost.rounds, bytes: before.bytes + cost.bytes };
         spent.turns += 1;
+        if let Some(counted) = asking.counted {
+            counted.borrow_mut().spend(prompts.count() as u64);
+        }
         pace.token(cost);
     });
     if let Err(error) = outcome.await {
@@ -187,25 +196,25 @@ async fn session(
         let failure = failure(session.give_up(error).await);
         return Err(if again { Lost::Again(failure) } else { Lost::Over(failure) });
     }
-    let transcript = session.finish().await.map_err(failure)?;
-    Ok((id, transcript))
+    Ok((id, session.finish().await))
 }
 
-/// Token by token, until all texts have ended or are full.
+/// Token by token, until all texts have ended or are full. `spent` hears of every turn that was told.
 async fn converse(
     asking: &Asking<'_>,
-    texts: &mut [&mut Text<'_>],
+    texts: &mut [Text<'_>],
     left: usize,
     session: &mut ClientSession,
     mut spent: impl FnMut(Cost),
 ) -> Result<(), ClientError> {
     let rows = |tokens: &[u32]| asking.model.rows(tokens);
-    let prompts = texts.iter().map(|text| rows(&[text.prompt, &text.answer].concat()));
+    let prompts = texts.iter().map(|text| rows(&text.tokens()));
     let mut logits = session.begin(&prompts.collect::<Result<Vec<_>, _>>()?).await?;
     for turn in 1..=left {
+        spent(logits.cost);
         if let Some(comparison) = asking.comparison {
-            let tokens = texts.iter().map(|text| text.tokens()).collect::<Vec<_>>();
-            comparison.borrow_mut().compare(&tokens, &logits)?;
+            let open = texts.iter().map(|text| (!text.ended).then(|| text.tokens())).collect::<Vec<_>>();
+            comparison.borrow_mut().compare(&open, &logits)?;
         }
         let vocabulary = logits.values.len() / texts.len();
         let mut last = Vec::new();
@@ -216,7 +225,6 @@ async fn converse(
             text.add(token, asking.model);
             last.push(token);
         }
-        spent(logits.cost);
         if turn == left || texts.iter().all(|text| text.ended) {
             break;
         }
@@ -225,13 +233,18 @@ async fn converse(
     Ok(())
 }
 
-/// The lengths of a session for `texts`.
-fn lengths(texts: &[&mut Text<'_>], tokens: usize) -> Result<Lengths, Failure> {
+/// The lengths of a session after one that told `answered` tokens of at most `tokens`. The parties know both numbers, and
+/// of the prompts they learn the bucket of the longest, the same in every session.
+fn lengths(prompts: &Prompts, answered: u32, tokens: usize) -> Result<Lengths, Failure> {
     let count = |number: usize| {
         u32::try_from(number).map_err(|_| Failure::message(Outcome::Usage, "so many tokens fit no model"))
     };
-    let rows = texts.iter().map(|text| text.prompt.len() + text.answer.len()).max().unwrap_or_default();
-    Ok(Lengths { prompts: count(texts.len())?, rows: count(rows)?, tokens: count(tokens)? })
+    Ok(Lengths {
+        prompts: count(prompts.count())?,
+        rows: count(prompts.longest())?.saturating_add(answered),
+        answered,
+        tokens: count(tokens)?.saturating_sub(answered),
+    })
 }
 
 fn sampling(args: &SamplingArgs) -> SamplingParams {
@@ -243,3 +256,6 @@ fn sampling(args: &SamplingArgs) -> SamplingParams {
         top_logprobs: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

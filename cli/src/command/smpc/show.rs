@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use neuro_node::smpc_role::transcript::{Receipt, Statement, Transcript, contradicted};
+use neuro_node::smpc_role::transcript::{Accounts, Statement, Transcript, contradicted};
 use neuro_smpc::computation::Security;
 use neuro_smpc::party::PartyId;
 use serde_json::json;
@@ -25,19 +25,10 @@ pub struct ShowArgs {
 /// # Errors
 /// A file that cannot be read, or whose signatures and hashes do not hold.
 pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
-    let refused = |error| Failure::new(Outcome::Refused, error);
-    let (mut statements, mut receipt) = (Vec::new(), None);
-    for path in &args.transcripts {
-        let transcript = read(path)?;
-        let verified = if args.transcripts.len() == 1 {
-            transcript.verified()
-        } else {
-            transcript.statements.iter().map(Statement::verified).collect()
-        };
-        statements.extend(verified.map_err(refused)?);
-        receipt = transcript.receipt.as_ref().map(Receipt::verified).transpose().map_err(refused)?.or(receipt);
-    }
-    one_each_of_one_session(&mut statements)?;
+    let Accounts { statements, receipt } = accounts(&args.transcripts)?;
+    let Some(first) = statements.first() else {
+        return Err(Failure::message(Outcome::Refused, "the transcript holds no statement"));
+    };
     let contradicted = contradicted(&statements);
     if output.json {
         let statements: Vec<_> = statements.iter().map(as_json).collect();
@@ -45,9 +36,6 @@ pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
         let contradicted: Vec<_> = contradicted.iter().map(|link| link.map(PartyId::index)).collect();
         return output.object(&json!({"statements": statements, "receipt": receipt, "contradicted": contradicted}));
     }
-    let Some(first) = statements.first() else {
-        return Err(Failure::message(Outcome::Refused, "the transcript holds no statement"));
-    };
     explain(first, output)?;
     for statement in &statements {
         let how = statement.failure.as_deref().unwrap_or("done");
@@ -66,22 +54,20 @@ pub fn run(args: &ShowArgs, output: Output) -> CommandResult {
     }
 }
 
+/// What the files say. Of one file the links fit as well; several are held against each other for those that do not.
+fn accounts(paths: &[PathBuf]) -> Result<Accounts, Failure> {
+    let files = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let accounts = match &files[..] {
+        [file] => file.verified(),
+        files => Transcript::joined(files).and_then(|joined| joined.accounts()),
+    };
+    accounts.map_err(|error| Failure::new(Outcome::Refused, error))
+}
+
 fn read(path: &Path) -> Result<Transcript, Failure> {
     let unread = |error| Failure::message(Outcome::Usage, format!("cannot read {}: {error}", path.display()));
     let file = std::fs::read(path).map_err(unread)?;
     Transcript::decode(&file).map_err(|error| Failure::new(Outcome::Refused, error))
-}
-
-/// Several files may hold one statement more than once, but not two of one party.
-fn one_each_of_one_session(statements: &mut Vec<Statement>) -> CommandResult {
-    statements.sort_by_key(|statement| statement.party.index());
-    statements.dedup();
-    let fits =
-        |pair: &[Statement]| pair[0].agreement.session == pair[1].agreement.session && pair[0].party != pair[1].party;
-    if statements.windows(2).all(fits) {
-        return Ok(());
-    }
-    Err(Failure::message(Outcome::Refused, "the statements are not those of different parties of one session"))
 }
 
 fn explain(statement: &Statement, output: Output) -> CommandResult {

@@ -18,7 +18,7 @@ fn link(one: u8, other: u8) -> LinkTraffic {
 }
 
 fn statement(party: u8) -> Statement {
-    let agreement = Agreement { parties: keys().map(|key| key.node_id()), ..sample() };
+    let agreement = Agreement { client: client().node_id(), parties: keys().map(|key| key.node_id()), ..sample() };
     Statement {
         agreement,
         party: PartyId::new(party).unwrap(),
@@ -37,22 +37,29 @@ fn transcript() -> Transcript {
     Transcript { statements: vec![first, second, third], receipt: None }
 }
 
+fn client() -> NodeKey {
+    NodeKey::from_secret(&[9; 32])
+}
+
+/// What the client signs for [`transcript`].
+fn receipt() -> Receipt {
+    let agreement = statement(0).agreement;
+    Receipt {
+        session: agreement.session,
+        agreement: agreement.hash(),
+        client: client().node_id(),
+        tokens: 2,
+        statements: transcript().statements_hash(),
+    }
+}
+
 #[test]
 fn a_transcript_has_one_form_and_holds() {
-    let client = NodeKey::from_secret(&[9; 32]);
-    let mut whole = transcript();
-    let receipt = Receipt {
-        session: SessionId([1; 16]),
-        agreement: sample().hash(),
-        client: client.node_id(),
-        tokens: 2,
-        statements: whole.statements_hash(),
-    };
-    whole.receipt = Some(receipt.sign(&client));
+    let whole = Transcript { receipt: Some(receipt().sign(&client())), ..transcript() };
     let bytes = whole.encode();
     assert_eq!(Transcript::decode(&bytes).unwrap(), whole);
-    assert_eq!(whole.verified().unwrap().len(), 3);
-    assert_eq!(Receipt::verified(whole.receipt.as_ref().unwrap()).unwrap(), receipt);
+    let accounts = whole.verified().unwrap();
+    assert_eq!((accounts.statements.len(), accounts.receipt), (3, Some(receipt())));
     let pinned = Statement { agreement: sample(), ..statement(1) }.encode();
     assert_eq!(&Hash::of(&pinned).to_string()[..16], CONFORMANCE, "docs/spec/smpc-session.md");
     for length in (0..bytes.len()).step_by(7) {
@@ -92,5 +99,60 @@ fn a_link_of_which_two_have_signed_different_things_is_named() {
     assert!(contradicted(&lying).is_empty(), "something was still under way");
 }
 
+/// Receipts that are for something else than [`transcript`], with what is wrong in each.
+fn made_up() -> [(Signed, &'static str); 5] {
+    let somebody = NodeKey::from_secret(&[10; 32]);
+    let mine = |receipt: Receipt| receipt.sign(&client());
+    [
+        (mine(Receipt { session: SessionId([2; 16]), ..receipt() }), "session"),
+        (mine(Receipt { agreement: Hash([2; 32]), ..receipt() }), "agreement"),
+        (Receipt { client: somebody.node_id(), ..receipt() }.sign(&somebody), "client"),
+        (mine(Receipt { tokens: 3, ..receipt() }), "number of tokens"),
+        (mine(Receipt { statements: Hash([2; 32]), ..receipt() }), "hash of them"),
+    ]
+}
+
+#[test]
+fn a_receipt_for_something_else_is_found() {
+    for (made_up, what) in made_up() {
+        let whole = Transcript { receipt: Some(made_up.clone()), ..transcript() };
+        assert_eq!(whole.verified().unwrap_err(), TranscriptError::Receipt { what });
+        let [one, two, three] = parts(Some(&made_up));
+        assert_eq!(Transcript::joined(&[one, two, three]).unwrap().accounts(), whole.verified());
+    }
+}
+
+/// What each party keeps: its own statement, and the receipt.
+fn parts(receipt: Option<&Signed>) -> [Transcript; 3] {
+    [0, 1, 2].map(|at| Transcript { statements: vec![transcript().statements[at].clone()], receipt: receipt.cloned() })
+}
+
+#[test]
+fn a_party_s_own_file_shows_a_receipt_for_something_else() {
+    for (made_up, what) in made_up() {
+        for part in parts(Some(&made_up)) {
+            // The hash is over statements that one party does not have.
+            let expected = if what == "hash of them" { Ok(()) } else { Err(TranscriptError::Receipt { what }) };
+            assert_eq!(part.verified().map(drop), expected);
+        }
+    }
+}
+
+#[test]
+fn several_files_are_one_transcript() {
+    let receipt = receipt().sign(&client());
+    let whole = Transcript { receipt: Some(receipt.clone()), ..transcript() };
+    let [one, two, three] = parts(Some(&receipt));
+    let files = [three, whole.clone(), one.clone(), two.clone()];
+    assert_eq!(Transcript::joined(&files).unwrap(), whole);
+    let [(other, _), ..] = made_up();
+    let other = Transcript { receipt: Some(other), ..two };
+    assert_eq!(Transcript::joined(&[one.clone(), other]).unwrap_err(), TranscriptError::TwoReceipts);
+    let mut elsewhere = statement(1);
+    elsewhere.agreement.session = SessionId([2; 16]);
+    let elsewhere = Transcript { statements: vec![elsewhere.sign(&keys()[1])], receipt: None };
+    assert_eq!(Transcript::joined(&[one, elsewhere]).unwrap().accounts(), Err(TranscriptError::NotOneSession));
+}
+
 /// The first digits of the hash of a statement of party 1.
-const CONFORMANCE: &str = "28872cdc834d0399";
+const CONFORMANCE: &str = "54a85c73d7e48a74";

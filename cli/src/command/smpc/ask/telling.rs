@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::AskArgs;
 use crate::command::smpc::extraction::Account;
 use crate::command::smpc::generation::{Asking, Given};
+use crate::command::smpc::prompts::Prompts;
 use crate::failure::CommandResult;
 use crate::output::{Output, Style, bytes};
 
@@ -44,14 +45,14 @@ pub(super) struct Told<'a> {
     /// As text, in the order of the prompts.
     pub answers: &'a [String],
     pub asking: &'a Asking<'a>,
-    pub prompts: &'a [Vec<u32>],
+    pub prompts: &'a Prompts,
     /// With a private model's owner.
     pub account: Option<&'a Account<'a>>,
 }
 
 impl Told<'_> {
-    /// Prints the answers and what they took; where the transcript is belongs to what programs read.
-    pub(super) fn tell(&self, transcript: &Path, output: Output) -> CommandResult {
+    /// Prints the answers and what they took; where the transcript is, if one is kept, belongs to what programs read.
+    pub(super) fn tell(&self, transcript: Option<&Path>, output: Output) -> CommandResult {
         if output.json {
             return output.object(&self.object(transcript));
         }
@@ -72,13 +73,13 @@ impl Told<'_> {
         }
     }
 
-    fn object(&self, transcript: &Path) -> Value {
+    fn object(&self, transcript: Option<&Path>) -> Value {
         let Self { given, asking, .. } = self;
         let parties: Vec<_> = asking.parties.entries().iter().map(|entry| json!(entry)).collect();
         let mut object = json!({
             "answer": self.answers.first(),
             "answers": self.answers,
-            "prompt_tokens": self.prompts.iter().map(Vec::len).sum::<usize>(),
+            "prompt_tokens": self.prompts.tokens().iter().map(Vec::len).sum::<usize>(),
             "completion_tokens": given.answers.iter().map(Vec::len).sum::<usize>(),
             "turns": given.turns,
             "sessions": given.sessions,
@@ -90,7 +91,7 @@ impl Told<'_> {
             "parties": parties,
             "doubts": asking.parties.doubts(),
             "limits": [COLLUSION, LENGTHS],
-            "transcript": transcript.display().to_string(),
+            "transcript": transcript.map(|path| path.display().to_string()),
         });
         if let Some(account) = self.account {
             object["secret_weights"] = account.object();
