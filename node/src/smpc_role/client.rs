@@ -294,8 +294,12 @@ impl ClientSession {
         for statement in transcript.verified()? {
             let at = statement.party.index();
             let link = &statement.links[at];
-            if statement.agreement != self.agreement || statement.tokens != self.turn {
+            if statement.agreement != self.agreement {
                 return Err(TranscriptError::NotOneSession.into());
+            }
+            if statement.tokens != self.turn {
+                let (party, said, got) = (statement.party, statement.tokens, self.turn);
+                return Err(TranscriptError::Tokens { party, said, got }.into());
             }
             if link.sent_hash != saw[at] || link.received_hash != sent[at].sent_hash {
                 let (one, other) = ("this client".to_owned(), format!("party {at}"));

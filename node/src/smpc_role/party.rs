@@ -264,3 +264,6 @@ fn begin(context: Arc<PartyContext>, incoming: Incoming, report: PartyReport, pl
         tracing::warn!(%error, "no thread for a session");
     }
 }
+
+#[cfg(test)]
+mod tests;
