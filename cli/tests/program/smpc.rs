@@ -15,6 +15,9 @@ use crate::stage::{Finished, Stage, finish, names_in, signal};
 /// Runs the output matrix alone: fast, and known.
 const TRIAL: &[&str] = &["--trial-head", "--deadline", "5"];
 
+/// What nobody but the client may read.
+const SECRET: &str = "12+35";
+
 /// Three parties that have made a parties file together.
 struct Trio<'a> {
     stage: &'a Stage,
@@ -86,14 +89,28 @@ impl<'a> Trio<'a> {
         serde_json::from_str(&finished.stdout).unwrap()
     }
 
-    /// Begins a session that lasts, and waits until party 2 is in it.
+    /// Begins a session that lasts, about [`SECRET`], and waits until party 2 is in it.
     fn long_session(&self) -> Process {
         let folder = self.stage.path("client").display().to_string();
-        let asking = self.stage.start(&self.arguments("12+35=", &folder, &["--max-tokens", "450", "--restarts", "0"]));
+        let question = format!("What is {SECRET}?");
+        let asking = self.stage.start(&self.arguments(&question, &folder, &["--max-tokens", "450", "--restarts", "0"]));
         for party in &self.parties {
             party.event("agreed");
         }
         asking
+    }
+
+    /// Nothing that a party has said or kept has a word of the question of [`Self::long_session`] in it.
+    fn assert_nobody_knows_the_question(&self) {
+        for (index, party) in self.parties.iter().enumerate() {
+            assert!(!party.said().contains(SECRET), "party {index}: {}", party.said());
+            let kept = self.stage.path(&format!("party-{index}/smpc"));
+            for name in names_in(&kept) {
+                let bytes = fs::read(kept.join(&name)).unwrap();
+                let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+                assert!(!found, "party {index} keeps it in {name}");
+            }
+        }
     }
 
     /// The failure that a party told at the end of its session.
@@ -221,6 +238,7 @@ fn a_party_that_is_killed_ends_the_session_and_a_new_one_works() {
     assert_eq!(shown["statements"].as_array().unwrap().len(), 2);
     assert!(shown["statements"][1]["failure"].is_string());
     assert_eq!(shown["contradicted"], Value::Array(Vec::new()), "the two that are left tell the same");
+    trio.assert_nobody_knows_the_question();
     trio.parties[2] = trio.party(2, &trio.model);
     assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);
 }
@@ -233,6 +251,13 @@ fn a_party_that_stalls_ends_the_session_within_the_deadline() {
     signal(trio.parties[2].id(), "STOP");
     assert_eq!(asking.wait().code(), Some(1));
     assert!(asking.said().contains("5000 ms"), "{}", asking.said());
+    for index in 0..2 {
+        let failure = trio.failure_of(index);
+        // One of the two may have waited for the other, which waited for party 2; a client that got no answer hangs up.
+        let known = failure.contains("party 2: no message within 5000 ms") || failure.contains("the client");
+        assert!(known, "party {index} names somebody else: {failure}");
+    }
+    trio.assert_nobody_knows_the_question();
     signal(trio.parties[2].id(), "CONT");
     assert_eq!(trio.answer("12+35=", &["--max-tokens", "2"])["completion_tokens"], 2);
 }

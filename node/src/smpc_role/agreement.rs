@@ -268,6 +268,48 @@ pub(super) mod tests {
         assert!(sample().differences(&sample()).is_empty());
     }
 
+    #[test]
+    fn lengths_are_padded_to_powers_of_two_and_then_to_multiples() {
+        for (rows, bucket) in [
+            (0, 16),
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (32, 32),
+            (33, 64),
+            (65, 128),
+            (129, 256),
+            (256, 256),
+            (257, 512),
+            (512, 512),
+            (513, 768),
+            (u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(Lengths::bucket(rows), bucket, "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_session_has_are_refused() {
+        let lengths = |prompts, rows, tokens| Lengths { prompts, rows, tokens };
+        for admitted in [lengths(1, 16, 1), lengths(MAX_PROMPTS, 32, 512), lengths(1, 512, 1)] {
+            assert_eq!(admitted.refusal(512), None, "{admitted}");
+        }
+        for (refused, reason) in [
+            (lengths(1, 17, 1), "17 rows are not padded; 32 would be"),
+            (lengths(1, 33, 1), "33 rows are not padded; 64 would be"),
+            (lengths(1, 300, 1), "300 rows are not padded; 512 would be"),
+            (lengths(0, 16, 1), "0 prompts"),
+            (lengths(MAX_PROMPTS + 1, 16, 1), "65 prompts"),
+            (lengths(1, 16, 0), "16 rows and 0 tokens do not fit"),
+            (lengths(1, 16, 513), "16 rows and 513 tokens do not fit"),
+            (lengths(1, 768, 1), "768 rows and 1 tokens do not fit"),
+        ] {
+            let said = refused.refusal(512).unwrap_or_default();
+            assert!(said.contains(reason), "{refused}: {said}");
+        }
+    }
+
     /// The first digits of the hash of [`sample`].
     const CONFORMANCE: &str = "5b3f769856490765";
 }

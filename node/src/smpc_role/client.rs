@@ -297,8 +297,12 @@ impl ClientSession {
             if statement.failure.is_some() {
                 return Err(ClientError::Unexpected { party, expected: "a statement of a session that went well" });
             }
-            if statement.agreement != self.agreement || statement.tokens != self.turn {
+            if statement.agreement != self.agreement {
                 return Err(TranscriptError::NotOneSession.into());
+            }
+            if statement.tokens != self.turn {
+                let (said, got) = (statement.tokens, self.turn);
+                return Err(TranscriptError::Tokens { party, said, got }.into());
             }
             if link.sent_hash != saw[at] || link.received_hash != sent[at].sent_hash {
                 let (one, other) = ("this client".to_owned(), format!("party {at}"));

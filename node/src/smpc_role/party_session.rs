@@ -1,6 +1,7 @@
 //! One session at one party, from the client's proposal to its receipt. Runs in a thread of its own.
 
 mod client_link;
+mod last_words;
 mod peers;
 mod watched;
 
@@ -47,6 +48,12 @@ pub enum SessionError {
     /// The link to the client.
     #[error("the client: {0}")]
     Client(#[from] LinkError),
+    /// The client, who may wait for another party's answer to the turn before.
+    #[error("the client: no message within {deadline_ms} ms; whether another party owes it an answer is not known")]
+    ClientLate {
+        /// How long it was waited.
+        deadline_ms: u128,
+    },
     /// What the client said.
     #[error("the client: {0}")]
     Message(#[from] MessageError),
@@ -62,6 +69,14 @@ pub enum SessionError {
     /// The party was told to stop.
     #[error("this party is stopping")]
     Stopped,
+    /// A peer sent nothing in time, and no reason in the time after.
+    #[error("{late}, nor a reason within {patience_ms} ms more: whether it waited for somebody else is not known")]
+    Silent {
+        /// Who was waited for, and in which step.
+        late: ChannelError,
+        /// How long its reason was waited for.
+        patience_ms: u128,
+    },
     /// A peer ended the session, and why it says it did.
     #[error("party {peer} ended the session: {reason}")]
     Told {
@@ -79,7 +94,7 @@ impl SessionError {
     const fn ending(&self) -> Ending {
         match self {
             Self::Told { ending, .. } => *ending,
-            Self::Stopped | Self::Client(_) => Ending::Loss,
+            Self::Stopped | Self::Client(_) | Self::ClientLate { .. } | Self::Silent { .. } => Ending::Loss,
             Self::Peers(PeersError::Connect { .. } | PeersError::Absent { .. } | PeersError::Link { .. }) => {
                 Ending::Loss
             }
@@ -179,7 +194,9 @@ fn with_peers(
         Ok(()) => links.close(),
         Err(error) => {
             let error = if context.stop.is_cancelled() { SessionError::Stopped } else { told(error, &links) };
-            links.abort(error.ending(), &error.to_string());
+            links.say_end(error.ending(), &error.to_string());
+            let error = last_words::heard(error, &mut links);
+            links.close();
             return Err(error);
         }
     }
@@ -245,7 +262,7 @@ fn next_inputs(
 ) -> Result<Option<TurnShares>, SessionError> {
     let values = agreement.lengths.values(turn, context.programs.model().d_model);
     let expected = || SessionError::OutOfTurn { expected: format!("{values} values of turn {turn}") };
-    match client.receive()? {
+    match client.receive().map_err(|error| of_turn(turn, error))? {
         ClientMessage::Finish => Ok(None),
         ClientMessage::Inputs(inputs)
             if inputs.turn == turn && inputs.shares.len() == values && turn < agreement.lengths.tokens =>
@@ -253,6 +270,16 @@ fn next_inputs(
             Ok(Some(inputs))
         }
         _ => Err(expected()),
+    }
+}
+
+/// Who has had an answer may wait for that of another party.
+fn of_turn(turn: u32, error: SessionError) -> SessionError {
+    match error {
+        SessionError::Client(LinkError::Late { deadline }) if turn > 0 => {
+            SessionError::ClientLate { deadline_ms: deadline.as_millis() }
+        }
+        error => error,
     }
 }
 

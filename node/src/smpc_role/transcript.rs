@@ -119,6 +119,16 @@ pub enum TranscriptError {
     /// A client that has signed twice.
     #[error("there are two different receipts")]
     TwoReceipts,
+    /// A party signs another count than the client has seen.
+    #[error("party {party} signs for {said} tokens, and this client got {got}")]
+    Tokens {
+        /// Who.
+        party: PartyId,
+        /// What it says.
+        said: u32,
+        /// What the client got.
+        got: u32,
+    },
     /// Two ends of a link tell different things.
     #[error("{one} and {other} tell different things of the link between them")]
     LinksDiffer {

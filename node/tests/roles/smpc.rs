@@ -1,4 +1,6 @@
-//! Three parties in this process, over real connections: what they compute, and clients that lie.
+//! Three parties in this process, over real connections: what they compute, and clients and parties that lie.
+
+mod twin;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -49,11 +51,7 @@ struct Trio {
 
 impl Trio {
     async fn start() -> Self {
-        Self::start_with(ClientModel::load(&skills()).unwrap(), |_, _| {
-            let checkpoint = Checkpoint::open(&skills()).unwrap();
-            Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap())
-        })
-        .await
+        Self::at(Places::new(), ClientModel::load(&skills()).unwrap(), |_, _| head(), |_| None).await
     }
 
     /// A private model of which a client key may be told so many tokens.
@@ -61,29 +59,24 @@ impl Trio {
         let out = shares.path().join("shares");
         let limits = OwnerLimits { queries, largest: 2 };
         split(&Checkpoint::open(&skills()).unwrap(), &out, &NodeKey::from_secret(&[9; 32]), limits).unwrap();
-        Self::start_with(ClientModel::load(&out.join("public")).unwrap(), |party, data_dir| {
+        let programs = |party: PartyId, data_dir: &DataDir| -> Box<dyn ProgramMaker> {
             let queries = QueryLedger::open(data_dir.folder(QUERIES).unwrap());
             let folder = out.join(format!("party-{}", party.index()));
             Box::new(SecretBlockProgram::load(&folder, party, queries).unwrap())
-        })
-        .await
+        };
+        Self::at(Places::new(), ClientModel::load(&out.join("public")).unwrap(), programs, |_| None).await
     }
 
-    async fn start_with(model: ClientModel, programs: impl Fn(PartyId, &DataDir) -> Box<dyn ProgramMaker>) -> Self {
-        let folders: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let entry = |index: usize| PartyEntry {
-            index: u8::try_from(index).unwrap(),
-            node: DataDir::open(folders[index].path()).unwrap().node_key().unwrap().node_id(),
-            address: listeners[index].local_addr().unwrap().to_string(),
-            operator: format!("operator {index}"),
-            network: format!("network {index}"),
-            region: format!("region {index}"),
-        };
-        let parties = Parties::try_from(Draft { entries: (0..3).map(entry).collect() }).unwrap();
-        drop(listeners);
+    /// Three at `places`; `listen` says who is to listen elsewhere.
+    async fn at(
+        places: Places,
+        model: ClientModel,
+        programs: impl Fn(PartyId, &DataDir) -> Box<dyn ProgramMaker>,
+        listen: impl Fn(usize) -> Option<String>,
+    ) -> Self {
+        let Places { folders, parties } = places;
         let stop = CancellationToken::new();
-        let events = [0, 1, 2].map(|at: usize| run(at, &folders[at], &parties, &stop, &programs));
+        let events = [0, 1, 2].map(|at: usize| run(at, &folders[at], &parties, &stop, &programs, listen(at)));
         let mut trio = Self { parties, events, model, stop, _folders: folders };
         for events in &mut trio.events {
             assert!(matches!(events.recv().await, Some(PartyEvent::Ready { .. })));
@@ -121,12 +114,50 @@ impl Drop for Trio {
     }
 }
 
+/// Folders of three parties, and where they are to be.
+struct Places {
+    folders: Vec<TempDir>,
+    parties: Parties,
+}
+
+impl Places {
+    fn new() -> Self {
+        let folders: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let entry = |index: usize| PartyEntry {
+            index: u8::try_from(index).unwrap(),
+            node: key_of(&folders[index]).node_id(),
+            address: listeners[index].local_addr().unwrap().to_string(),
+            operator: format!("operator {index}"),
+            network: format!("network {index}"),
+            region: format!("region {index}"),
+        };
+        let parties = Parties::try_from(Draft { entries: (0..3).map(entry).collect() }).unwrap();
+        Self { folders, parties }
+    }
+
+    fn key(&self, at: usize) -> NodeKey {
+        key_of(&self.folders[at])
+    }
+}
+
+fn key_of(folder: &TempDir) -> NodeKey {
+    DataDir::open(folder.path()).unwrap().node_key().unwrap()
+}
+
+/// The output matrix alone.
+fn head() -> Box<dyn ProgramMaker> {
+    let checkpoint = Checkpoint::open(&skills()).unwrap();
+    Box::new(HeadProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap())
+}
+
 fn run(
     at: usize,
     folder: &TempDir,
     parties: &Parties,
     stop: &CancellationToken,
     programs: &impl Fn(PartyId, &DataDir) -> Box<dyn ProgramMaker>,
+    listen: Option<String>,
 ) -> mpsc::UnboundedReceiver<PartyEvent> {
     let data_dir = DataDir::open(folder.path()).unwrap();
     let programs = programs(PartyId::ALL[at], &data_dir);
@@ -136,7 +167,7 @@ fn run(
         party: PartyId::ALL[at],
         programs,
         ranges: None,
-        listen: None,
+        listen,
         deadline: PATIENCE,
     };
     let (sender, events) = mpsc::unbounded_channel();
@@ -186,10 +217,10 @@ async fn a_client_whose_shares_differ_is_dropped_and_named_and_others_go_on() {
     let mut shares = fixed_point::split(vec![0; values]).unwrap();
     shares[1].parts[0][3] ^= 1;
     let error = lying.advance_shares(shares).await.err().unwrap();
-    assert!(error.to_string().contains("the client's shares of component 1 differ"), "{error}");
+    let differ = "inputs of component 1 differ between parties 1 and 0: the client, party 1 or party 0 is at fault";
+    assert!(error.to_string().contains(differ), "{error}");
     assert!(!error.is_retryable(), "another session would end the same way");
     drop(lying.give_up(error).await);
-    let differ = "the client's shares of component 1 differ";
     for at in [0, 1] {
         let failure = trio.failure(at).await.unwrap();
         assert!(failure.contains(differ), "party {at}: {failure}");

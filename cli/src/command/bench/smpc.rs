@@ -4,7 +4,9 @@
 //! anything; beside them their bytes, rounds, and errors against float64. `NAME_kernel` is a party's local arithmetic alone,
 //! `NAME_public_weights` the case with weights that everybody knows. `block_rounds` is what one block takes for one decoded
 //! token. With `--full` also the time over networks that are only calculated, round trips of 1, 10 and 50 ms at 1 Gbit/s,
-//! and that of a token of a small model, its share of masks and its proof included: `token_ms` on this machine alone.
+//! and that of a small model on this machine alone and over these networks (`_rtt10`, `_rtt50`, eight prompts together):
+//! `token_ms` is a token with its share of masks and its proof, `token_online_ms` the token alone; `prefill_ms` is the prompt
+//! with its masks and its proof, `prefill_online_ms` the prompt alone.
 
 mod peer;
 
@@ -15,7 +17,8 @@ use clap::Args as ClapArgs;
 use neuro_smpc::computation::Security;
 use neuro_smpc::error::SmpcError;
 use neuro_smpc::memory::NetworkModel;
-use neuro_smpc::workload::{self, Measured, Workload, tokens};
+use neuro_smpc::workload::tokens::{self, Session};
+use neuro_smpc::workload::{self, Measured, Workload};
 
 use super::Measurement;
 use crate::exit_code::Outcome;
@@ -31,6 +34,10 @@ const TOKENS: usize = 16;
 
 /// Round trips of the calculated networks, in ms.
 const ROUND_TRIPS_MS: [u32; 3] = [1, 10, 50];
+
+/// Ending of the rows, round trip in ms, and prompts, of each case of the small model.
+const TOKEN_CASES: [(&str, u32, usize); 4] =
+    [("", 0, 1), ("_rtt10", 10, 1), ("_rtt50", 50, 1), ("_rtt50_batch8", 50, 8)];
 
 /// Options of `neuro bench smpc`.
 #[derive(Debug, ClapArgs)]
@@ -75,26 +82,39 @@ pub fn run(args: &SmpcArgs) -> Result<Vec<Measurement>, Failure> {
     if selected("block_rounds") {
         results.push(Measurement::new("block_rounds", tokens::block_rounds().map_err(failed)? as f64, "rounds"));
     }
-    if args.full && selected("token_ms") {
+    if args.full {
         bar.set_message("measuring a token");
-        results.extend(one_token()?);
+        results.extend(of_tokens(&selected)?);
     }
     bar.finish_and_clear();
     Ok(results)
 }
 
-/// A token of a small model where one party may do anything: masks for [`TOKENS`] made together, and its proof.
-fn one_token() -> Result<Vec<Measurement>, Failure> {
+/// Prompts and tokens of a small model where one party may do anything: masks for [`TOKENS`] made together.
+fn of_tokens(selected: &impl Fn(&str) -> bool) -> Result<Vec<Measurement>, Failure> {
     let mut results = Vec::new();
-    for (name, round_trip_ms, prompts) in
-        [("token_ms", 0, 1), ("token_ms_rtt10", 10, 1), ("token_ms_rtt50", 50, 1), ("token_ms_rtt50_batch8", 50, 8)]
-    {
+    for (ending, round_trip_ms, prompts) in TOKEN_CASES {
+        let is_selected = |(row, _): &(&str, f64)| selected(&format!("{row}{ending}"));
+        if !rows_of(&Session::default()).iter().any(is_selected) {
+            continue;
+        }
         let session = tokens::measure(Security::Malicious, over(round_trip_ms), prompts, TOKENS).map_err(failed)?;
-        let stages = [session.masks, session.tokens, session.proofs];
-        let seconds: f64 = stages.iter().map(|stage| stage.seconds).sum();
-        results.push(Measurement::new(name, 1000.0 * seconds / TOKENS as f64, "ms"));
+        let rows = rows_of(&session).into_iter().filter(is_selected);
+        results.extend(rows.map(|(row, ms)| Measurement::new(&format!("{row}{ending}"), ms, "ms")));
     }
     Ok(results)
+}
+
+/// Milliseconds of a token and of the prompt: with all that they take, and alone.
+fn rows_of(session: &Session) -> [(&'static str, f64); 4] {
+    let Session { prompt_masks, prompt, prompt_proof, masks, tokens, proofs, .. } = session;
+    let ms = |stages: &[&tokens::Stage]| 1000.0 * stages.iter().map(|stage| stage.seconds).sum::<f64>();
+    [
+        ("token_ms", ms(&[masks, tokens, proofs]) / TOKENS as f64),
+        ("token_online_ms", ms(&[tokens]) / TOKENS as f64),
+        ("prefill_ms", ms(&[prompt_masks, prompt, prompt_proof])),
+        ("prefill_online_ms", ms(&[prompt])),
+    ]
 }
 
 /// A network of this round trip at 1 Gbit/s.
@@ -149,6 +169,27 @@ mod tests {
             results.iter().map(|result| result.case.trim_start_matches("rmsnorm_malicious")).collect();
         assert_eq!(cases, ["", "_error", "_bytes", "_rounds", "_rtt1", "_rtt10", "_rtt50"]);
         assert!(results[1].value < 1e-3 && results[6].value > 25e-3 * results[3].value, "{results:?}");
+    }
+
+    #[test]
+    fn tokens_and_prompts_are_told_with_their_masks_and_proofs_and_alone() {
+        let stage = |seconds| tokens::Stage { seconds, ..tokens::Stage::default() };
+        let session = Session {
+            rehearsals: stage(1000.0),
+            prompt_masks: stage(1.0),
+            prompt: stage(2.0),
+            prompt_proof: stage(4.0),
+            masks: stage(8.0),
+            tokens: stage(16.0),
+            proofs: stage(32.0),
+        };
+        let expected = [
+            ("token_ms", 56_000.0 / 16.0),
+            ("token_online_ms", 1000.0),
+            ("prefill_ms", 7000.0),
+            ("prefill_online_ms", 2000.0),
+        ];
+        assert_eq!(rows_of(&session), expected);
     }
 
     #[test]

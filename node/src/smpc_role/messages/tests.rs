@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::smpc_role::agreement::tests::sample;
 
+#[path = "../../../../tests/shared/not_debug.rs"]
+mod not_debug;
+
+not_debug::assert_not_debug!(ClientMessage, PartyMessage, TurnShares);
+
 fn shares() -> TurnShares {
     TurnShares { turn: 3, shares: Shares::new(vec![1, 2], vec![3, u64::MAX]) }
 }

@@ -10,6 +10,8 @@ use crate::smpc_role::model::ModelFacts;
 use crate::smpc_role::parties::{Draft, PartyEntry};
 use crate::smpc_role::program::{Program, StartError};
 
+mod terms;
+
 /// The other two are nowhere, so no session comes about.
 struct Alone {
     parties: Parties,
