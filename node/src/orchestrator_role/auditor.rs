@@ -101,8 +101,10 @@ impl Judge {
                 dispatch.recomputed(dispute.check, sums, wrong, dispute.checked.1.rows().to_vec());
             }
             Err(error) => {
-                tracing::info!(%error, "a check could not be settled from the checkpoint");
                 self.tell_damage();
+                if !self.told.iter().any(|expert| dispute.needs(*expert)) {
+                    tracing::warn!(%error, "a check could not be settled from the checkpoint");
+                }
                 dispatch.not_recomputed(dispute.check);
             }
         }

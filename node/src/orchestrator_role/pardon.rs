@@ -20,8 +20,8 @@ pub fn grant(shared: &Shared, request: &PardonRequest) -> Result<PardonReply, Co
 /// The one excluded worker of `records` that is called `wanted`, or whose id begins so.
 fn one_of(records: Vec<WorkerRecord>, wanted: &str) -> Result<WorkerRecord, ControlError> {
     let is_meant = |record: &WorkerRecord| {
-        let begins_so = !wanted.is_empty() && record.id.to_string().starts_with(wanted);
-        record.excluded.is_some() && (begins_so || record.name == wanted)
+        let is_called_so = record.name == wanted || record.id.to_string().starts_with(wanted);
+        record.excluded.is_some() && !wanted.is_empty() && is_called_so
     };
     let mut found = records.into_iter().filter(is_meant);
     let refused = |kind, who| ControlError::new(kind, format!("{who} called {wanted:?}, or has an id that begins so"));

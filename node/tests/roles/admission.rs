@@ -6,7 +6,7 @@ use neuro_network::control::{ControlClient, ControlError, ControlErrorKind};
 use neuro_node::orchestrator_role::members::new_ticket;
 use neuro_node::worker_role::WorkerError;
 use neuro_primitives::{Hash, NodeKey};
-use neuro_protocol::control::{FetchRequest, Hardware, JoinRequest};
+use neuro_protocol::control::{FetchRequest, Hardware, JoinRequest, SetTeamRequest};
 
 use crate::network::{Network, Worker, within};
 use crate::twin_worker::join_request;
@@ -52,6 +52,21 @@ async fn only_a_good_ticket_of_this_orchestrator_admits() {
     assert_eq!(absent.kind, ControlErrorKind::NotFound);
     let short = client.fetch(FetchRequest { hash: vec![1, 2], offset: 0 }).await.err().unwrap();
     assert_eq!(short.kind, ControlErrorKind::BadRequest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_and_never_attends_leaves_nothing_behind() {
+    let network = Network::start().await;
+    let ticket = network.addresses.ticket.clone();
+    for name in ["one", "two", "three"] {
+        let client = network.client(&NodeKey::generate().unwrap()).await;
+        client.join(join_request(name, &ticket)).await.unwrap();
+        let team = SetTeamRequest { team: Some("blue".to_owned()) };
+        assert_eq!(client.set_team(team).await.unwrap_err().kind, ControlErrorKind::NotFound, "it is not recorded");
+    }
+    let _attends = network.worker("four").await;
+    let members = std::fs::read_to_string(network.folder.path().join("members")).unwrap();
+    assert_eq!(members.lines().count(), 1, "{members}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
