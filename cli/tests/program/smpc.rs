@@ -356,6 +356,8 @@ fn an_answer_goes_on_when_a_party_comes_back() {
     let asking = std::thread::spawn(move || finish(command, ""));
     trio.parties.iter().for_each(|party| drop(party.event("agreed")));
     trio.parties.iter().for_each(|party| drop(party.event("agreed")));
+    // A party tells of its agreement before the client has it.
+    trio.parties[2].event("turn");
     trio.parties[2].kill();
     trio.failure_of(0);
     trio.parties[2] = trio.party(2, &trio.model);

@@ -9,7 +9,8 @@ use crate::failure::Failure;
 /// Prompts of one session; at least one.
 pub struct Prompts {
     tokens: Vec<Vec<u32>>,
-    room: usize,
+    longest: usize,
+    context: usize,
 }
 
 impl Prompts {
@@ -34,7 +35,7 @@ impl Prompts {
                 format!("the prompt has {longest} tokens; prompt and answer together have room for {context}");
             return Err(Failure::message(Outcome::Refused, message).hint("ask about less text at a time"));
         }
-        Ok(Self { tokens, room: context - longest })
+        Ok(Self { tokens, longest, context })
     }
 
     /// The tokens of each.
@@ -48,12 +49,12 @@ impl Prompts {
     }
 
     /// Tokens of the longest.
-    pub fn longest(&self) -> usize {
-        self.tokens.iter().map(Vec::len).max().unwrap_or_default()
+    pub const fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Tokens that fit behind the longest. It says how long that is, so no party is told.
     pub const fn room(&self) -> usize {
-        self.room
+        self.context - self.longest
     }
 }
