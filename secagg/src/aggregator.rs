@@ -50,7 +50,7 @@ pub use view::{CohortNumbers, Phase, RoundView};
 
 pub use crate::modulus_rule::ModulusRule;
 
-use crate::messages::{EndReason, Have, MOST_MESSAGE_BYTES, Message};
+use crate::messages::{EndReason, Have, MOST_MESSAGE_BYTES, Message, OutCause};
 use journal::Journal;
 use round::Round;
 use stage::{Stage, Taken, UPLOAD_KIND};
@@ -61,6 +61,8 @@ pub struct Aggregator {
     stage: Stage,
     journal: Journal,
     deadline: Option<Moment>,
+    /// Evidence of the inputs that were replayed: the caller hears of it again.
+    proved: Vec<Effect>,
 }
 
 impl Aggregator {
@@ -105,6 +107,7 @@ impl Aggregator {
                 let taken = self.complete(*from, *payload, *bytes, out);
                 self.account(*from, *bytes, taken, out)
             }
+            Input::UploadUnfit { from, payload } => self.unfit(*from, *payload, out),
             Input::Connected(node) => self.connected(*node, out),
             Input::Lost(node) => {
                 self.round.connected.remove(node);
@@ -113,11 +116,14 @@ impl Aggregator {
             Input::Tick => self.close(out),
             Input::Unmasked { sum, weight, epsilon } => self.unmasked(*sum, *weight, *epsilon, out),
             Input::Stop => self.end(EndReason::Stopped, out),
+            Input::CallOff if matches!(self.stage, Stage::Answer(_) | Stage::Unmask(_)) => false,
+            Input::CallOff => self.end(EndReason::Stopped, out),
         }
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) -> bool {
         if !matches!(self.stage, Stage::Idle) {
+            out.append(&mut self.proved);
             self.stage.resume(&self.round, out);
             return false;
         }
@@ -171,6 +177,30 @@ impl Aggregator {
         }
     }
 
+    /// Section 8: a payload that cannot be added. What the caller was told to do after adding it, it is told again.
+    fn unfit(&mut self, from: NodeId, payload: Hash, out: &mut Vec<Effect>) -> bool {
+        if matches!(self.stage, Stage::Ended(_)) {
+            self.stage.resume(&self.round, out);
+            return false;
+        }
+        if !self.stage.in_sum().contains(&from) {
+            let taken = match &mut self.stage {
+                Stage::Upload(phase) => phase.unfit(&mut self.round, from, payload, out),
+                stage => Err(stage.not_now(UPLOAD_KIND, "a payload")),
+            };
+            return self.account(from, 0, taken, out);
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Idle);
+        match stage.without_payload(&mut self.round, from, out) {
+            Ok(next) => {
+                self.stage = next;
+                self.stage.resume(&self.round, out);
+                true
+            }
+            Err(reason) => self.end(reason, out),
+        }
+    }
+
     /// Ends the phase if that was the last it waited for, and notes why a message was refused.
     fn account(
         &mut self,
@@ -194,14 +224,15 @@ impl Aggregator {
         true
     }
 
-    /// A stream to a member stands: newcomers need the configuration, others say what they have.
+    /// A stream to a member stands: newcomers need the configuration, others say what they have. Who broke the protocol in an
+    /// earlier round is asked too, so that the answer to its join tells it so.
     fn connected(&mut self, node: NodeId, out: &mut Vec<Effect>) -> bool {
         if !self.round.calls(node) {
             return false;
         }
         self.round.connected.insert(node);
         let cause = self.round.left_out.get(&node).copied();
-        if cause.is_none() && matches!(self.stage, Stage::Join(_)) {
+        if matches!((&self.stage, cause), (Stage::Join(_), None | Some(OutCause::Blamed))) {
             self.stage.announce_to(&self.round, node, out);
         } else if cause.is_some() || matches!(self.stage, Stage::Ended(_)) {
             match (self.round.count_telling(node), cause) {

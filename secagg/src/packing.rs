@@ -148,14 +148,22 @@ pub fn subtract_packed(
     combine(sum, first_entry, packed, modulus, Combine::Subtract)
 }
 
-/// Whether all bits after the last of `entries` are zero in `packed`, a whole payload.
 pub(crate) fn check_payload(entries: usize, packed: &[u8], modulus: Modulus) -> Result<(), PayloadError> {
+    check_form(entries, packed.len(), packed.last().copied(), modulus)
+}
+
+/// Whether a payload of `length` bytes, the last of them `last`, holds `entries`: any bytes of that length do in which all
+/// bits after the last entry are zero.
+///
+/// # Errors
+/// What [`crate::sum::Accumulator::add`] would refuse.
+pub fn check_form(entries: usize, length: usize, last: Option<u8>, modulus: Modulus) -> Result<(), PayloadError> {
     let expected = modulus.payload_bytes(entries);
-    if packed.len() != expected {
-        return Err(PayloadError::Length { entries, bits: modulus.0, expected, got: packed.len() });
+    if length != expected {
+        return Err(PayloadError::Length { entries, bits: modulus.0, expected, got: length });
     }
     let used = (entries % GROUP * usize::from(modulus.0)) % 8;
-    let unused = packed.last().map_or(0, |last| if used == 0 { 0 } else { last >> used });
+    let unused = last.map_or(0, |last| if used == 0 { 0 } else { last >> used });
     if unused == 0 { Ok(()) } else { Err(PayloadError::TrailingBits) }
 }
 

@@ -11,6 +11,9 @@ mod graph;
 #[path = "attacks/identities.rs"]
 mod identities;
 #[cfg(test)]
+#[path = "attacks/payloads.rs"]
+mod payloads;
+#[cfg(test)]
 #[path = "attacks/sets.rs"]
 mod sets;
 #[cfg(test)]

@@ -78,6 +78,21 @@ fn the_operator_stops_a_round_in_any_phase() {
 }
 
 #[test]
+fn a_cohort_is_called_off_until_shares_are_asked_for() {
+    for announcements in 0..7 {
+        let mut world = World::new(&Plan::default());
+        world.up = silent_from(ANSWER, world.ids());
+        world.down = Box::new(move |_, bytes| if bytes[0] <= announcements { vec![bytes] } else { Vec::new() });
+        world.start();
+        world.settle();
+        let asked = world.server.core.view().phase == Phase::Answer;
+        world.server_input(Input::CallOff);
+        let expected = if announcements >= 5 { None } else { Some(EndReason::Stopped) };
+        assert_eq!((asked, world.server.end.clone()), (expected.is_none(), expected), "{announcements}");
+    }
+}
+
+#[test]
 fn a_late_member_is_told_that_it_is_out() {
     let mut world = World::new(&Plan::default());
     world.people[4].trains = false;

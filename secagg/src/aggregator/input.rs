@@ -27,6 +27,14 @@ pub enum Input {
         /// How many.
         bytes: u64,
     },
+    /// The payload of the hash that a member stated is here and is no vector of this cohort, or is complete and cannot be
+    /// added all the same. The member counts as one that has uploaded nothing.
+    UploadUnfit {
+        /// Whose payload.
+        from: NodeId,
+        /// The hash that it stated.
+        payload: Hash,
+    },
     /// A member has a stream: it gets the configuration while members join, and the end when there is one. Between them
     /// it says by [`crate::messages::Have`] what it has.
     Connected(NodeId),
@@ -45,6 +53,9 @@ pub enum Input {
     },
     /// The operator ends the round.
     Stop,
+    /// The sum has become useless to its round: ends the cohort as [`Self::Stop`] does, unless members are asked for shares
+    /// already.
+    CallOff,
 }
 
 impl Input {
@@ -79,6 +90,12 @@ impl Input {
                 to.u64(epsilon.to_bits());
             }
             Self::Stop => to.u8(7),
+            Self::UploadUnfit { from, payload } => {
+                to.u8(8);
+                to.raw(&from.0);
+                to.raw(&payload.0);
+            }
+            Self::CallOff => to.u8(9),
         }
     }
 
@@ -99,6 +116,8 @@ impl Input {
             5 => Self::Tick,
             6 => Self::Unmasked { sum: Hash(from.array()?), weight: from.u64()?, epsilon: f64::from_bits(from.u64()?) },
             7 => Self::Stop,
+            8 => Self::UploadUnfit { from: NodeId(from.array()?), payload: Hash(from.array()?) },
+            9 => Self::CallOff,
             _ => return Ok(None),
         }))
     }

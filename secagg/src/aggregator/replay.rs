@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use neuro_primitives::NodeKey;
 
+use super::effect::Effect;
 use super::journal::EntryError;
 use super::{Aggregator, SetupError};
 use crate::config::SignedConfig;
@@ -51,7 +52,9 @@ impl Aggregator {
         while let Some(entry) = entries.next() {
             match self.journal.follow(&entry) {
                 Ok((_, input)) => {
-                    self.apply(&input, &mut Vec::new());
+                    let mut effects = Vec::new();
+                    self.apply(&input, &mut effects);
+                    self.proved.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Blame(_))));
                 }
                 Err(_) if entries.peek().is_none() => break,
                 Err(source) => return Err(ReplayError::Entry { at: self.journal.entries(), source }),

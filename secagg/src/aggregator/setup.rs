@@ -69,7 +69,19 @@ impl Aggregator {
         config.clone().check(&*registry)?;
         let round = Round::new(config, registry, key, modulus);
         let journal = Journal::new(round.config_hash);
-        Ok(Self { round, stage: Stage::Idle, journal, deadline: None })
+        Ok(Self { round, stage: Stage::Idle, journal, deadline: None, proved: Vec::new() })
+    }
+
+    /// The same round without those of `nodes` that it would call: they broke the protocol in an earlier round. A restarted
+    /// core has to be told of the same.
+    #[must_use]
+    pub fn without(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        for node in nodes {
+            if self.round.calls(node) {
+                self.round.left_out.insert(node, OutCause::Blamed);
+            }
+        }
+        self
     }
 
     /// How many entries the journal has: after a replay, a torn entry behind them is to be cut off.

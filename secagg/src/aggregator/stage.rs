@@ -18,7 +18,7 @@ use super::view::Phase;
 use super::vote::VotePhase;
 use crate::assembly::Assembly;
 use crate::config::Deadlines;
-use crate::messages::{EndReason, Message};
+use crate::messages::{EndReason, Message, Shortfall};
 
 /// What a message did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,30 @@ impl Stage {
             Self::Vote(phase) => phase.announcement_for(round, node),
             Self::Answer(phase) => phase.vote.announcement_for(round, node),
             _ => None,
+        }
+    }
+
+    /// The same without the payload of `node`, which the sum should hold and cannot: as if it had never come, as long as
+    /// nobody has voted for a set with it.
+    pub(super) fn without_payload(
+        self,
+        round: &mut Round,
+        node: NodeId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, EndReason> {
+        match self {
+            Self::Upload(mut phase) => {
+                phase.drop_payload(round, node, out);
+                if phase.is_complete() { phase.close(round, out).map(Self::Vote) } else { Ok(Self::Upload(phase)) }
+            }
+            Self::Vote(VotePhase { mut upload, votes, .. }) if votes.is_empty() => {
+                upload.drop_payload(round, node, out);
+                upload.close(round, out).map(Self::Vote)
+            }
+            stage => {
+                let expected = u16::try_from(stage.in_sum().len()).unwrap_or(u16::MAX);
+                Err(EndReason::TooFewUploaded(Shortfall { expected, got: expected.saturating_sub(1) }))
+            }
         }
     }
 

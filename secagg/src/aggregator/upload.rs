@@ -23,7 +23,7 @@ pub(super) struct UploadPhase {
     pub(super) statements: BTreeMap<Member, Upload>,
     /// Whose payload is whole.
     pub(super) complete: Bitmap,
-    /// Who signed two statements.
+    /// Who signed two statements, or one for what is no vector.
     excluded: Bitmap,
 }
 
@@ -72,16 +72,42 @@ impl UploadPhase {
 
     /// A second statement with another hash is evidence and excludes its member.
     fn exclude(&mut self, round: &mut Round, member: Member, evidence: Evidence, out: &mut Vec<Effect>) -> Taken {
-        let node = self.shared.seated.node(member);
         out.push(Effect::Blame(evidence));
-        round.leave_out(node, OutCause::Contradiction, out);
+        self.drop_member(round, member, OutCause::Contradiction, out);
+        Taken::last_if(self.is_complete())
+    }
+
+    /// Section 8: the payload of the stated hash is no vector, so its member has none.
+    pub(super) fn unfit(
+        &mut self,
+        round: &mut Round,
+        from: NodeId,
+        payload: Hash,
+        out: &mut Vec<Effect>,
+    ) -> Result<Taken, MessageRefused> {
+        let member = self.sharer(from).ok_or(MessageRefused::LeftOut { node: from })?;
+        let stated = self.statements.get(&member).ok_or(MessageRefused::LeftOut { node: from })?;
+        same("payload", stated.statement.payload, payload)?;
+        self.drop_member(round, member, OutCause::Payload, out);
+        Ok(Taken::last_if(self.is_complete()))
+    }
+
+    /// The payload of `node` counted and cannot be added.
+    pub(super) fn drop_payload(&mut self, round: &mut Round, node: NodeId, out: &mut Vec<Effect>) {
+        if let Some(member) = self.shared.seated.cohort.member(node) {
+            self.drop_member(round, member, OutCause::Payload, out);
+        }
+    }
+
+    fn drop_member(&mut self, round: &mut Round, member: Member, cause: OutCause, out: &mut Vec<Effect>) {
+        let node = self.shared.seated.node(member);
+        round.leave_out(node, cause, out);
         self.statements.remove(&member);
         self.excluded.insert(member);
         if self.complete.get(member) {
             self.complete.remove(member);
             out.push(Effect::Subtract(node));
         }
-        Taken::last_if(self.is_complete())
     }
 
     /// Section 8: the upload counts when all bytes are there and the hash is the stated one.
@@ -113,7 +139,7 @@ impl UploadPhase {
     }
 
     /// Whether nobody is left who could upload.
-    fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.complete.count() + self.excluded.count() == self.shared.sharers.count()
     }
 

@@ -20,7 +20,7 @@ pub(super) struct VotePhase {
     pub(super) survivors: Bitmap,
     /// `Z`.
     pub(super) hash: Hash,
-    votes: BTreeMap<Member, Signature>,
+    pub(super) votes: BTreeMap<Member, Signature>,
 }
 
 impl VotePhase {

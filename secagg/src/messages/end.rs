@@ -80,6 +80,10 @@ pub enum OutCause {
     ComplainedOf,
     /// 4: too few of its neighbours are left.
     FewNeighbours,
+    /// 5: what it uploaded is no vector of the cohort.
+    Payload,
+    /// 6: it broke the protocol in an earlier round of the task.
+    Blamed,
 }
 
 impl EndReason {
@@ -169,6 +173,8 @@ impl OutCause {
             Self::Complaints => 2,
             Self::ComplainedOf => 3,
             Self::FewNeighbours => 4,
+            Self::Payload => 5,
+            Self::Blamed => 6,
         }
     }
 
@@ -179,6 +185,8 @@ impl OutCause {
             2 => Ok(Self::Complaints),
             3 => Ok(Self::ComplainedOf),
             4 => Ok(Self::FewNeighbours),
+            5 => Ok(Self::Payload),
+            6 => Ok(Self::Blamed),
             got => Err(DocumentError::Kind { what: "cause to be left out", got }),
         }
     }

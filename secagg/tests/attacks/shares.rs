@@ -1,7 +1,7 @@
 //! Shares that are wrong, and complaints about shares that are not.
 
 use neuro_primitives::Hash;
-use neuro_secagg::aggregator::Evidence;
+use neuro_secagg::aggregator::{Evidence, MessageRefused};
 use neuro_secagg::feldman::Commitments;
 use neuro_secagg::fields::Signed;
 use neuro_secagg::group::{KeyPair, Scalar, decode_scalar};
@@ -12,7 +12,7 @@ use neuro_secagg::messages::{Answer, EndReason, Message, OutCause, ShareStatemen
 use neuro_secagg::participant::{OutOfRound, PartEnd};
 use neuro_secagg::seal::{SharePair, seal};
 use neuro_secagg::shamir::{rebuild, split};
-use neuro_secagg::share_tree::{Dealing, ShareKind, ShareTree, check_path};
+use neuro_secagg::share_tree::{Dealing, ShareKind, ShareTree, TreeError, check_path};
 
 use super::support::{ANSWER, Plan, RECEIVED, SHARES, World, message, silent_from};
 
@@ -105,6 +105,27 @@ fn a_bad_dealer_is_named_and_the_next_round_runs() {
     next.up = silent_from(1, vec![bad]);
     assert!(matches!(next.run(), EndReason::Done { .. }));
     assert_eq!(next.server.result, Some(next.plain_sum(&next.others(&[bad]))));
+}
+
+#[test]
+fn a_dealer_whose_root_is_not_that_of_its_leaves_is_dropped() {
+    let plan = Plan::default();
+    let mut world = World::new(&plan);
+    let (bad, key, shape) = (world.id(2), world.people[2].key.clone(), plan.shape());
+    world.up = Box::new(move |from, bytes| {
+        if bytes[0] != SHARES || from != bad {
+            return vec![bytes];
+        }
+        let Message::Shares(honest) = message(&bytes, Some(&shape)) else { panic!("shares") };
+        let statement = ShareStatement { root: Hash::of(b"another"), ..honest.statement.statement.clone() };
+        vec![Message::Shares(Box::new(Shares { statement: Signed::sign(statement, &key), ..*honest })).encode()]
+    });
+    assert!(matches!(world.run(), EndReason::Done { .. }));
+    let refused = world.server.refused.iter().filter(|(from, _)| *from == bad).map(|(_, why)| why);
+    let refused: Vec<&MessageRefused> = refused.collect();
+    assert!(matches!(refused[..], [MessageRefused::Leaves(TreeError::Root { .. })]), "{refused:?}");
+    assert_eq!(world.server.result, Some(world.plain_sum(&world.others(&[bad]))));
+    assert_eq!(world.people[2].end, Some(PartEnd::OutOfRound(OutOfRound::LeftOut(OutCause::Late))));
 }
 
 /// The same shares under commitments to another polynomial: its constant terms are the dealer's, one coefficient is not.

@@ -79,6 +79,12 @@ impl Server {
         self.carry_out(effects)
     }
 
+    /// Leaves these out of the round.
+    pub fn without(&mut self, nodes: &[NodeId]) {
+        let core = core(&self.config, &self.roster, &self.key, self.private).expect("a round");
+        self.core = core.without(nodes.iter().copied());
+    }
+
     pub fn sleep(&mut self) {
         self.now = self.wake.expect("somebody is waited for").max(self.now);
     }
