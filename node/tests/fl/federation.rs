@@ -17,6 +17,7 @@ use neuro_node::participant_role::trainer::TrainerCommand;
 use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, join_task};
 use neuro_node::unix_now;
 use neuro_primitives::UnixMillis;
+use neuro_protocol::federated::{RoundPhase, RoundStatus};
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,12 +99,34 @@ impl Federation {
 
     /// Begins a round by hand, once no more and no fewer than `attending` attend.
     pub async fn begin_with(&self, attending: u32) -> Result<u64, String> {
-        let key = self.data_dir("aggregator").node_key().unwrap();
-        let client = FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap();
+        let client = self.client().await;
         while client.round_status(0).await.unwrap().task.unwrap().attending != attending {
             tokio::task::yield_now().await;
         }
         client.start_round().await.map(|reply| reply.round).map_err(|error| error.to_string())
+    }
+
+    /// What `neuro fl status` shows.
+    pub async fn status(&self) -> RoundStatus {
+        self.client().await.round_status(0).await.unwrap()
+    }
+
+    /// Waits until the first cohort is in this phase, and so many members did what it asks for.
+    pub async fn reported(&self, phase: RoundPhase, members: u32) {
+        let client = self.client().await;
+        let there = |status: RoundStatus| {
+            let cohorts = status.round.map(|round| round.cohorts).unwrap_or_default();
+            cohorts.first().is_some_and(|cohort| cohort.phase() == phase && cohort.reported >= members)
+        };
+        while !there(client.round_status(0).await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The owner's own command.
+    async fn client(&self) -> FederatedClient {
+        let key = self.data_dir("aggregator").node_key().unwrap();
+        FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap()
     }
 
     fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {

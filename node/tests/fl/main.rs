@@ -6,9 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cohorts;
+mod faults;
 #[allow(dead_code, reason = "shared with fl_floors.rs")]
 mod federation;
 mod local_rules;
 mod measuring;
 mod noise;
+mod restarts;
 mod roster;
+#[allow(dead_code, reason = "shared with fl_floors.rs and fl_robust.rs")]
+mod twin;
