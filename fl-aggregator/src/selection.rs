@@ -23,7 +23,8 @@ pub struct BatchInfo {
 pub enum Selection {
     /// Every batch, every round.
     All,
-    /// This many, in an order that the task and the round decide and nobody can bend.
+    /// This many, in an order that the task and the round decide, so that an honest aggregator has no choice. Participants do
+    /// not check it: a dishonest one calls whom it likes, as far as their floors allow.
     Random {
         /// How many batches.
         batches: u16,

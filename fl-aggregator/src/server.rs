@@ -36,6 +36,9 @@ use std::collections::BTreeMap;
 /// δ of a ledger without noise: never told.
 const NO_DELTA: f64 = 1e-6;
 
+/// What a record calls the rule over shards, where it refused them.
+pub const ROBUST_RULE: &str = "robust rule";
+
 /// What happens to a task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskInput {

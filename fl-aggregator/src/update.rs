@@ -180,7 +180,7 @@ fn check_modulus(expected: u8, modulus: Modulus) -> Result<(), EncodeError> {
 #[must_use]
 pub fn modulus_rule(config: &RoundConfig, n: u16, rostered: u32) -> Option<u8> {
     let honest_at_least = config.demand(n, rostered).honest_at_least();
-    let modulus = EncodingPlan::of(config).ok()?.modulus(n, honest_at_least).ok()?;
+    let modulus = EncodingPlan::of(config).ok()?.modulus(n, honest_at_least, config.cohorts).ok()?;
     Some(modulus.bits())
 }
 

@@ -15,6 +15,7 @@ use std::fs;
 use federation::Federation;
 use neuro_node::participant_role::ParticipantEvent;
 use serde_json::Value;
+use twin::Fault;
 
 const TENSORS: &[(&str, &[usize])] = &[("w", &[2])];
 
@@ -98,7 +99,7 @@ async fn failed_unmasking_is_charged() {
     let plan = format!("[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n{deadlines}{NOISE}");
     let mut federation = Federation::start(&plan, TENSORS, Some(8), 1).await;
     for number in 5..8 {
-        twin::vote_and_never_answer(&federation.participant(number), &federation.invitation()).await;
+        twin::attend(&federation.participant(number), &federation.invitation(), Fault::NoAnswer).await;
     }
     let mut participants = federation.join_all(5, |number| trainer(&federation, number)).await;
     let round = federation.ended().await;

@@ -8,10 +8,14 @@
 #[path = "fl/federation.rs"]
 #[allow(dead_code, reason = "shared with the tests in fl/")]
 mod federation;
+#[path = "fl/twin.rs"]
+#[allow(dead_code, reason = "shared with the tests in fl/")]
+mod twin;
 
 use federation::{Federation, Participant};
 use futures::{StreamExt, stream};
 use neuro_node::aggregator_role::history::EndedRound;
+use twin::Fault;
 
 const TENSORS: &[(&str, &[usize])] = &[("w", &[2])];
 const SHARDS: usize = 16;
@@ -29,6 +33,9 @@ fn plan(rule: &str, shards: usize) -> String {
         "[rounds]\ncount = 2\n[update]\nrange = 8\n[cohort]\nleast = 32\n[robust]\n{rule}\nshards = {shards}\nnorm_bound = 9\n"
     )
 }
+
+/// Two crowds at once would only wait for each other.
+static ONE_CROWD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Half of the members of some shards poison.
 fn is_bad(number: usize) -> bool {
@@ -79,6 +86,7 @@ fn check(federation: &Federation, round: &EndedRound) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_in_some_shards_moves_the_plain_mean_and_not_the_rules() {
+    let _crowd = ONE_CROWD.lock().await;
     assert!(off(&plain_mean()) > 0.9, "{:?}", plain_mean());
     let (federation, participants, round) = first_round("rule = \"median\"").await;
     check(&federation, &round);
@@ -91,6 +99,26 @@ async fn poison_in_some_shards_moves_the_plain_mean_and_not_the_rules() {
     assert!(reason.contains("expected at least 32 members in each of 16 shards, got 31 in shard"), "{reason}");
     let refused = federation.ended().await;
     assert!(!refused.done && refused.cohorts.is_empty() && refused.model == round.model, "{}", refused.outcome);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_attends_and_does_not_join_costs_nobody_a_release() {
+    let _crowd = ONE_CROWD.lock().await;
+    let plan = format!("{}[cohort.deadlines]\njoin_ms = 15000\n", plan("rule = \"median\"", SHARDS));
+    let listed: Vec<u16> = (0..MEMBERS).map(|number| (number % SHARDS) as u16).collect();
+    let mut federation = Federation::start_listed_in_memory(&plan, TENSORS, Some(MEMBERS), &listed).await;
+    let (at, invitation) = (&federation, federation.invitation());
+    let attend = |number: usize| {
+        let fault = if number == 0 { Fault::NoJoin } else { Fault::NoUpload };
+        let (data_dir, invitation) = (at.participant(number), &invitation);
+        async move { twin::attend(&data_dir, invitation, fault).await }
+    };
+    let _ends: Vec<_> = stream::iter(0..MEMBERS).map(attend).buffered(AT_A_TIME).collect().await;
+    let round = federation.ended().await;
+    assert!(!round.done && round.charges.is_empty(), "{}", round.outcome);
+    assert!(round.cohorts.iter().all(|shard| !shard.done && shard.sum.is_empty()));
+    assert_eq!(round.cohorts[0].outcome, "too few joined: expected at least 32, got 31");
+    assert!(round.cohorts.iter().any(|shard| shard.outcome.starts_with("called off")), "{:?}", round.cohorts);
 }
 
 #[tokio::test]

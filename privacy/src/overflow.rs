@@ -10,7 +10,7 @@
 
 use crate::error::OverflowError;
 
-/// log2 of the probability of an overflow that a round allows.
+/// log2 of the probability of an overflow that a round allows, in all of its sums together.
 pub const OVERFLOW_LOG2: f64 = -20.0;
 
 /// Halvings of the interval in which s is searched: more than an f64 has bits.
@@ -32,7 +32,8 @@ pub fn overflow_log2(n: u16, clip_units: f64, block: usize, entries: usize, tota
     sum.overflow_log2(bits)
 }
 
-/// The least modulus, in bits, whose overflow is at most [`OVERFLOW_LOG2`]. The arguments are those of [`overflow_log2`].
+/// The least modulus, in bits, with which this sum overflows with at most its part of [`OVERFLOW_LOG2`]: one of `sums`, so that
+/// a round of as many keeps the limit. The other arguments are those of [`overflow_log2`].
 ///
 /// # Errors
 /// Names the number that makes no sense, or says that 64 bits are not enough.
@@ -42,11 +43,13 @@ pub fn least_modulus_bits(
     block: usize,
     entries: usize,
     total_variance: f64,
+    sums: u32,
 ) -> Result<u8, OverflowError> {
     let sum = Sum { n, clip_units, block, entries, total_variance };
     sum.check()?;
-    let too_wide = || OverflowError::TooWide { limit_log2: OVERFLOW_LOG2, got_log2: sum.overflow_log2(64) };
-    (2..=64).find(|&bits| sum.overflow_log2(bits) <= OVERFLOW_LOG2).ok_or_else(too_wide)
+    let limit_log2 = OVERFLOW_LOG2 - libm::log2(f64::from(sums.max(1)));
+    let too_wide = || OverflowError::TooWide { limit_log2, got_log2: sum.overflow_log2(64) };
+    (2..=64).find(|&bits| sum.overflow_log2(bits) <= limit_log2).ok_or_else(too_wide)
 }
 
 /// What is summed.

@@ -59,7 +59,7 @@ impl Updates for Noised {
 
 fn modulus(config: &RoundConfig, n: u16, rostered: u32) -> Option<u8> {
     let honest = config.demand(n, rostered).honest_at_least();
-    EncodingPlan::of(config).ok()?.modulus(n, honest).ok().map(Modulus::bits)
+    EncodingPlan::of(config).ok()?.modulus(n, honest, config.cohorts).ok().map(Modulus::bits)
 }
 
 impl PrivateUpdates for Noised {

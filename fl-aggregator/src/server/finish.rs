@@ -1,6 +1,6 @@
 //! Cohorts end, one after the other; after the last one the round does.
 
-use super::{CohortRecord, CohortSum, Round, RoundKind, RoundRecord, TaskEffect, TaskServer};
+use super::{CohortRecord, CohortSum, ROBUST_RULE, Round, RoundKind, RoundRecord, TaskEffect, TaskServer};
 use crate::evaluation::{is_due, mean_metrics};
 use crate::strategy::DecodedSum;
 use crate::task::Track;
@@ -149,7 +149,7 @@ impl TaskServer {
         if let Some(why) = refusal {
             round.closed.push(CohortRecord {
                 cohort: 0,
-                name: "robust rule".to_owned(),
+                name: ROBUST_RULE.to_owned(),
                 members: 0,
                 survivors: 0,
                 weight: 0.0,

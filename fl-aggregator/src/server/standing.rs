@@ -1,6 +1,7 @@
 //! Where a task stands: what comes next, and whether anything does.
 
 use super::{RoundKind, TaskEffect, TaskEnd, TaskServer};
+use crate::shards::LEAST_SHARDS;
 
 impl TaskServer {
     /// What the next round is for.
@@ -35,6 +36,14 @@ impl TaskServer {
     pub fn called(&self) -> Vec<String> {
         let cohorts = self.under_way.iter().flat_map(|round| round.cohorts.values());
         cohorts.map(|cohort| cohort.name.clone()).collect()
+    }
+
+    /// How many cohorts of the round under way must have a sum for any of their sums to be of use: a robust rule refuses fewer.
+    #[must_use]
+    pub fn least_sums(&self) -> usize {
+        let robust = self.setup.plan.robust.is_some();
+        let shards = self.under_way.as_ref().filter(|round| robust && round.kind == RoundKind::Train);
+        shards.map_or(0, |_| LEAST_SHARDS)
     }
 
     pub(super) fn withdraw(&mut self) -> Vec<TaskEffect> {

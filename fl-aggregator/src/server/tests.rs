@@ -44,7 +44,7 @@ fn sum_of(config: &RoundConfig, n: u16, update: &[f32]) -> TaskInput {
     config.check().unwrap();
     let plan = EncodingPlan::of(config).unwrap();
     let honest = n - n / 5;
-    let modulus = plan.modulus(n, honest).unwrap();
+    let modulus = plan.modulus(n, honest, 1).unwrap();
     let mut sum = Accumulator::new(plan.vector_entries(), modulus);
     let mut rng = NoiseRng::from_seed(&[9; 32]);
     for _ in 0..n {

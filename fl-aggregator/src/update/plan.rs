@@ -142,16 +142,16 @@ impl EncodingPlan {
         }
     }
 
-    /// B for a cohort of `members`, of whom at least `honest_at_least` honest ones survive (section 10).
+    /// B for a cohort of `members`, of whom at least `honest_at_least` honest ones survive, in a round of `cohorts` (section 10).
     ///
     /// # Errors
     /// When 64 bits are not enough.
-    pub fn modulus(&self, members: u16, honest_at_least: u16) -> Result<Modulus, EncodeError> {
+    pub fn modulus(&self, members: u16, honest_at_least: u16, cohorts: u16) -> Result<Modulus, EncodeError> {
         match &self.mode {
             EncodingMode::Plain { grid, weight_cap } => {
                 Modulus::plain(grid.value_bits(), members, *weight_cap).map_err(private::refused)
             }
-            EncodingMode::Private(settings) => private::modulus(self, settings, members, honest_at_least),
+            EncodingMode::Private(settings) => private::modulus(self, settings, members, honest_at_least, cohorts),
         }
     }
 

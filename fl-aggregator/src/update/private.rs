@@ -35,7 +35,7 @@ pub(super) fn encode(
 ) -> Result<Encoded, EncodeError> {
     let local = settings.noise == NoiseBy::Participants;
     let noise = local.then(|| share_of(settings.variance, honest_at_least)).transpose()?;
-    check_modulus(self::modulus(plan, settings, honest_at_least.max(1), honest_at_least)?.bits(), modulus)?;
+    check_modulus(self::modulus(plan, settings, honest_at_least.max(1), honest_at_least, 1)?.bits(), modulus)?;
     let encoded = encoder(plan, settings)?.encode(values, noise.as_ref(), rng).map_err(refused)?;
     let mut vector = Accumulator::new(plan.vector_entries(), modulus);
     for (entry, &value) in encoded.values.iter().enumerate() {
@@ -80,13 +80,16 @@ pub fn add_central_noise(sum: &mut [i64], plan: &EncodingPlan, rng: &mut NoiseRn
     Ok(())
 }
 
-/// The least B for values, weight and bit.
+/// The least B for values, weight and bit, in a round of `cohorts` cohorts: values and bits of all of them share what a round
+/// may overflow.
 pub(super) fn modulus(
     plan: &EncodingPlan,
     settings: &PrivateSettings,
     members: u16,
     honest_at_least: u16,
+    cohorts: u16,
 ) -> Result<Modulus, EncodeError> {
+    let sums = u32::from(cohorts) * (1 + u32::from(settings.bit_variance.is_some()));
     let encoder = encoder(plan, settings)?;
     let total = |target: f64| {
         let share = local_variance(target, honest_at_least).map_err(refused)?.value();
@@ -96,12 +99,12 @@ pub(super) fn modulus(
         NoiseBy::Participants => total(settings.variance)?,
         NoiseBy::Aggregator => 0.0,
     };
-    let values = least_modulus_bits(members, encoder.clip_units(), encoder.block(), plan.value_entries(), variance);
-    let mut bits = values.map_err(refused)?;
+    let (units, block, entries) = (encoder.clip_units(), encoder.block(), plan.value_entries());
+    let mut bits = least_modulus_bits(members, units, block, entries, variance, sums).map_err(refused)?;
     // Σw = |S| ≤ n is read as two's complement.
     bits = bits.max((u16::BITS - members.leading_zeros() + 1) as u8);
     if let Some(target) = settings.bit_variance {
-        bits = bits.max(least_modulus_bits(members, 1.0, 1, 1, total(target)?).map_err(refused)?);
+        bits = bits.max(least_modulus_bits(members, 1.0, 1, 1, total(target)?, sums).map_err(refused)?);
     }
     Modulus::new(bits).map_err(refused)
 }

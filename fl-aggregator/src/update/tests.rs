@@ -2,7 +2,7 @@
 
 use super::*;
 use neuro_primitives::Hash;
-use neuro_privacy::{BETA, Event, integer_bounds, norm_l2};
+use neuro_privacy::{BETA, Event, OVERFLOW_LOG2, integer_bounds, norm_l2, overflow_log2};
 use neuro_secagg::masks::{Generator, MaskJob, MaskSeed, Sign};
 
 fn rng() -> NoiseRng {
@@ -31,7 +31,7 @@ fn private_plan(entries: usize, parts: Parts, settings: PrivateSettings) -> Enco
 
 fn encode(plan: &EncodingPlan, update: &[f32], control: Option<&[f32]>, weight: u32) -> Result<Encoded, EncodeError> {
     let control = control.map(|control| Flat(control.to_vec()));
-    let modulus = plan.modulus(10, 8).unwrap();
+    let modulus = plan.modulus(10, 8, 1).unwrap();
     encode_update(&Flat(update.to_vec()), control.as_ref(), weight, plan, 8, modulus, &mut rng())
 }
 
@@ -44,7 +44,7 @@ fn value(who: usize, entry: usize) -> f32 {
 fn the_masked_sum_is_the_plain_sum_to_the_bit() {
     for parts in [Parts::Model, Parts::ModelAndControl { rho: 0.25 }] {
         let (n, plan) = (7, plain_plan(50, parts));
-        let modulus = plan.modulus(n as u16, 5).unwrap();
+        let modulus = plan.modulus(n as u16, 5, 1).unwrap();
         let mut expected = vec![0_i64; plan.vector_entries()];
         let mut masked = Accumulator::new(plan.vector_entries(), modulus);
         let mut jobs = Vec::new();
@@ -111,7 +111,7 @@ fn the_control_variate_counts_in_the_sensitivity() {
 #[test]
 fn distributed_noise_reaches_its_variance_among_the_honest() {
     let plan = private_plan(4096, Parts::Model, private_settings(NoiseBy::Participants));
-    let modulus = plan.modulus(10, 8).unwrap();
+    let modulus = plan.modulus(10, 8, 1).unwrap();
     let (mut sum, mut rng) = (Accumulator::new(plan.vector_entries(), modulus), rng());
     for _ in 0..8 {
         let encoded = encode_update(&Flat(vec![0.0; 4096]), None, 1, &plan, 8, modulus, &mut rng).unwrap();
@@ -189,4 +189,30 @@ fn huge_but_finite_numbers_below_the_limit_are_clipped() {
     let plan = private_plan(3, Parts::Model, private_settings(NoiseBy::Aggregator));
     let encoded = encode(&plan, &[1e5, 0.0, 0.0], None, 1).unwrap();
     assert!(norm_l2(&[1e5, 0.0, 0.0]).unwrap() * encoded.clip_factor <= 1.0 + 1e-6);
+}
+
+#[test]
+fn values_and_bits_of_all_cohorts_together_overflow_within_the_rounds_limit() {
+    let (n, honest, entries) = (40_u16, 30_u16, 1_000);
+    let total = |variance: f64| f64::from(n) * variance / f64::from(honest);
+    // Scales and noises on both sides of where a bit more is needed.
+    for at in 0..400 {
+        for cohorts in [1_u16, 16, 64] {
+            let grown = 1.02_f64.powi(at);
+            let (variance, bit_variance) = (grown, 3.0 * grown);
+            let settings = PrivateSettings {
+                scale: 16.0 * grown,
+                variance,
+                bit_variance: Some(bit_variance),
+                ..private_settings(NoiseBy::Participants)
+            };
+            let plan = private_plan(entries, Parts::Model, settings);
+            let bits = plan.modulus(n, honest, cohorts).unwrap().bits();
+            let block = neuro_privacy::Rotation::new(&Hash::of(b"seed"), entries).block();
+            let values = overflow_log2(n, settings.scale, block, entries, total(variance), bits);
+            let bit = overflow_log2(n, 1.0, 1, 1, total(bit_variance), bits);
+            let together = f64::from(cohorts) * (values.exp2() + bit.exp2());
+            assert!(together <= OVERFLOW_LOG2.exp2(), "{cohorts} cohorts, scale {}: {together:e}", settings.scale);
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod folder;
 mod handle;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,6 +88,8 @@ pub struct CohortParts {
     pub registry: Arc<dyn Registry + Send + Sync>,
     /// The aggregator's key.
     pub key: NodeKey,
+    /// Who was caught breaking the protocol in earlier rounds.
+    pub blamed: Vec<NodeId>,
     /// The conversations.
     pub streams: Arc<Streams>,
     /// Its folder.
@@ -120,9 +123,12 @@ impl Cohort {
         uploads: Arc<Uploads>,
         state: Arc<Mutex<CohortState>>,
     ) -> Result<Self, CohortError> {
-        let (journal, entries) = JournalFile::open(&parts.folder.journal())?;
+        let (mut journal, entries) = JournalFile::open(&parts.folder.journal())?;
         let (config, registry, key) = (parts.config.clone(), Arc::clone(&parts.registry), parts.key.clone());
-        let core = Aggregator::with_modulus(config, registry, key, modulus_rule)?.replayed(entries.into_iter())?;
+        let core = Aggregator::with_modulus(config, registry, key, modulus_rule)?.without(parts.blamed.iter().copied());
+        let core = core.replayed(entries.iter().cloned())?;
+        let followed = usize::try_from(core.journal_entries()).unwrap_or(usize::MAX);
+        journal.keep(entries.get(..followed).unwrap_or(&entries))?;
         let entries = parts.config.config().vector_entries as usize;
         let (summing, unmasked) = (Summing::new(entries), Summing::finished(entries, &parts.folder.sum()));
         let (blamed, asked, numbers) = (BTreeSet::new(), parts.folder.asked(), None);
@@ -175,6 +181,10 @@ impl Cohort {
                 match self.carry_out(effect)? {
                     Next::Nothing => {}
                     Next::Input(input) => inputs.push(input),
+                    Next::Instead(input) => {
+                        inputs.push(input);
+                        break;
+                    }
                     Next::End(reason) => end = Some(reason),
                 }
             }
@@ -200,8 +210,10 @@ impl Cohort {
                 }
             }
             Effect::Tell { to, bytes } => self.send(to, Body::Announcement(bytes)),
-            Effect::OpenUpload { of, payload, bytes } => self.uploads.await_payload(of, payload, bytes),
-            Effect::Add(node) => self.summing.add(node, &self.uploads.path(node))?,
+            Effect::OpenUpload { of, payload, bytes } => {
+                self.uploads.await_payload(of, payload, bytes, self.summing.modulus()?);
+            }
+            Effect::Add(node) => return self.add(node),
             Effect::Subtract(node) => self.summing.subtract(node, &self.uploads.path(node))?,
             Effect::Unmask { jobs } => return self.unmask(&jobs).map(Next::Input),
             Effect::Blame(evidence) => self.blame(&evidence)?,
@@ -215,6 +227,20 @@ impl Cohort {
             Effect::End(reason) => return Ok(Next::End(reason)),
         }
         Ok(Next::Nothing)
+    }
+
+    /// A payload that cannot be added costs its member the round and nobody else: what was to follow is not done, and said
+    /// again without it.
+    fn add(&mut self, node: NodeId) -> Result<Next, CohortError> {
+        let path = self.uploads.path(node);
+        match self.summing.add(node, &path) {
+            Err(error @ SumError::Payload { .. }) => {
+                tracing::warn!(%error, "left out");
+                let payload = Hash::of(&fs::read(&path)?);
+                Ok(Next::Instead(Input::UploadUnfit { from: node, payload }))
+            }
+            added => Ok(added.map(|()| Next::Nothing)?),
+        }
     }
 
     /// The sum without masks; one that an earlier process made durable is not made again, nor is its noise.
@@ -300,5 +326,7 @@ fn central_noise(values: &mut [i64], encoding: &EncodingPlan) -> Result<(), SumE
 enum Next {
     Nothing,
     Input(Input),
+    /// This input, and nothing of what was to be done after the effect.
+    Instead(Input),
     End(EndReason),
 }

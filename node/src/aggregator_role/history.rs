@@ -1,12 +1,13 @@
 //! The rounds of a task: `history.jsonl`, one line for each that ended. A line is the commit of its round.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use neuro_fl_aggregator::checkpoint::{Checkpoint, RoundRecord};
 use neuro_fl_aggregator::ledger::LedgerLine;
-use neuro_primitives::Hash;
+use neuro_primitives::{Hash, NodeId};
 use neuro_privacy::Spent;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct EndedCohort {
     pub cohort: u16,
     /// What it was about: the model, an expert, a shard.
     pub name: String,
-    /// Whether its sum was used.
+    /// Whether its sum was used. One that came out has a hash in `sum`, used or not.
     pub done: bool,
     /// How it ended, for people.
     pub outcome: String,
@@ -168,6 +169,17 @@ impl History {
         self.rounds.iter().rev().find_map(|round| round.charges.last())?.spent
     }
 
+    /// Who was caught breaking the protocol, and in which round first: no later round calls them.
+    #[must_use]
+    pub fn blamed(&self) -> BTreeMap<NodeId, u64> {
+        let of_round = |round: &EndedRound| {
+            let nodes = round.blamed.iter().filter_map(|node| node.parse::<Hash>().ok());
+            nodes.map(|hash| (NodeId(hash.0), round.number)).collect::<Vec<_>>()
+        };
+        // The newest first, so that the oldest stays.
+        self.rounds.iter().rev().flat_map(of_round).collect()
+    }
+
     /// The number of the last round that ended; 0 before the first.
     #[must_use]
     pub fn newest(&self) -> u64 {
@@ -245,6 +257,19 @@ mod tests {
         assert_eq!(History::open(folder.path()).unwrap().newest(), 2);
         fs::write(&path, [b"{}\n", &whole[..]].concat()).unwrap();
         assert!(History::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn who_was_named_stays_named_with_the_first_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::open(folder.path()).unwrap();
+        let (one, two) = (NodeId([1; 32]), NodeId([2; 32]));
+        for (number, blamed) in [(1, vec![one]), (2, vec![]), (3, vec![one, two])] {
+            let blamed = blamed.iter().map(ToString::to_string).collect();
+            history.commit(EndedRound { blamed, ..round(number, true) }).unwrap();
+        }
+        let history = History::open(folder.path()).unwrap();
+        assert_eq!(history.blamed(), BTreeMap::from([(one, 1), (two, 3)]));
     }
 
     #[test]

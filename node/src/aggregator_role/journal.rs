@@ -1,7 +1,9 @@
 //! The journal file of one cohort: entries of the core, framed, appended and flushed.
 //!
 //! An entry is a u32 length, little-endian, and the core's bytes, which carry their own chain of hashes. A crash in the
-//! middle of a write leaves a torn last entry, which [`JournalFile::open`] cuts off: nothing that depends on it was done.
+//! middle of a write leaves a torn last entry, which [`JournalFile::open`] cuts off: nothing that depends on it was done. Its
+//! length may be on disk and its bytes not: that shows when the chain is followed, and [`JournalFile::keep`] cuts it off.
+//! Where a file system leaves zeros, the length is 0, which no entry has.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,6 +11,9 @@ use std::path::Path;
 
 /// Bytes of one entry: the largest message, a share package, and a little.
 const MAX_ENTRY_BYTES: u32 = 1 << 20;
+
+/// What stands before each.
+const LENGTH_BYTES: u64 = 4;
 
 /// An open journal.
 #[derive(Debug)]
@@ -44,13 +49,29 @@ impl JournalFile {
         Ok((Self { file, dirty: false }, entries))
     }
 
+    /// Cuts off what lies behind `entries`, the first of those that were read.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn keep(&mut self, entries: &[Vec<u8>]) -> io::Result<()> {
+        let kept = entries.iter().map(|entry| LENGTH_BYTES + entry.len() as u64).sum();
+        let length = self.file.metadata()?.len();
+        if kept < length {
+            tracing::warn!(torn_bytes = length - kept, "the journal's last entry was torn");
+            self.file.set_len(kept)?;
+            self.file.sync_all()?;
+            self.file.seek(SeekFrom::Start(kept))?;
+        }
+        Ok(())
+    }
+
     /// Appends an entry. It counts once [`Self::flush`] has returned.
     ///
     /// # Errors
-    /// Those of the operating system; an entry larger than any.
+    /// Those of the operating system; an entry larger than any, or empty.
     pub fn append(&mut self, entry: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(entry.len()).ok().filter(|&length| length <= MAX_ENTRY_BYTES);
-        let length = length.ok_or(io::ErrorKind::FileTooLarge)?;
+        let length = u32::try_from(entry.len()).ok().filter(|&length| is_entry(length));
+        let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         self.dirty = true;
         self.file.write_all(&[&length.to_le_bytes(), entry].concat())
     }
@@ -68,12 +89,16 @@ impl JournalFile {
     }
 }
 
+const fn is_entry(length: u32) -> bool {
+    0 < length && length <= MAX_ENTRY_BYTES
+}
+
 /// The entries that are whole, and how many bytes they take.
 fn entries_of(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
     let (mut entries, mut rest) = (Vec::new(), bytes);
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_le_bytes(*length);
-        let Some((entry, after)) = after.split_at_checked(length as usize).filter(|_| length <= MAX_ENTRY_BYTES) else {
+        let Some((entry, after)) = after.split_at_checked(length as usize).filter(|_| is_entry(length)) else {
             break;
         };
         entries.push(entry.to_vec());
@@ -93,15 +118,46 @@ mod tests {
         let path = folder.path().join("journal");
         let (mut journal, none) = JournalFile::open(&path).unwrap();
         assert!(none.is_empty());
-        for entry in [&b"start"[..], b"", b"join"] {
+        for entry in [&b"start"[..], b"1", b"join"] {
             journal.append(entry).unwrap();
         }
         journal.flush().unwrap();
         let (mut journal, entries) = JournalFile::open(&path).unwrap();
-        assert_eq!(entries, [&b"start"[..], b"", b"join"]);
+        assert_eq!(entries, [&b"start"[..], b"1", b"join"]);
         journal.append(b"more").unwrap();
         assert_eq!(JournalFile::open(&path).unwrap().1.len(), 4);
         assert!(journal.append(&vec![0; (1 << 20) + 1]).is_err());
+        assert!(journal.append(b"").is_err());
+    }
+
+    #[test]
+    fn zeros_behind_the_entries_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = JournalFile::open(&path).unwrap();
+        journal.append(b"first").unwrap();
+        let whole = fs::read(&path).unwrap();
+        for zeros in 1..20 {
+            fs::write(&path, [whole.clone(), vec![0; zeros]].concat()).unwrap();
+            let (mut journal, entries) = JournalFile::open(&path).unwrap();
+            assert_eq!(entries, [b"first"], "{zeros} zeros");
+            journal.append(b"again").unwrap();
+            assert_eq!(JournalFile::open(&path).unwrap().1, [b"first", b"again"]);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_does_not_follow_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = JournalFile::open(&path).unwrap();
+        for entry in [b"first", b"wrong"] {
+            journal.append(entry).unwrap();
+        }
+        let (mut journal, entries) = JournalFile::open(&path).unwrap();
+        journal.keep(&entries[..1]).unwrap();
+        journal.append(b"again").unwrap();
+        assert_eq!(JournalFile::open(&path).unwrap().1, [b"first", b"again"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn words(reason: &EndReason) -> String {
         }
         EndReason::NoParameters => "no parameters serve these members with the declared dropout and corruption".into(),
         EndReason::BadDealer { dealer } => format!("node {} dealt shares of another secret", dealer.short()),
-        EndReason::Stopped => "stopped by the operator".into(),
+        EndReason::Stopped => "stopped by the aggregator".into(),
         EndReason::OutOfRound(cause) => format!("left out: {}", left_out(*cause)),
     }
 }
@@ -34,5 +34,7 @@ const fn left_out(cause: OutCause) -> &'static str {
         OutCause::Complaints => "it complained about dealers whom nobody else complains about",
         OutCause::ComplainedOf => "too many complained about its shares",
         OutCause::FewNeighbours => "too few of its neighbours are left",
+        OutCause::Payload => "what it uploaded is no vector of the cohort",
+        OutCause::Blamed => "it broke the protocol in an earlier round of the task",
     }
 }

@@ -39,7 +39,7 @@ use crate::clock::unix_now;
 use called::{batches, rostered};
 pub use error::RoundError;
 use folder::{Beginning, RoundFolder};
-use open_round::OpenRound;
+use open_round::{Called, OpenRound};
 use task::Used;
 pub(crate) use task::words;
 
@@ -146,7 +146,7 @@ impl Rounds {
             return false;
         }
         let attending = || {
-            let nodes = self.shared.streams.attending();
+            let nodes = self.shared.callable();
             nodes.into_iter().filter(|&node| roster.batch_of(node).is_some()).count()
         };
         self.over.is_none() && self.shared.start_at.is_some_and(|enough| attending() >= enough)
@@ -165,7 +165,7 @@ impl Rounds {
     /// A new round: everything about it is on disk before anybody hears of it.
     fn begin(&mut self) -> Result<Begun, RoundError> {
         let (roster, encoded) = (self.shared.roster.roster(), self.shared.roster.encoded());
-        let open = batches(&roster, &self.shared.streams.attending(), &self.shared.capabilities());
+        let open = batches(&roster, &self.shared.callable(), &self.shared.capabilities());
         let beginning = Beginning { began: unix_now(), random: task::random()?, open };
         let opened = self.task().open(&roster, &beginning)?;
         if opened.configs.is_empty() {
@@ -181,8 +181,8 @@ impl Rounds {
         self.shared.models.keep_signed(Signed::Roster, roster.hash(), &encoded)?;
         folder.keep(&beginning, &encoded, &configs)?;
         (self.report)(AggregatorEvent::Began { round: number, rostered: rostered(&configs, &roster) });
-        let named = configs.into_iter().zip(opened.names).collect();
-        let round = OpenRound::start(&self.shared, &folder, number, beginning, &roster, named)?;
+        let called = Called { cohorts: configs.into_iter().zip(opened.names).collect(), least_sums: opened.least_sums };
+        let round = OpenRound::start(&self.shared, &folder, number, beginning, &roster, called)?;
         Ok(Begun::Round(Box::new(round)))
     }
 
@@ -196,7 +196,7 @@ impl Rounds {
         };
         let number = record.round;
         let folder = RoundFolder::new(&self.folder, number);
-        let round = OpenRound::start(&self.shared, &folder, number, beginning, roster, Vec::new())?;
+        let round = OpenRound::start(&self.shared, &folder, number, beginning, roster, Called::default())?;
         let why = self.commit(&round, used)?;
         Ok(Begun::Nothing(why))
     }
@@ -221,8 +221,8 @@ impl Rounds {
             configs.push(config);
         }
         (self.report)(AggregatorEvent::Resumed { round: number });
-        let named = configs.into_iter().zip(opened.names).collect();
-        OpenRound::start(&self.shared, &folder, number, beginning, &roster, named).map(Some)
+        let called = Called { cohorts: configs.into_iter().zip(opened.names).collect(), least_sums: opened.least_sums };
+        OpenRound::start(&self.shared, &folder, number, beginning, &roster, called).map(Some)
     }
 
     /// Uses the sums and commits the round.
@@ -230,7 +230,7 @@ impl Rounds {
         let used = if round.withdrawn {
             self.task().close(&round.roster, &round.beginning, [Ok(TaskInput::Withdraw)].into_iter())?
         } else {
-            let outcomes = round.cohorts.values().map(|cohort| ended::input_of(cohort, &round.roster));
+            let outcomes = round.cohorts.values().map(|cohort| ended::input_of(&round, cohort));
             self.task().close(&round.roster, &round.beginning, outcomes)?
         };
         self.commit(&round, used).map(drop)

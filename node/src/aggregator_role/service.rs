@@ -22,6 +22,7 @@ use super::cohort::CohortHandle;
 use super::enrolment::EnrolError;
 use super::shared::Shared;
 use super::status;
+use super::uploads::Expected;
 use crate::clock::unix_now;
 
 /// Answers participants and this machine's own commands.
@@ -96,11 +97,17 @@ impl FederatedService for AggregatorService {
         payload: PayloadStream,
     ) -> Result<UploadReply, ControlError> {
         let cohort = self.cohort(start.round, start.cohort)?;
-        let reply = cohort.uploads.receive(peer, &start, payload).await?;
-        if let Some(state) = cohort.uploads.state(peer).filter(|state| state.complete) {
-            cohort.post(Input::UploadComplete { from: peer, payload: state.payload, bytes: state.bytes }).await;
+        let reply = cohort.uploads.receive(peer, &start, payload).await;
+        match cohort.uploads.state(peer) {
+            Some(Expected { payload, bytes, complete: true, .. }) => {
+                cohort.post(Input::UploadComplete { from: peer, payload, bytes }).await;
+            }
+            Some(Expected { payload, unfit: true, .. }) => {
+                cohort.post(Input::UploadUnfit { from: peer, payload }).await;
+            }
+            _ => {}
         }
-        Ok(reply)
+        reply
     }
 
     async fn fetch(&self, _: NodeId, request: FetchRequest) -> Result<ChunkStream, ControlError> {

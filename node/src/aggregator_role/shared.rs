@@ -95,6 +95,13 @@ impl Shared {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Members that a round may call: they attend, and were not caught breaking the protocol. Ascending.
+    #[must_use]
+    pub fn callable(&self) -> Vec<NodeId> {
+        let blamed = self.history().blamed();
+        self.streams.attending().into_iter().filter(|node| !blamed.contains_key(node)).collect()
+    }
+
     /// Begins a round, or says why not.
     ///
     /// # Errors

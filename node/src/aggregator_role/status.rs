@@ -5,7 +5,7 @@ use std::sync::Arc;
 use neuro_fl_aggregator::checkpoint::RoundKind;
 use neuro_privacy::Spent;
 use neuro_protocol::federated::{
-    CohortStatus, RoundFacts, RoundLine, RoundPhase, RoundStatus, SpentBudget, TaskStatus,
+    CohortStatus, LeftOut, RoundFacts, RoundLine, RoundPhase, RoundStatus, SpentBudget, TaskStatus,
 };
 use neuro_secagg::aggregator::Phase;
 
@@ -39,7 +39,9 @@ pub(super) fn read(shared: &Shared, round: u64) -> Option<RoundStatus> {
     let applied = history.checkpoint().map_or(0, |at| at.applied);
     let rounds_left = Some(u64::from(shared.plan.rounds.saturating_sub(applied)));
     let (spent, over) = (history.spent().map(budget), shared.task_end().clone());
-    let task = TaskStatus { model, rounds_left, spent, ended: over, ..task(shared) };
+    let left_out =
+        history.blamed().into_iter().map(|(node, round)| LeftOut { node: node.to_string(), round }).collect();
+    let task = TaskStatus { model, rounds_left, spent, ended: over, left_out, ..task(shared) };
     Some(RoundStatus { task: Some(task), round: facts, history: lines })
 }
 
@@ -102,6 +104,8 @@ fn live(cohort: &CohortHandle) -> CohortStatus {
         quorum: view.numbers.map(|numbers| numbers.q.into()),
         alpha: Some(view.alpha),
         payload_bytes,
+        bytes_in: Some(view.bytes_in),
+        bytes_out: Some(view.bytes_out),
         outcome: view.end.as_ref().map(reason::words),
         blamed: state.blamed.iter().map(ToString::to_string).collect(),
         ..CohortStatus::default()
@@ -118,6 +122,7 @@ fn past(cohort: &EndedCohort) -> CohortStatus {
         payload_bytes: cohort.payload_bytes,
         outcome: Some(cohort.outcome.clone()),
         done: cohort.done,
+        unmasked: !cohort.sum.is_empty(),
         survivors: cohort.survivors,
         weight: cohort.weight,
         blamed: cohort.blamed.clone(),

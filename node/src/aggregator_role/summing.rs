@@ -14,7 +14,7 @@ use neuro_secagg::sum::Accumulator;
 
 use crate::os::private_file;
 
-/// The sum cannot go on. The round ends: a payload that counts must be in it.
+/// The sum cannot go on as it is: a payload that counts must be in it.
 #[derive(Debug, thiserror::Error)]
 pub enum SumError {
     /// A file.
@@ -25,7 +25,7 @@ pub enum SumError {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// A payload of another length.
+    /// A payload that is no vector of the sum's.
     #[error("the payload of node {} does not fit the sum: {source}", of.short())]
     Payload {
         /// Whose.
@@ -71,6 +71,14 @@ impl Summing {
             self.sum = Some((modulus, Accumulator::new(self.entries, modulus)));
             self.holds.clear();
         }
+    }
+
+    /// The modulus, once the cohort is known.
+    ///
+    /// # Errors
+    /// Before that.
+    pub fn modulus(&self) -> Result<Modulus, SumError> {
+        self.sum.as_ref().map(|(modulus, _)| *modulus).ok_or(SumError::NoModulus)
     }
 
     /// Adds the payload in `path`, unless the sum holds it.

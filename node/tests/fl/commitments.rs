@@ -3,7 +3,7 @@
 use neuro_node::participant_role::{JoinOptions, ParticipantEvent};
 
 use crate::federation::Federation;
-use crate::twin;
+use crate::twin::{self, Fault};
 
 const TENSORS: &[(&str, &[usize])] = &[("w", &[2])];
 
@@ -15,7 +15,7 @@ fn trainer(federation: &Federation, number: usize) -> String {
 async fn a_dealer_of_other_shares_than_it_commits_to_is_left_out() {
     let plan = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\nfeldman = true\n";
     let mut federation = Federation::start(plan, TENSORS, Some(9), 1).await;
-    twin::commit_to_other_shares(&federation.participant(8), &federation.invitation()).await;
+    let _told = twin::attend(&federation.participant(8), &federation.invitation(), Fault::OtherCommitments).await;
     let _participants = federation.join_all(8, |number| trainer(&federation, number)).await;
     let round = federation.ended().await;
     assert_eq!((round.done, round.members, round.survivors), (true, 9, 8), "{}", round.outcome);

@@ -17,7 +17,7 @@ use neuro_node::participant_role::trainer::TrainerCommand;
 use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, join_task};
 use neuro_node::unix_now;
 use neuro_primitives::UnixMillis;
-use neuro_protocol::federated::RoundPhase;
+use neuro_protocol::federated::{RoundPhase, RoundStatus};
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -106,6 +106,24 @@ impl Federation {
         client.start_round().await.map(|reply| reply.round).map_err(|error| error.to_string())
     }
 
+    /// What `neuro fl status` shows.
+    pub async fn status(&self) -> RoundStatus {
+        self.by_hand().await.round_status(0).await.unwrap()
+    }
+
+    /// Waits until the first cohort is in this phase, and so many members did what it asks for.
+    pub async fn reported(&self, phase: RoundPhase, members: u32) {
+        let client = self.by_hand().await;
+        let there = |status: RoundStatus| {
+            let cohorts = status.round.map(|round| round.cohorts).unwrap_or_default();
+            cohorts.first().is_some_and(|cohort| cohort.phase() == phase && cohort.reported >= members)
+        };
+        while !there(client.round_status(0).await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The owner's own command.
     fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
         Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
     }

@@ -7,12 +7,14 @@
 
 mod cohorts;
 mod commitments;
+mod faults;
 #[allow(dead_code, reason = "shared with fl_floors.rs")]
 mod federation;
 mod interruptions;
 mod local_rules;
 mod measuring;
 mod noise;
+mod restarts;
 mod roster;
-#[allow(dead_code, reason = "shared with fl_floors.rs")]
+#[allow(dead_code, reason = "shared with fl_floors.rs and fl_robust.rs")]
 mod twin;

@@ -1,5 +1,4 @@
-//! A participant that speaks the protocol by hand, and leaves it where an honest one would not, or deals what an honest one
-//! would not.
+//! A participant that speaks the protocol by hand, and leaves it where an honest one would not.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use neuro_fl_aggregator::{EncodingPlan, Flat, encode_update, modulus_rule};
 use neuro_network::FederatedClient;
 use neuro_node::data_dir::DataDir;
 use neuro_node::unix_now;
-use neuro_primitives::{Hash, NodeKey};
+use neuro_primitives::{Hash, NodeId, NodeKey};
 use neuro_privacy::NoiseRng;
 use neuro_protocol::federated::aggregator_message::Body;
 use neuro_protocol::federated::{EnrolRequest, ParticipantMessage, SignedInvitation, UploadStart};
@@ -17,46 +16,50 @@ use neuro_secagg::fields::Signed;
 use neuro_secagg::floors::{Floors, Past};
 use neuro_secagg::kdf::RoundSecret;
 use neuro_secagg::masks::{MaskJob, apply_parallel};
-use neuro_secagg::messages::{Message, Shape, ShareStatement};
+use neuro_secagg::messages::{Announcement, Cohort, Message, Shape, ShareStatement};
 use neuro_secagg::packing::Modulus;
-use neuro_secagg::parameters;
-use neuro_secagg::participant::{PartEffect, PartInput, Participant};
+use neuro_secagg::participant::{PartEffect, PartEnd, PartInput, Participant};
 use neuro_secagg::roster::{Pin, Roster, SignedRoster, task_id};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// The kinds of the messages with shares and with the answer.
+/// Kinds of messages.
 const SHARES: u8 = 3;
 const ANSWER: u8 = 7;
 
-/// What it does otherwise than an honest participant.
-#[derive(Clone, Copy)]
-enum Twist {
-    NeverAnswers,
-    CommitsToOtherShares,
+/// Where a twin leaves the protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It attends and does not even join.
+    NoJoin,
+    /// It deals shares of another self-mask than it commits to.
+    BadDealer,
+    /// It commits to another polynomial than its shares lie on.
+    OtherCommitments,
+    /// It is masked, and then silent.
+    NoUpload,
+    /// Its payload has a one behind the last entry.
+    TrailingBit,
+    /// It votes, and does not answer.
+    NoAnswer,
 }
 
 struct Twin {
-    twist: Twist,
-    rostered: u16,
+    fault: Fault,
+    aggregator: NodeId,
     key: NodeKey,
     client: FederatedClient,
     messages: mpsc::Sender<ParticipantMessage>,
     part: Option<Participant>,
+    /// The cohort's shape, once it is announced: what reads its shares.
+    shape: Option<Shape>,
     payload: Vec<u8>,
+    ends: mpsc::UnboundedSender<PartEnd>,
 }
 
-/// Attends, joins, deals, uploads zeros, votes, and sends no answer.
-pub async fn vote_and_never_answer(data_dir: &DataDir, invitation: &str) {
-    attend(data_dir, invitation, Twist::NeverAnswers).await;
-}
-
-/// Attends, joins, and deals under commitments to another polynomial. All that the roster lists must join.
-pub async fn commit_to_other_shares(data_dir: &DataDir, invitation: &str) {
-    attend(data_dir, invitation, Twist::CommitsToOtherShares).await;
-}
-
-async fn attend(data_dir: &DataDir, invitation: &str, twist: Twist) {
+/// Attends, and does as the protocol says with zeros for an update, but for the fault. Returns where it tells how its parts
+/// end.
+pub async fn attend(data_dir: &DataDir, invitation: &str, fault: Fault) -> mpsc::UnboundedReceiver<PartEnd> {
     let key = data_dir.node_key().unwrap();
     let invited = SignedInvitation::from_text(invitation).unwrap().verify_signature().unwrap().clone();
     let client = FederatedClient::connect(&invited.addresses[0], &key, invited.aggregator).await.unwrap();
@@ -65,11 +68,22 @@ async fn attend(data_dir: &DataDir, invitation: &str, twist: Twist) {
     let (messages, outgoing) = mpsc::channel(64);
     let mut incoming = client.attend(ReceiverStream::new(outgoing)).await.unwrap();
     let invitation = invitation.to_owned();
-    let mut twin = Twin { twist, rostered: 0, key, client, messages, part: None, payload: Vec::new() };
+    let (ends, ended) = mpsc::unbounded_channel();
+    let mut twin = Twin {
+        fault,
+        aggregator: invited.aggregator,
+        key,
+        client,
+        messages,
+        part: None,
+        shape: None,
+        payload: Vec::new(),
+        ends,
+    };
     tokio::spawn(async move {
         while let Some(Ok(message)) = incoming.next().await {
             match message.body {
-                Some(Body::Config(bytes)) if twin.part.is_none() => {
+                Some(Body::Config(bytes)) if fault != Fault::NoJoin && !twin.knows(message.round) => {
                     let roster = enrol(&twin.client, &invitation, &pin).await;
                     twin.join(&bytes, roster).await;
                 }
@@ -78,6 +92,7 @@ async fn attend(data_dir: &DataDir, invitation: &str, twist: Twist) {
             }
         }
     });
+    ended
 }
 
 async fn enrol(client: &FederatedClient, invitation: &str, pin: &Pin) -> Arc<Roster> {
@@ -88,18 +103,29 @@ async fn enrol(client: &FederatedClient, invitation: &str, pin: &Pin) -> Arc<Ros
 }
 
 impl Twin {
+    fn knows(&self, round: u64) -> bool {
+        self.part.as_ref().is_some_and(|part| part.config().round == round)
+    }
+
     /// A configuration of an older roster is another round's affair.
     async fn join(&mut self, config: &[u8], roster: Arc<Roster>) {
-        let (config, listed) = (SignedConfig::decode(config).unwrap(), roster.fields().members.len());
+        let config = SignedConfig::decode(config).unwrap();
         let (past, secret) = (Past::none(unix_now()), RoundSecret::generate().unwrap());
         let joined = Participant::join(config, roster, &Floors::default(), &past, self.key.clone(), secret);
         let Ok((mut part, effects)) = joined else { return };
         part.check_modulus_by(modulus_rule);
-        (self.part, self.rostered) = (Some(part), listed as u16);
+        self.part = Some(part);
         self.carry_out(effects).await;
     }
 
     async fn step(&mut self, input: PartInput) {
+        if let PartInput::Message(bytes) = &input
+            && let Ok(Announcement::Cohort(cohort)) = Announcement::open(bytes, self.aggregator, None)
+        {
+            let Cohort { k, t, q, .. } = cohort;
+            let feldman = self.part.as_ref().is_some_and(|part| part.config().feldman);
+            self.shape = Some(Shape { n: cohort.rows.len() as u16, k, t, q, feldman });
+        }
         let Some(part) = &mut self.part else { return };
         let effects = part.step(input);
         Box::pin(self.carry_out(effects)).await;
@@ -109,39 +135,40 @@ impl Twin {
         let config = self.part.as_ref().unwrap().config().clone();
         for effect in effects {
             match effect {
-                PartEffect::Send(body) => {
+                PartEffect::Send(body) if !(self.fault == Fault::NoAnswer && body[0] == ANSWER) => {
+                    let body = self.meddled(body);
                     let (round, cohort) = (config.round, config.cohort.into());
-                    let Some(body) = self.twisted(&config, body) else { continue };
                     self.messages.send(ParticipantMessage { round, cohort, body }).await.unwrap();
                 }
-                PartEffect::Mask { jobs, modulus, honest_at_least } => {
+                PartEffect::Mask { jobs, modulus, honest_at_least } if self.fault != Fault::NoUpload => {
                     self.payload = masked(&config, &jobs, modulus, honest_at_least);
+                    if self.fault == Fault::TrailingBit {
+                        *self.payload.last_mut().unwrap() |= 0x80;
+                    }
                     let (hash, bytes) = (Hash::of(&self.payload), self.payload.len() as u64);
                     self.step(PartInput::Payload { hash, bytes }).await;
                 }
                 PartEffect::Upload { payload } => self.upload(&config, payload).await,
+                PartEffect::End(end) => drop(self.ends.send(end)),
                 _ => {}
             }
         }
     }
 
-    /// The message as it sends it, if it does.
-    fn twisted(&self, config: &RoundConfig, body: Vec<u8>) -> Option<Vec<u8>> {
-        match (self.twist, body[0]) {
-            (Twist::NeverAnswers, ANSWER) => None,
-            (Twist::CommitsToOtherShares, SHARES) => Some(self.with_other_commitments(config, &body)),
-            _ => Some(body),
+    /// Shares that do not fit their signed commitments, or what was to be sent.
+    fn meddled(&self, body: Vec<u8>) -> Vec<u8> {
+        let deals_badly = matches!(self.fault, Fault::BadDealer | Fault::OtherCommitments);
+        if !deals_badly || body[0] != SHARES {
+            return body;
         }
-    }
-
-    /// The same shares, with two of the committed coefficients in each other's place.
-    fn with_other_commitments(&self, config: &RoundConfig, body: &[u8]) -> Vec<u8> {
-        let found = parameters::find(&config.demand(self.rostered, self.rostered.into())).unwrap();
-        let shape = Shape { n: self.rostered, k: found.k, t: found.t, q: found.q, feldman: true };
-        let Message::Shares(mut shares) = Message::decode(body, Some(&shape)).unwrap() else { panic!("shares") };
-        shares.feldman.swap(0, 1);
+        let Message::Shares(mut shares) = Message::decode(&body, self.shape.as_ref()).unwrap() else { unreachable!() };
         let honest = shares.statement.statement.clone();
-        let statement = ShareStatement { feldman: Hash::of(shares.feldman.as_flattened()), ..honest };
+        let statement = if self.fault == Fault::OtherCommitments {
+            shares.feldman.swap(0, 1);
+            ShareStatement { feldman: Hash::of(shares.feldman.as_flattened()), ..honest }
+        } else {
+            ShareStatement { self_mask_commitment: Hash([7; 32]), ..honest }
+        };
         shares.statement = Signed::sign(statement, &self.key);
         Message::Shares(shares).encode()
     }
@@ -153,7 +180,8 @@ impl Twin {
             tokio::task::yield_now().await;
         }
         let start = UploadStart { round, cohort, payload: payload.0.to_vec(), offset: 0 };
-        self.client.upload(start, futures::stream::iter([self.payload.clone()])).await.unwrap();
+        let uploaded = self.client.upload(start, futures::stream::iter([self.payload.clone()])).await;
+        assert_eq!(uploaded.is_err(), self.fault == Fault::TrailingBit);
     }
 }
 

@@ -40,7 +40,7 @@ fn simulated_sums_overflow_no_more_often_than_the_bound_says() {
         let seen = f64::from(overflows[usize::from(bits)]) / f64::from(rounds);
         assert!(seen <= libm::exp2(bound(bits)), "{bits} bits: {seen} {}", bound(bits));
     }
-    let least = least_modulus_bits(n, 60.0, block, entries, f64::from(n) * variance).unwrap();
+    let least = least_modulus_bits(n, 60.0, block, entries, f64::from(n) * variance, 1).unwrap();
     assert_eq!(overflows[usize::from(least)], 0);
     // The bound is of use: two bits fewer do overflow.
     assert!(overflows[usize::from(least) - 2] > 0);
@@ -64,9 +64,19 @@ proptest! {
         n in 1_u16..4096, units in 0.0_f64..1e9, entries in 1_usize..1 << 24, variance in 0.0_f64..1e12,
     ) {
         let block = crate::rotation::block(entries);
-        let bits = least_modulus_bits(n, units, block, entries, variance).unwrap();
+        let bits = least_modulus_bits(n, units, block, entries, variance, 1).unwrap();
         prop_assert!(overflow_log2(n, units, block, entries, variance, bits) <= OVERFLOW_LOG2);
         prop_assert!(overflow_log2(n, units, block, entries, variance, bits - 1) > OVERFLOW_LOG2);
+    }
+
+    #[test]
+    fn sums_of_one_round_keep_the_limit_together(
+        n in 1_u16..4096, units in 0.0_f64..1e9, entries in 1_usize..1 << 24, variance in 0.0_f64..1e12, sums in 1_u32..200,
+    ) {
+        let block = crate::rotation::block(entries);
+        let bits = least_modulus_bits(n, units, block, entries, variance, sums).unwrap();
+        let each = libm::exp2(overflow_log2(n, units, block, entries, variance, bits));
+        prop_assert!(f64::from(sums) * each <= libm::exp2(OVERFLOW_LOG2) * (1.0 + 1e-9));
     }
 
     #[test]
@@ -74,11 +84,11 @@ proptest! {
         n in 1_u16..2000, units in 0.0_f64..1e6, entries in 1_usize..1 << 20, variance in 0.0_f64..1e9,
     ) {
         let block = crate::rotation::block(entries);
-        let bits = least_modulus_bits(n, units, block, entries, variance).unwrap();
-        prop_assert!(bits <= least_modulus_bits(2 * n, units, block, entries, variance).unwrap());
-        prop_assert!(bits <= least_modulus_bits(n, 2.0 * units, block, entries, variance).unwrap());
-        prop_assert!(bits <= least_modulus_bits(n, units, block, entries, 2.0 * variance).unwrap());
-        prop_assert!(bits <= least_modulus_bits(n, units, block, 2 * entries, variance).unwrap());
+        let bits = least_modulus_bits(n, units, block, entries, variance, 1).unwrap();
+        prop_assert!(bits <= least_modulus_bits(2 * n, units, block, entries, variance, 1).unwrap());
+        prop_assert!(bits <= least_modulus_bits(n, 2.0 * units, block, entries, variance, 1).unwrap());
+        prop_assert!(bits <= least_modulus_bits(n, units, block, entries, 2.0 * variance, 1).unwrap());
+        prop_assert!(bits <= least_modulus_bits(n, units, block, 2 * entries, variance, 1).unwrap());
     }
 }
 
@@ -103,14 +113,14 @@ fn numbers_without_sense_are_refused_by_name_and_count_as_certain() {
     ];
     for (n, units, block, entries, variance) in cases {
         assert_eq!(overflow_log2(n, units, block, entries, variance, 64), 0.0);
-        let error = least_modulus_bits(n, units, block, entries, variance).unwrap_err();
+        let error = least_modulus_bits(n, units, block, entries, variance, 1).unwrap_err();
         assert!(matches!(error, OverflowError::BadInput { .. }), "{error}");
     }
 }
 
 #[test]
 fn sums_beyond_64_bits_are_refused() {
-    let error = least_modulus_bits(1000, 1e18, 4, 4, 1.0).unwrap_err();
+    let error = least_modulus_bits(1000, 1e18, 4, 4, 1.0, 1).unwrap_err();
     assert!(matches!(error, OverflowError::TooWide { .. }), "{error}");
-    assert!(matches!(least_modulus_bits(1000, 1.0, 4, 4, 1e300), Err(OverflowError::TooWide { .. })));
+    assert!(matches!(least_modulus_bits(1000, 1.0, 4, 4, 1e300, 1), Err(OverflowError::TooWide { .. })));
 }

@@ -1,7 +1,7 @@
 //! `neuro fl show`: what a finished round did, in sentences.
 
 use clap::Args as ClapArgs;
-use neuro_protocol::federated::{CohortStatus, RoundLine, RoundStatus, SpentBudget};
+use neuro_protocol::federated::{CohortStatus, LeftOut, RoundLine, RoundStatus, SpentBudget, TaskStatus};
 
 use super::connection::snapshot;
 use crate::args::GlobalArgs;
@@ -45,6 +45,9 @@ fn explain(status: &RoundStatus, line: &RoundLine, output: Output) -> CommandRes
             output.line(sentence)?;
         }
     }
+    for sentence in status.task.iter().flat_map(|task| left_out(task, line.number)) {
+        output.line(sentence)?;
+    }
     for (name, value) in &round.metrics {
         output.line(format!("{name} is {value:.4}: a weighted mean, and nobody's own figure is known."))?;
     }
@@ -65,13 +68,68 @@ fn sentences(cohort: &CohortStatus) -> Vec<String> {
             cohort.survivors, cohort.weight
         ));
         said.push("The aggregator saw masked vectors and that sum, and no single update.".into());
-        said.extend(cohort.epsilon.map(|epsilon| format!("By itself it costs ε {epsilon:.3}.")));
+    } else if cohort.unmasked {
+        said.push(format!(
+            "Masks were taken off: the aggregator learned the sum of {} vectors, with a total weight of {}, and did not \
+             use it.",
+            cohort.survivors, cohort.weight
+        ));
     } else {
         said.push("Nothing was unmasked: the aggregator learned no update and no sum.".into());
     }
+    said.extend(cohort.epsilon.map(|epsilon| format!("By itself it costs ε {epsilon:.3}.")));
     said.push(format!("Payloads took {}.", bytes(cohort.payload_bytes)));
     for node in &cohort.blamed {
-        said.push(format!("Node {node} broke the protocol; the evidence is kept."));
+        said.push(format!("Node {node} broke the protocol; the evidence is kept, and no later round calls it."));
     }
     said
+}
+
+/// Who was left out of round `number`, since an earlier one caught it.
+fn left_out(task: &TaskStatus, number: u64) -> impl Iterator<Item = String> + '_ {
+    let earlier = task.left_out.iter().filter(move |left_out| left_out.round < number);
+    earlier.map(|LeftOut { node, round }| format!("Node {node} was left out: it broke the protocol in round {round}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(cohort: CohortStatus) -> String {
+        let outcome = Some("it ended".to_owned());
+        sentences(&CohortStatus { members: 9, payload_bytes: 72, outcome, ..cohort }).join("\n")
+    }
+
+    #[test]
+    fn a_sum_is_used_or_seen_or_never_there() {
+        let seen =
+            CohortStatus { unmasked: true, survivors: 8, weight: 80, epsilon: Some(1.5), ..CohortStatus::default() };
+        let used = CohortStatus { done: true, ..seen.clone() };
+        assert_eq!(
+            said(used),
+            "9 members made up the cohort; it ended.\n\
+             The sum holds the vectors of 8 of them, with a total weight of 80; 1 dropped out.\n\
+             The aggregator saw masked vectors and that sum, and no single update.\n\
+             By itself it costs ε 1.500.\nPayloads took 72 B."
+        );
+        assert_eq!(
+            said(seen),
+            "9 members made up the cohort; it ended.\n\
+             Masks were taken off: the aggregator learned the sum of 8 vectors, with a total weight of 80, and did not use it.\n\
+             By itself it costs ε 1.500.\nPayloads took 72 B."
+        );
+        assert_eq!(
+            said(CohortStatus::default()),
+            "9 members made up the cohort; it ended.\n\
+             Nothing was unmasked: the aggregator learned no update and no sum.\nPayloads took 72 B."
+        );
+    }
+
+    #[test]
+    fn who_is_left_out_is_named_from_the_next_round_on() {
+        let task = TaskStatus { left_out: vec![LeftOut { node: "ab".into(), round: 3 }], ..TaskStatus::default() };
+        assert_eq!(left_out(&task, 3).count(), 0);
+        let said: Vec<String> = left_out(&task, 4).collect();
+        assert_eq!(said, ["Node ab was left out: it broke the protocol in round 3."]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use neuro_protocol::federated::{CohortStatus, RoundPhase, RoundStatus, TaskStatus};
+use neuro_protocol::federated::{CohortStatus, LeftOut, RoundPhase, RoundStatus, TaskStatus};
 
 use super::connection::snapshot;
 use crate::args::GlobalArgs;
@@ -68,6 +68,9 @@ fn show_task(task: &TaskStatus, output: Output) -> CommandResult {
         Some(spent) => format!("ε {:.3} at δ {:.0e} spent, in {} releases", spent.epsilon, spent.delta, spent.releases),
     };
     output.line(format!("privacy  {privacy}"))?;
+    for LeftOut { node, round } in &task.left_out {
+        output.line(format!("left out {}: it broke the protocol in round {round}", short(node)))?;
+    }
     task.ended.iter().try_for_each(|reason| output.line(format!("ended    {reason}")))
 }
 
@@ -78,12 +81,15 @@ fn show_cohort(number: u64, cohort: &CohortStatus, output: Output) -> CommandRes
     output.line(format!("round    {number}{name}, {}{left}", output.paint(Style::Strong, phase)))?;
     let (reported, members) = (cohort.reported, cohort.members);
     output.line(format!("members  {reported} of {members} reported, {} of payload", bytes(cohort.payload_bytes)))?;
+    if let (Some(came), Some(went)) = (cohort.bytes_in, cohort.bytes_out) {
+        output.line(format!("traffic  {} came in, {} went out", bytes(came), bytes(went)))?;
+    }
     if let (Some(k), Some(t), Some(q), Some(alpha)) = (cohort.neighbours, cohort.threshold, cohort.quorum, cohort.alpha)
     {
         output.line(format!("secrecy  k {k}, t {t}, q {q}; sums over at least {:.0} %", 100.0 * alpha))?;
     }
     if !cohort.stragglers.is_empty() {
-        let named: Vec<&str> = cohort.stragglers.iter().take(NAMED).map(|node| &node[..node.len().min(8)]).collect();
+        let named: Vec<&str> = cohort.stragglers.iter().take(NAMED).map(|node| short(node)).collect();
         let more = cohort.stragglers.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         output.line(format!("waiting  {}{more}", named.join(" ")))?;
@@ -92,6 +98,11 @@ fn show_cohort(number: u64, cohort: &CohortStatus, output: Output) -> CommandRes
         Some(outcome) => output.line(format!("outcome  {outcome}")),
         None => Ok(()),
     }
+}
+
+/// The beginning of a node id.
+fn short(node: &str) -> &str {
+    node.get(..8).unwrap_or(node)
 }
 
 const fn phase_name(phase: RoundPhase) -> &'static str {

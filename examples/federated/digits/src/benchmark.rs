@@ -153,7 +153,7 @@ impl<'a> Task<'a> {
 
     fn round(&mut self, round: u32) -> Result<(), BenchmarkError> {
         let plan = self.run.encoding(&draw::secret("round id", self.benchmark.seed, u64::from(round)))?;
-        let modulus = plan.modulus(PARTICIPANTS, honest_at_least())?;
+        let modulus = plan.modulus(PARTICIPANTS, honest_at_least(), 1)?;
         let trained: Vec<Trained> = (0..self.participants.len()).map(|who| self.train(who, round)).collect();
         let vectors = self.encode(&trained, &plan, modulus, round)?;
         let survives = self.survivors(round);

@@ -204,6 +204,6 @@ fn the_plans_of_the_examples_are_plans_and_their_models_can_be_trained() {
         let table = neuro_model::tensor_file::TensorTable::from_bytes(&weights).unwrap();
         let layout = neuro_fl_aggregator::Layout::of(&table, &plan.tensors).unwrap();
         let encoding = plan.encoding(layout.entries(), 1.0, &[0; 32]).unwrap();
-        assert!(encoding.modulus(plan.cohort.most, plan.cohort.least).is_ok(), "{name}");
+        assert!(encoding.modulus(plan.cohort.most, plan.cohort.least, 1).is_ok(), "{name}");
     }
 }

@@ -50,7 +50,7 @@ impl Vectors {
         };
         let plan = EncodingPlan { entries, parts: Parts::Model, mode };
         let honest = demand(members).honest_at_least();
-        let modulus = plan.modulus(members, honest)?;
+        let modulus = plan.modulus(members, honest, 1)?;
         Ok(Self { plan, modulus, members, honest, round_id })
     }
 

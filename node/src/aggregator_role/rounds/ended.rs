@@ -4,9 +4,9 @@ use std::io;
 
 use neuro_fl_aggregator::TaskInput;
 use neuro_fl_aggregator::checkpoint::{CohortRecord, RoundRecord};
-use neuro_fl_aggregator::server::CohortSum;
+use neuro_fl_aggregator::server::{CohortSum, ROBUST_RULE};
 use neuro_secagg::messages::EndReason;
-use neuro_secagg::roster::{Registry, Roster};
+use neuro_secagg::roster::Registry;
 
 use super::RoundError;
 use super::open_round::{OpenCohort, OpenRound};
@@ -18,14 +18,14 @@ use crate::aggregator_role::summing::Summing;
 use crate::clock::unix_now;
 
 /// What the task's server hears of a cohort. Whoever was asked for shares is charged, whatever came of it.
-pub(super) fn input_of(cohort: &OpenCohort, roster: &Roster) -> Result<TaskInput, RoundError> {
+pub(super) fn input_of(opened: &OpenRound, cohort: &OpenCohort) -> Result<TaskInput, RoundError> {
     let config = cohort.handle.config.config();
     let end = cohort.end.as_ref().ok_or(RoundError::Thread)?;
-    let honest_at_least = config.demand(end.n, roster.rostered(&config.batches)).honest_at_least();
+    let honest_at_least = config.demand(end.n, opened.roster.rostered(&config.batches)).honest_at_least();
     let members = end.asked.as_ref().map(|asked| asked.survivors.clone()).unwrap_or_default();
     let (round, n) = (config.round, end.n);
     let Some(hash) = end.sum else {
-        let (reason, charged) = (reason::words(&end.reason), members);
+        let (reason, charged) = (words(opened, &end.reason), members);
         return Ok(TaskInput::CohortFailed { round, cohort: config.cohort, reason, n, charged, honest_at_least });
     };
     let sum = Summing::finished(config.vector_entries as usize, &cohort.folder.sum());
@@ -43,7 +43,7 @@ pub(super) fn input_of(cohort: &OpenCohort, roster: &Roster) -> Result<TaskInput
 
 /// The line of the history. `before` are the tracks as the round found them, `model` their weights together.
 pub(super) fn line(round: &OpenRound, used: Used, before: Vec<KeptTrack>, model: &str) -> EndedRound {
-    let cohorts: Vec<EndedCohort> = round.cohorts.values().map(|cohort| ended_cohort(cohort, &used)).collect();
+    let cohorts: Vec<EndedCohort> = round.cohorts.values().map(|cohort| ended_cohort(round, cohort, &used)).collect();
     let ends: Vec<&CohortEnd> = round.cohorts.values().filter_map(|cohort| cohort.end.as_ref()).collect();
     let done = used.record.as_ref().is_some_and(|record| record.succeeded);
     let in_sums = || cohorts.iter().filter(|cohort| cohort.done);
@@ -74,12 +74,13 @@ pub(super) fn line(round: &OpenRound, used: Used, before: Vec<KeptTrack>, model:
     }
 }
 
-fn ended_cohort(cohort: &OpenCohort, used: &Used) -> EndedCohort {
+fn ended_cohort(round: &OpenRound, cohort: &OpenCohort, used: &Used) -> EndedCohort {
     let number = cohort.handle.config.config().cohort;
     let end = cohort.end.as_ref();
     // Cohorts that were not opened stand before those that were.
     let records = used.record.iter().flat_map(|record| record.cohorts.iter().rev());
     let failure = records.clone().find(|record| record.cohort == number).and_then(|record| record.failure.clone());
+    let failure = failure.or_else(|| no_result(used));
     let (weight, epsilon) = match end.map(|end| &end.reason) {
         Some(EndReason::Done { weight, epsilon, .. }) => {
             (*weight, Some(*epsilon).filter(|epsilon| epsilon.is_finite()))
@@ -88,7 +89,7 @@ fn ended_cohort(cohort: &OpenCohort, used: &Used) -> EndedCohort {
     };
     let has_sum = end.is_some_and(|end| end.sum.is_some());
     let done = has_sum && failure.is_none();
-    let words = end.map(|end| reason::words(&end.reason)).unwrap_or_default();
+    let words = end.map(|end| words(round, &end.reason)).unwrap_or_default();
     let asked = end.and_then(|end| end.asked.as_ref());
     EndedCohort {
         cohort: number,
@@ -102,6 +103,23 @@ fn ended_cohort(cohort: &OpenCohort, used: &Used) -> EndedCohort {
         payload_bytes: cohort.handle.uploads.held_bytes(),
         epsilon,
         blamed: end.map(|end| end.blamed.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+    }
+}
+
+/// Why the round has no result though this cohort had a sum that decodes: the rule over the shards refused.
+fn no_result(used: &Used) -> Option<String> {
+    let record = used.record.as_ref().filter(|record| !record.succeeded)?;
+    let refused = record.cohorts.iter().find(|closed| closed.name == ROBUST_RULE);
+    Some(refused.and_then(|closed| closed.failure.clone()).unwrap_or_else(|| "the round has no result".to_owned()))
+}
+
+/// Why a cohort ended, for people.
+fn words(round: &OpenRound, reason: &EndReason) -> String {
+    match reason {
+        EndReason::Stopped if round.called_off => {
+            "called off: too few cohorts were left for the robust rule".to_owned()
+        }
+        reason => reason::words(reason),
     }
 }
 

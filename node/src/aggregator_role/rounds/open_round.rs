@@ -24,6 +24,15 @@ pub(super) struct OpenCohort {
     pub(super) end: Option<CohortEnd>,
 }
 
+/// What a round calls.
+#[derive(Default)]
+pub(super) struct Called {
+    /// The signed configurations, and what the cohorts are about.
+    pub(super) cohorts: Vec<(SignedConfig, String)>,
+    /// Of how many the sums must come out for any to be of use.
+    pub(super) least_sums: usize,
+}
+
 /// A cohort's number, and how it ended.
 type Ended = (u16, Result<CohortEnd, CohortError>);
 
@@ -35,6 +44,9 @@ pub(super) struct OpenRound {
     pub(super) cohorts: BTreeMap<u16, OpenCohort>,
     /// Whether it was called off, to be called again under a newer roster.
     pub(super) withdrawn: bool,
+    /// Whether cohorts were ended since too few others were left.
+    pub(super) called_off: bool,
+    least_sums: usize,
     ends: mpsc::UnboundedReceiver<Ended>,
 }
 
@@ -47,11 +59,11 @@ impl OpenRound {
         number: u64,
         beginning: Beginning,
         roster: &Arc<Roster>,
-        configs: Vec<(SignedConfig, String)>,
+        called: Called,
     ) -> Result<Self, RoundError> {
         let (told, ends) = mpsc::unbounded_channel();
         let mut cohorts = BTreeMap::new();
-        for (config, name) in configs {
+        for (config, name) in called.cohorts {
             let cohort = config.config().cohort;
             let opened = open(shared, folder.cohort(cohort)?, &beginning, roster, config, name, told.clone())?;
             cohorts.insert(cohort, opened);
@@ -61,7 +73,8 @@ impl OpenRound {
             cohorts.values().for_each(|cohort| cohort.handle.post_blindly(Input::Connected(node)));
         }
         let roster = Arc::clone(roster);
-        Ok(Self { number, beginning, roster, cohorts, withdrawn: false, ends })
+        let (withdrawn, called_off, least_sums) = (false, false, called.least_sums);
+        Ok(Self { number, beginning, roster, cohorts, withdrawn, called_off, least_sums, ends })
     }
 
     /// Waits for the next cohort to end. Returns whether it was the last.
@@ -71,7 +84,21 @@ impl OpenRound {
         if let Some(open) = self.cohorts.get_mut(&cohort) {
             open.end = Some(end);
         }
+        self.call_off();
         Ok(self.cohorts.values().all(|cohort| cohort.end.is_some()))
+    }
+
+    /// Nobody shall pay for a sum that cannot be used: once too few cohorts can have one, the others end, but for those whose
+    /// members are asked for shares already.
+    fn call_off(&mut self) {
+        let hopeful = |cohort: &&OpenCohort| cohort.end.as_ref().is_none_or(|end| end.sum.is_some());
+        if self.called_off || self.cohorts.values().filter(hopeful).count() >= self.least_sums {
+            return;
+        }
+        tracing::info!(round = self.number, "called off, since too few of its cohorts can have a sum");
+        self.called_off = true;
+        let running = self.cohorts.values().filter(|cohort| cohort.end.is_none());
+        running.for_each(|cohort| cohort.handle.post_blindly(Input::CallOff));
     }
 
     /// Whether it should be called again: `newer` lists somebody who attends and whom this round does not know, and it
@@ -106,13 +133,14 @@ fn open(
     told: mpsc::UnboundedSender<Ended>,
 ) -> Result<OpenCohort, RoundError> {
     let number = config.config().cohort;
-    let uploads = Arc::new(Uploads::open(folder.path())?);
+    let uploads = Arc::new(Uploads::open(folder.path(), config.config().vector_entries as usize)?);
     let (handle, posts) = CohortHandle::new(config.clone(), name.clone(), beginning.began, Arc::clone(&uploads));
     let parts = CohortParts {
         encoding: EncodingPlan::of(config.config())?,
         config,
         registry: Arc::clone(roster) as _,
         key: shared.key.clone(),
+        blamed: shared.history().blamed().into_keys().collect(),
         streams: Arc::clone(&shared.streams),
         folder: folder.clone(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),

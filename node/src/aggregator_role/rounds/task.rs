@@ -42,6 +42,8 @@ pub(super) struct Opened {
     pub(super) configs: Vec<RoundConfig>,
     /// What the cohorts are called.
     pub(super) names: Vec<String>,
+    /// Of how many the sums must come out for any to be of use.
+    pub(super) least_sums: usize,
     /// The end of a round without cohorts.
     pub(super) used: Used,
 }
@@ -81,9 +83,9 @@ impl Task<'_> {
                 other => rest.push(other),
             }
         }
-        let (names, mut used) = (server.called(), Used::default());
+        let (names, least_sums, mut used) = (server.called(), server.least_sums(), Used::default());
         self.carry_out(&server, rest, &mut used)?;
-        Ok(Opened { configs, names, used })
+        Ok(Opened { configs, names, least_sums, used })
     }
 
     /// Uses what the cohorts came to, in their order. Weights and the strategies' states are kept; the rest is the
