@@ -291,7 +291,7 @@ pub(super) mod tests {
 
     #[test]
     fn lengths_that_no_session_has_are_refused() {
-        let lengths = |prompts, rows, tokens| Lengths { prompts, rows, tokens };
+        let lengths = |prompts, rows, tokens| Lengths { prompts, rows, answered: 0, tokens };
         for admitted in [lengths(1, 16, 1), lengths(MAX_PROMPTS, 32, 512), lengths(1, 512, 1)] {
             assert_eq!(admitted.refusal(512), None, "{admitted}");
         }

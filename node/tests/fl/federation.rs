@@ -123,7 +123,6 @@ impl Federation {
         }
     }
 
-    /// The owner's own command.
     fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
         Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
     }

@@ -56,6 +56,7 @@ fn terms() -> Agreement {
 /// What a party says to `terms`.
 async fn refusals(terms: &Agreement) -> Vec<String> {
     let model = ModelFacts { hash: sample().model, d_model: 8, vocab_size: 9, context: 512 };
+    let folder = tempfile::tempdir().unwrap();
     let context = PartyContext {
         key: NodeKey::from_secret(&[1; 32]),
         party: PartyId::ALL[0],
@@ -67,7 +68,7 @@ async fn refusals(terms: &Agreement) -> Vec<String> {
         setup_patience: SETUP_PATIENCE,
         rendezvous: Rendezvous::default(),
         stop: CancellationToken::new(),
-        transcripts: PathBuf::new(),
+        archive: Archive::at(folder.path().to_owned()),
     };
     context.differences(terms)
 }
