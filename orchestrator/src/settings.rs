@@ -24,7 +24,8 @@ pub struct Settings {
     /// How many tasks are sent for one expert of a call before it fails. Holders that were not yet tried come on top:
     /// a call does not fail while there is one.
     pub max_attempts: u32,
-    /// How many faults expel a worker. One that is asked and stays silent for this many task deadlines is expelled too.
+    /// How many faults expel a worker, over all its connections; half of them are forgotten every hour. One that is
+    /// asked and stays silent for this many task deadlines is expelled too.
     pub max_faults: u32,
     /// Which answers are checked.
     pub checks: Checks,
