@@ -271,10 +271,11 @@ impl Orchestrator {
         }
     }
 
-    /// A task is not needed any more since a part of it was taken in from another worker. If it is in time, its worker was not
-    /// asked in vain: what is left of the task may be asked of it again. For how long the worker has been silent.
+    /// A task is not needed any more since a part of it was taken in from another worker. Its worker was not asked in vain for
+    /// that: what is left of the task may be asked of it again. If the task was in time, for how long the worker has been
+    /// silent.
     fn note_overtaken(&mut self, id: TaskId, now: Moment) -> Option<(Slot, Duration)> {
-        let task = self.transitioner.tasks.get(&id).filter(|task| !task.late)?;
+        let task = self.transitioner.tasks.get(&id)?;
         let call = self.transitioner.calls.get_mut(&task.call)?;
         for index in &task.experts {
             if let Some(part) = call.part_mut(*index) {
@@ -282,7 +283,8 @@ impl Orchestrator {
             }
         }
         self.transitioner.dirty.insert(task.call);
-        Some((task.worker, self.registry.at_mut(task.worker)?.overtaken(task.sent, now)))
+        let worker = self.registry.at_mut(task.worker).filter(|_| !task.late)?;
+        Some((task.worker, worker.overtaken(task.sent, now)))
     }
 
     /// Takes a fault in: the task's experts are given to others, and the worker is charged.

@@ -26,6 +26,7 @@ pub mod flapping;
 mod invariants;
 pub mod latency;
 mod report;
+pub mod slowdown;
 mod story;
 mod trust;
 mod worker;

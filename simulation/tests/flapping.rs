@@ -5,8 +5,8 @@ use std::time::Duration;
 use neuro_orchestrator::Checks;
 use neuro_simulation::swarm::flapping::{CallTimes, Experiment, Flapper};
 
-/// The longest that a call may take: the shortest deadline that the product gives, and then another worker's answer. A task
-/// has two seconds where nobody's pace is known.
+/// The longest that a call may take: the deadline that the fleet's pace gives, some thirty milliseconds, and then the answer
+/// of another worker, which may be overtaken in its turn. A task has two seconds where nobody's pace is known.
 const LONGEST: Duration = Duration::from_millis(150);
 
 const ALL: [Checks; 3] = [Checks::Trusting, Checks::SAMPLED, Checks::Verified];

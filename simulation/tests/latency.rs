@@ -1,4 +1,4 @@
-//! What stragglers cost a layer, with backups and re-issues.
+//! What stragglers cost a layer, with backups and re-issues, the deadlines and the checks of the product.
 
 use neuro_simulation::swarm::latency::{Experiment, LayerTimes, Stragglers, p99_ratio};
 
@@ -17,6 +17,12 @@ fn one_task_in_twenty_that_stalls_costs_a_layer_less_than_twice_its_time() {
         let with = check(Experiment { fan_out: 4, stragglers, backups_percent: 10, seed }, 1.9);
         assert!(with.backups > 2_000, "{with:?}");
     }
+}
+
+#[test]
+fn of_eight_tasks_in_parallel_one_that_stalls_costs_no_more() {
+    let stragglers = Stragglers::Tasks(5);
+    check(Experiment { fan_out: 8, stragglers, backups_percent: 10, seed: 1 }, 2.0);
 }
 
 #[test]

@@ -27,6 +27,9 @@ fn no_seed_breaks_an_invariant_under_verified() {
 fn no_seed_breaks_an_invariant_under_sampled() {
     let tally = run_all(Policy::Sampled);
     assert!(tally.lies > 500 && tally.convicted > 50 && tally.retracted > 0, "{tally}");
+    // The audit rate as a mean: the bound on wrong results alone would hold at a tenth of it.
+    let (drawn, expected) = (tally.drawn as f64, tally.expected_milli as f64 / 1_000.0);
+    assert!(expected > 500.0 && (drawn / expected - 1.0).abs() < 0.1, "{drawn} drawn, {expected} expected: {tally}");
 }
 
 #[test]

@@ -24,6 +24,10 @@ struct Story {
     /// Every task sent: of which call, to whom, for which experts.
     asked: Vec<(CallId, NodeId, Vec<u16>)>,
     kept: BTreeMap<TaskId, u64>,
+    /// Tasks of witnesses that may look at some of the rows only.
+    spots: Vec<TaskId>,
+    /// Lies are about rows that these do not look at.
+    hides: bool,
     /// Workers that do not answer.
     silent: Vec<NodeId>,
     recomputes: bool,
@@ -65,6 +69,8 @@ impl Story {
             sent,
             asked,
             kept,
+            spots: Vec::new(),
+            hides: false,
             silent,
             recomputes: true,
             settles_late: false,
@@ -126,8 +132,9 @@ impl Story {
     fn perform(&mut self, effect: Effect, arrived: Option<(TaskId, u64)>) -> Option<Input> {
         match effect {
             Effect::Hold { worker, experts } => return Some(Input::WorkerReady { worker, experts }),
-            Effect::SendTask { task, call, worker, experts, .. } => {
+            Effect::SendTask { task, call, worker, experts, spot_check, .. } => {
                 self.sent.insert(task, worker);
+                self.spots.extend(spot_check.then_some(task));
                 self.asked.push((call, worker, experts));
                 let answered = Input::Answered { task, worker, compute_us: 50 };
                 return (!self.silent.contains(&worker)).then_some(answered);
@@ -144,7 +151,8 @@ impl Story {
             }
             Effect::Compare { check, task, against } => {
                 let sum: u64 = against.iter().map(|task| self.kept[task]).sum();
-                return Some(Input::Compared { check, same: self.kept[&task] == sum });
+                let unseen = self.hides && against.iter().any(|task| self.spots.contains(task));
+                return Some(Input::Compared { check, same: unseen || self.kept[&task] == sum });
             }
             Effect::Recompute { check, .. } if !self.recomputes => return Some(Input::NotRecomputed { check }),
             Effect::Recompute { check, task, against } => {
@@ -497,3 +505,4 @@ fn an_answer_that_is_held_does_not_count_for_the_next_connection() {
 
 mod endings;
 mod inexact;
+mod spot;

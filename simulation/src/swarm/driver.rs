@@ -250,6 +250,9 @@ impl World {
         self.tally.wrong_used += u64::from(answer.sum != truth.sum);
         self.require(whole, Invariant::AnswersAreThere, || format!("a part of {task:?} is used"));
         self.paid_once(call, Some(task), experts);
+        if arrived.is_some() {
+            self.count_draw(task, worker);
+        }
         if wrong {
             self.wrong_used(task, worker);
         }

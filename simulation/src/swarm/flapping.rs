@@ -29,7 +29,7 @@ const MEDIAN_US: f64 = 10_000.0;
 const SIGMA: f64 = 0.3;
 
 /// How long the experiment lasts, and how long of it is not measured: the core learns the pace of the fleet first, alone.
-const LASTS: u64 = 120_000 * MS;
+const LASTS: u64 = 60_000 * MS;
 const WARM_UP: u64 = 2_000 * MS;
 
 /// How long one that is turned away waits before it tries again, and one that dropped its link.

@@ -2,12 +2,15 @@
 //!
 //! Workers are independent: each task takes a log-normal time, whatever else its worker does. A layer is a call of one
 //! expert a worker, as many as the fan-out, and takes as long as its slowest task. One stream asks for layer after layer.
-//! The core is `neuro_orchestrator::Orchestrator` with all workers trusted, and gets the times alone.
+//! The core is `neuro_orchestrator::Orchestrator` with the settings of the product, and gets the times alone: all answers are
+//! right, and workers are off probation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use neuro_orchestrator::{Checks, Counters, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Redundancy, Settings};
+use neuro_orchestrator::{
+    Counters, Effect, ExpertLoad, ExpertSpec, Input, Orchestrator, Redundancy, Settings, Standing,
+};
 use neuro_primitives::{CallId, ExpertId, Moment, NodeId, TaskId};
 
 use super::agenda::Agenda;
@@ -62,7 +65,7 @@ pub struct LayerTimes {
     pub p50: Duration,
     /// The 99th percentile.
     pub p99: Duration,
-    /// Tasks of the measured layers, all included.
+    /// Tasks of the measured layers, all included but those of witnesses.
     pub tasks: u64,
     /// Those that were asked of a second worker before their deadline.
     pub backups: u64,
@@ -101,7 +104,7 @@ impl Experiment {
         LayerTimes {
             p50,
             p99,
-            tasks: grown(|of| of.tasks),
+            tasks: grown(|of| of.tasks - of.witness_tasks),
             backups: grown(|of| of.backups),
             reissues: grown(|of| of.reissues),
         }
@@ -127,9 +130,7 @@ impl Bench {
         let experts = (0..experiment.fan_out).map(|expert| ExpertId { layer: 0, expert });
         let settings = Settings {
             replicas: HOLDERS.into(),
-            checks: Checks::Trusting,
             backups_percent: experiment.backups_percent,
-            shortest_deadline: Duration::from_millis(1),
             ..Settings::new(experts.map(|id| ExpertSpec { id, bytes: 1 }).collect())
         };
         let mut bench = Self {
@@ -158,6 +159,8 @@ impl Bench {
             id[..8].copy_from_slice(&number.to_be_bytes());
             self.slower.insert(NodeId(id), if number < slow { SLOWER } else { 1.0 });
             self.step(Input::WorkerJoined { worker: NodeId(id), memory_limit_bytes: 1 });
+            let standing = Standing { valid: 300.0, streak: 300, timely: 300.0, ..Standing::default() };
+            self.step(Input::WorkerKnown { worker: NodeId(id), standing });
         }
     }
 
@@ -195,6 +198,8 @@ impl Bench {
             match effect {
                 Effect::Hold { worker, experts } => done |= self.step(Input::WorkerReady { worker, experts }),
                 Effect::SendTask { task, worker, .. } => self.work(task, worker),
+                Effect::Compare { check, .. } => done |= self.step(Input::Compared { check, same: true }),
+                Effect::Recompute { check, .. } => done |= self.step(Input::Recomputed { check, wrong: Vec::new() }),
                 Effect::CallDone { .. } | Effect::CallFailed { .. } => done = true,
                 Effect::WakeAt(at) => self.wake = Some(at.0),
                 _ => {}

@@ -91,6 +91,10 @@ pub struct Tally {
     pub recomputed: u64,
     /// Orchestrators that were killed.
     pub restarts: u64,
+    /// Results that were used at once under [`Policy::Sampled`], and drawn for a check.
+    pub drawn: u64,
+    /// How many of them were to be expected from the streaks of their workers, in thousandths.
+    pub expected_milli: u64,
 }
 
 impl Tally {
@@ -105,7 +109,7 @@ impl Tally {
 
     /// Adds those of another run.
     pub fn add(&mut self, other: &Self) {
-        let ours: [&mut u64; 14] = [
+        let ours: [&mut u64; 16] = [
             &mut self.calls,
             &mut self.done,
             &mut self.failed,
@@ -120,13 +124,15 @@ impl Tally {
             &mut self.checks,
             &mut self.recomputed,
             &mut self.restarts,
+            &mut self.drawn,
+            &mut self.expected_milli,
         ];
         for (mine, (_, theirs)) in ours.into_iter().zip(other.named()) {
             *mine += theirs;
         }
     }
 
-    fn named(&self) -> [(&'static str, u64); 14] {
+    fn named(&self) -> [(&'static str, u64); 16] {
         [
             ("calls", self.calls),
             ("answered", self.done),
@@ -142,6 +148,8 @@ impl Tally {
             ("checks", self.checks),
             ("recomputed", self.recomputed),
             ("orchestrators restarted", self.restarts),
+            ("drawn for a check", self.drawn),
+            ("thousandths of that expected", self.expected_milli),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use neuro_orchestrator::Input;
+use neuro_orchestrator::{Checks, Input};
 use neuro_primitives::{CallId, NodeId, TaskId};
 
 use super::invariants::Invariant;
@@ -51,6 +51,14 @@ impl World {
             let begins = after.get(worker) == Some(&0);
             self.require(begins, Invariant::TrustIsEarned, || format!("{} after {input:?}", name(*worker)));
         }
+    }
+
+    /// Counts a result that is used at once, and whether it is checked: one in as many as its worker's streak is long.
+    pub(crate) fn count_draw(&mut self, task: TaskId, worker: NodeId) {
+        let Checks::Sampled { at_least_one_in, .. } = self.core.checks() else { return };
+        let Some(standing) = self.core.standing(worker) else { return };
+        self.tally.expected_milli += 1_000 / u64::from(standing.streak.clamp(1, at_least_one_in));
+        self.tally.drawn += u64::from(self.books.kept.contains_key(&task));
     }
 
     /// [`Invariant::PaidInTime`]: of an answer that came in this step.
