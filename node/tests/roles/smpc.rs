@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use neuro_model::{Checkpoint, names};
+use neuro_model::{ChatMessage, Checkpoint, names};
 use neuro_node::data_dir::DataDir;
 use neuro_node::smpc_role::agreement::Lengths;
+use neuro_node::smpc_role::blocks::BlockProgram;
 use neuro_node::smpc_role::client::{ClientError, ClientSession, Terms};
 use neuro_node::smpc_role::fixed_point;
 use neuro_node::smpc_role::model::{ClientModel, ModelFacts};
@@ -85,7 +86,12 @@ impl Trio {
     }
 
     async fn session(&self, key: u8, rows: u32, security: Security) -> Result<ClientSession, ClientError> {
-        let terms = Terms {
+        let terms = self.terms(rows, security);
+        ClientSession::open(&NodeKey::from_secret(&[key; 32]), &terms, PATIENCE).await
+    }
+
+    fn terms(&self, rows: u32, security: Security) -> Terms<'_> {
+        Terms {
             parties: &self.parties,
             model: self.model.facts(),
             program: if self.model.secret().is_some() { SecretBlockProgram::hash() } else { HeadProgram::hash() },
@@ -94,8 +100,7 @@ impl Trio {
             reveals_routes: false,
             tells_layers: false,
             security,
-        };
-        ClientSession::open(&NodeKey::from_secret(&[key; 32]), &terms, PATIENCE).await
+        }
     }
 
     /// Why the next session of a party to end failed.
@@ -204,6 +209,32 @@ async fn logits_joined_from_three_are_those_of_plaintext() {
         let transcript = session.finish().await.unwrap();
         let statements = transcript.verified().unwrap().statements;
         assert!(statements.len() == 3 && statements.iter().all(|statement| statement.tokens == 3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_goes_on_with_an_answer_behind_the_prompt_s_bucket() {
+    let trio = Trio::start_with(ClientModel::load(&skills()).unwrap(), |_, _| {
+        let checkpoint = Checkpoint::open(&skills()).unwrap();
+        Box::new(BlockProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap())
+    })
+    .await;
+    let question = ChatMessage { role: "user".to_owned(), content: "What is 12+35?".to_owned() };
+    let mut text = trio.model.prompt(&[question]).unwrap();
+    // A session for each of the two digits; the second one has the first digit behind the bucket.
+    for (answered, token) in (0..).zip(trio.model.tokenizer().encode("47", false).unwrap()) {
+        let rows = u32::try_from(text.len()).unwrap();
+        let terms = Terms {
+            program: BlockProgram::hash(),
+            lengths: Lengths { prompts: 1, rows, answered, tokens: 4 - answered },
+            ..trio.terms(rows, Security::SemiHonest)
+        };
+        let mut session = ClientSession::open(&NodeKey::from_secret(&[7; 32]), &terms, PATIENCE).await.unwrap();
+        let logits = session.begin(&[trio.model.rows(&text).unwrap()]).await.unwrap().values;
+        let likeliest = (0..).zip(&logits).max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap();
+        assert_eq!(likeliest.0, token, "after {answered} tokens");
+        text.push(token);
+        session.finish().await.unwrap();
     }
 }
 
