@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::smpc_role::agreement::tests::sample;
+use crate::smpc_role::seeds::Seeds;
 
 #[path = "../../../../tests/shared/not_debug.rs"]
 mod not_debug;
 
-not_debug::assert_not_debug!(ClientMessage, PartyMessage, TurnShares);
+not_debug::assert_not_debug!(ClientMessage, PartyMessage, Seeds, TurnShares);
 
 fn shares() -> TurnShares {
     TurnShares { turn: 3, shares: Shares::new(vec![1, 2], vec![3, u64::MAX]) }

@@ -5,11 +5,6 @@ use neuro_smpc::memory::{Link, run_three};
 
 use super::*;
 
-#[path = "../../../../tests/shared/not_debug.rs"]
-mod not_debug;
-
-not_debug::assert_not_debug!(Seeds);
-
 /// The links of a party that lies to `to` in `step`.
 struct Liar<'a> {
     link: &'a mut Link,
