@@ -346,13 +346,16 @@ impl Drop for Federation {
 impl Participant {
     /// The first event that `wanted` takes.
     pub async fn until<T>(&mut self, wanted: impl Fn(ParticipantEvent) -> Option<T>) -> T {
-        loop {
-            let event = timeout(PATIENCE, self.events.recv()).await.expect("a participant's next event");
-            let Some(event) = event else { panic!("the participant ended: {:?}", (&mut self.task).await) };
-            if let Some(found) = wanted(event) {
-                return found;
+        let found = async {
+            loop {
+                let event = self.events.recv().await;
+                let Some(event) = event else { panic!("the participant ended: {:?}", (&mut self.task).await) };
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, found).await.expect("what the participant was to come to")
     }
 
     /// The end of its next part: whether there was a sum, and the reason.
