@@ -32,15 +32,17 @@ async fn a_payload_that_is_no_vector_is_a_dropout() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_dealer_ends_one_round_and_is_left_out_of_those_after_it() {
-    let mut federation = Federation::start_listed(&plan(2), TENSORS, Some(8), &[0; 9]).await;
+    let mut federation = Federation::start_listed(&plan(2), TENSORS, None, &[0; 9]).await;
     let culprit = federation.participant(8);
     let node = culprit.node_key().unwrap().node_id();
     let mut told = twin::attend(&culprit, &federation.invitation(), Fault::BadDealer).await;
     let participants = federation.join_all(8, |number| trainer(&federation, number)).await;
+    federation.begin_with(9).await.unwrap();
     let round = federation.ended().await;
     assert!(!round.done && round.blamed == [node.to_string()], "{}", round.outcome);
     assert_eq!(told.recv().await, Some(PartEnd::Round(EndReason::BadDealer { dealer: node })));
     let blamed = PartEnd::OutOfRound(OutOfRound::LeftOut(OutCause::Blamed));
+    federation.begin_with(9).await.unwrap();
     let second = federation.ended().await;
     assert!(second.done && second.members == 8, "{}", second.outcome);
     assert_eq!(told.recv().await, Some(blamed.clone()), "it was there, and was told why it may not join");
@@ -52,6 +54,7 @@ async fn a_bad_dealer_ends_one_round_and_is_left_out_of_those_after_it() {
     federation.serve().await;
     let mut told = twin::attend(&culprit, &federation.invitation(), Fault::BadDealer).await;
     let _participants = federation.join_all(8, |number| trainer(&federation, number)).await;
+    federation.begin_with(9).await.unwrap();
     let third = federation.ended().await;
     assert!(third.done && third.members == 8, "{}", third.outcome);
     assert_eq!(told.recv().await, Some(blamed));
