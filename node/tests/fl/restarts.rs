@@ -17,7 +17,7 @@ fn trainer(federation: &Federation, number: usize) -> String {
 }
 
 fn gate(number: usize) -> &'static str {
-    if number % 2 == 0 { "first-gate" } else { "second-gate" }
+    if number.is_multiple_of(2) { "first-gate" } else { "second-gate" }
 }
 
 fn append(path: &Path, bytes: &[u8]) {

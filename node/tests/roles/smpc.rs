@@ -214,11 +214,11 @@ async fn logits_joined_from_three_are_those_of_plaintext() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_goes_on_with_an_answer_behind_the_prompt_s_bucket() {
-    let trio = Trio::start_with(ClientModel::load(&skills()).unwrap(), |_, _| {
+    let blocks = |_, _: &DataDir| -> Box<dyn ProgramMaker> {
         let checkpoint = Checkpoint::open(&skills()).unwrap();
         Box::new(BlockProgram::load(&checkpoint, ModelFacts::of(&checkpoint).unwrap()).unwrap())
-    })
-    .await;
+    };
+    let trio = Trio::at(Places::new(), ClientModel::load(&skills()).unwrap(), blocks, |_| None).await;
     let question = ChatMessage { role: "user".to_owned(), content: "What is 12+35?".to_owned() };
     let mut text = trio.model.prompt(&[question]).unwrap();
     // A session for each of the two digits; the second one has the first digit behind the bucket.
