@@ -25,6 +25,10 @@ const MAX_DOUBT_NS: u64 = 1_000_000_000;
 /// correct it; more would draw more tasks to a liar before they do, or give it longer deadlines.
 const MAX_CLAIM: u64 = 4;
 
+/// What one row at one expert takes at most by a worker's own word: ten seconds. A slower one is of no use, and sums of
+/// larger numbers would overflow.
+const SLOWEST_CLAIM_NS: u64 = 10_000_000_000;
+
 /// Weight of a new sample: 1/4. A change of speed is believed after some eight answers.
 const SAMPLE_SHARE: i64 = 4;
 
@@ -78,8 +82,8 @@ impl Estimate {
             let class = class_of(u64::from(speed.rows));
             // What is said counts as half, to be tried.
             let [least, most] = nearest(&fleet.row_ns, class)
-                .map_or([1, u64::MAX], |ns| [2 * ns / MAX_CLAIM, ns.saturating_mul(2 * MAX_CLAIM)]);
-            self.assumed_ns[class] = Some(speed.row_ns.clamp(least, most));
+                .map_or([1, SLOWEST_CLAIM_NS], |ns| [2 * ns / MAX_CLAIM, ns.saturating_mul(2 * MAX_CLAIM)]);
+            self.assumed_ns[class] = Some(speed.row_ns.clamp(least, most).min(SLOWEST_CLAIM_NS));
         }
     }
 
@@ -193,6 +197,16 @@ mod tests {
         estimate.record(&sample(500, 4_000_000, 1), Moment(0));
         assert_eq!(estimate.row_time(), Some(Duration::from_micros(500)));
         assert_eq!(estimate.overhead(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn no_word_of_a_worker_is_too_slow_to_be_added_up() {
+        let (mut estimate, fleet) = (Estimate::default(), Estimate::default());
+        estimate.assume(&[Speed { rows: 1, row_ns: u64::MAX }], &fleet);
+        // Half of ten seconds a row: what is said is tried.
+        let most = estimate.expert_us(512, &fleet);
+        assert!(most <= 512 * 10_000_000, "{most}");
+        assert!(most.checked_mul(1 << 20).is_some(), "a million open experts");
     }
 
     #[test]

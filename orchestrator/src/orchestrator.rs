@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::input::Input;
 use crate::metering::Metering;
 use crate::placement::History;
-use crate::registry::Registry;
+use crate::registry::{Registry, Slot};
 use crate::reputation::{Book, Standing};
 use crate::settings::{Checks, REBALANCE_CALLS, Settings};
 use crate::timers::{Timer, Timers};
@@ -35,6 +35,9 @@ pub struct Orchestrator {
     pub(crate) pending: PlacementWork,
     /// Workers turned away, and until when.
     pub(crate) expelled: BTreeMap<NodeId, Moment>,
+    /// When to look again at workers that missed a deadline before they answered anything. No timer is set for them: while
+    /// nobody asks, they may stay.
+    pub(crate) watched: BTreeSet<(Moment, Slot)>,
     /// When the next refusal to load an expert ends, if a timer is set.
     pub(crate) refusals_due: Option<Moment>,
     pub(crate) gathering: Gathering,
@@ -99,6 +102,7 @@ impl Orchestrator {
             backups: Budget::default(),
             pending: PlacementWork::default(),
             expelled: BTreeMap::new(),
+            watched: BTreeSet::new(),
             refusals_due: None,
             gathering: Gathering::Waiting,
             wholeness: Wholeness::Never,
@@ -110,6 +114,7 @@ impl Orchestrator {
     /// Takes one event at `now` and returns what to do, in order. `now` never goes back.
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         self.take(input, now);
+        self.expel_who_never_answered(now);
         while let Some(timer) = self.timers.pop_due(now) {
             self.fire(timer, now);
         }

@@ -356,13 +356,30 @@ impl Orchestrator {
             None if !task.backed_up => self.reopen(&task, Some(id), |part| part.late += 1),
             None => {}
         }
-        let silence = self.registry.at_mut(task.worker).map_or(Duration::ZERO, |worker| worker.missed(task.sent, now));
+        let Some(worker) = self.registry.at_mut(task.worker) else { return };
+        let (silence, watch) = (worker.missed(task.sent, now), worker.is_to_be_watched());
+        if watch {
+            self.watched.insert((task.sent.after(self.longest_silence()), task.worker));
+        }
         self.expel_if_silent(self.registry.roster.id(task.worker), silence, now);
     }
 
     fn expel_if_silent(&mut self, worker: NodeId, silence: Duration, now: Moment) {
         if silence >= self.longest_silence() {
             self.expel(worker, format!("no answer for {} ms", silence.as_millis()), false, now);
+        }
+    }
+
+    /// Expels workers that were asked and have answered nothing since they came. A worker computes what it has begun even if
+    /// nobody waits for it any more, so whoever works at all is heard of by then; nobody asks it again meanwhile, since it
+    /// is slow.
+    pub(crate) fn expel_who_never_answered(&mut self, now: Moment) {
+        let longest = self.longest_silence();
+        while let Some((_, slot)) = self.watched.first().copied().filter(|(due, _)| *due <= now) {
+            self.watched.pop_first();
+            if self.registry.at(slot).is_some_and(|worker| worker.never_answered(longest, now)) {
+                self.expel_if_silent(self.registry.roster.id(slot), longest, now);
+            }
         }
     }
 

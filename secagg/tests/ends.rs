@@ -35,18 +35,31 @@ fn too_few_votes_end_the_round_with_the_counts() {
     let gone: Vec<NodeId> = world.ids().into_iter().take(5).collect();
     world.up = silent_from(VOTE, gone);
     assert_eq!(world.run(), EndReason::TooFewVoted(Shortfall { expected: 6, got: 5 }));
-    assert!(world.people.iter().all(|person| person.charged.is_empty()), "nobody answered, nothing is charged");
+    assert!(world.people.iter().all(|person| person.charged.len() == 1), "whoever uploaded may be in a sum");
 }
 
 #[test]
-fn too_few_answers_end_the_round_and_are_charged_all_the_same() {
+fn whom_the_aggregator_calls_late_after_its_upload_is_charged_for_the_sum_it_is_in() {
+    let mut world = World::new(&Plan::default());
+    let victim = world.ids()[0];
+    world.up = silent_from(VOTE, vec![victim]);
+    assert!(matches!(world.run(), EndReason::Done { .. }));
+    assert_eq!(world.people[0].charged.len(), 1, "the others opened it");
+    let mut world = World::new(&Plan::default());
+    world.up = silent_from(UPLOAD, vec![victim]);
+    assert!(matches!(world.run(), EndReason::Done { .. }));
+    assert!(world.people[1..].iter().all(|person| person.charged.len() == 1));
+}
+
+#[test]
+fn too_few_answers_end_the_round() {
     let mut world = World::new(&Plan::default());
     let gone: Vec<NodeId> = world.ids().into_iter().take(4).collect();
     world.up = silent_from(ANSWER, gone);
     // Five of the other six hold shares of each of these six.
     assert_eq!(world.run(), EndReason::TooFewAnswered(Shortfall { expected: 6, got: 5 }));
     assert_eq!(world.server.unmaskings, 0);
-    assert!(world.people.iter().all(|person| person.charged.len() == 1), "whoever answered charges the release");
+    assert!(world.people.iter().all(|person| person.charged.len() == 1));
 }
 
 #[test]

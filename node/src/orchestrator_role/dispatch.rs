@@ -372,7 +372,11 @@ impl Dispatch {
         for call in std::mem::take(&mut state.calls).into_values() {
             let _ = call.done.send(Err(stopped()));
         }
-        state.links.clear();
+        // All links go first: nobody is to be told what would be placed anew.
+        for worker in std::mem::take(&mut state.links).into_keys() {
+            self.advance(&mut state, Input::WorkerLeft { worker });
+            state.note_standing(worker);
+        }
     }
 
     /// Gives the core the time whenever it wants it. Runs until the future is dropped.
@@ -573,7 +577,8 @@ impl State {
             if let Err(error) = call.sum.add(row, sum) {
                 let error = ExpertsError {
                     message: format!("layer {}: {error}", call.source.layer),
-                    retryable: false,
+                    // Some worker has lied: honest contributions of a model that works are far from it.
+                    retryable: true,
                     expert: None,
                 };
                 let _ = self.calls.remove(&call_id)?.done.send(Err(error));

@@ -209,7 +209,12 @@ impl Part {
                     effects.extend(self.core.step(PartInput::Stop));
                 }
                 PartEffect::Store(record) => self.store.save(&record.encode())?,
-                PartEffect::Send(bytes) => self.send(bytes, around, line).await?,
+                PartEffect::Send(bytes) => {
+                    if Left::of(&bytes) == Left::Answer {
+                        self.spend_buffered(around)?;
+                    }
+                    self.send(bytes, around, line).await?;
+                }
                 PartEffect::Mask { jobs, modulus, honest_at_least } => {
                     self.masks = Some(Masks { jobs, modulus, honest_at_least });
                     if let Some(line) = line {
@@ -219,7 +224,6 @@ impl Part {
                 }
                 PartEffect::Upload { payload } => self.upload(payload, around, line)?,
                 PartEffect::Charge(release) => {
-                    self.spend_buffered(around)?;
                     let event = event_of(self.core.config(), self.rostered, &release);
                     around.past.charge(release.round, release.cohort, unix_now(), event)?;
                 }

@@ -116,6 +116,8 @@ pub(crate) struct Worker {
     silence: Duration,
     /// Up to when that is counted.
     silence_until: Moment,
+    /// Whether it is looked at again, since it missed the deadline of a task before it answered any.
+    watched: bool,
     /// When it last answered anything, or joined.
     heard: Moment,
     /// Tasks whose answer was accepted.
@@ -153,6 +155,7 @@ impl Worker {
             pace: Pace::default(),
             silence: Duration::ZERO,
             silence_until: now,
+            watched: false,
             heard: now,
             tasks_done: 0,
             tasks_late: 0,
@@ -291,6 +294,16 @@ impl Worker {
             self.estimate.doubt(now.since(sent), now);
         }
         self.in_vain(sent, now)
+    }
+
+    /// Whether it answered nothing over this connection, and that is not watched yet; it is from now on.
+    pub(crate) fn is_to_be_watched(&mut self) -> bool {
+        self.answers == 0 && !std::mem::replace(&mut self.watched, true)
+    }
+
+    /// Whether nothing was heard of it until `now` for `span`, and no answer at all.
+    pub(crate) fn never_answered(&self, span: Duration, now: Moment) -> bool {
+        self.answers == 0 && self.heard.after(span) <= now
     }
 
     /// Remembers a task that nobody waits for any more, within the window.

@@ -3,14 +3,13 @@
 use zeroize::Zeroizing;
 
 use super::record::Held;
-use super::{Outcome, PartEffect, PartEnd, Participant, Refused, Release};
+use super::{Outcome, PartEffect, PartEnd, Participant, Refused};
 use crate::assembly::Seated;
 use crate::identity::Bitmap;
 use crate::messages::{Answer, Certificate, Message, Share};
 
 impl Participant {
-    /// Answers for the set that it voted for, if q members of the set did too. The answer is stored before it is sent,
-    /// and the release is charged whatever comes of it (section 12).
+    /// Answers for the set that it voted for, if q members of the set did too. The answer is stored before it is sent.
     pub(super) fn certificate(&mut self, certificate: &Certificate) -> Outcome {
         let voted = self.survivors_hash().filter(|hash| *hash == certificate.survivors);
         let (Some(seated), Some(_)) = (self.seated.clone(), voted) else { return Ok(Vec::new()) };
@@ -30,22 +29,11 @@ impl Participant {
         Ok(self.stored(self.answer_again()?))
     }
 
-    /// The stored answer, and its release, which is charged once however often it is said.
+    /// The stored answer.
     pub(super) fn answer_again(&self) -> Outcome {
-        let (Some(seated), Some(answer), Some(survivors)) = (&self.seated, &self.record.answer, self.survivors_hash())
-        else {
-            return Ok(Vec::new());
-        };
-        let config = &self.record.config;
-        let release = Release {
-            task: config.task,
-            round: config.round,
-            cohort: config.cohort,
-            config: self.config_hash,
-            survivors,
-            honest_at_least: seated.honest_at_least(),
-        };
-        Ok(vec![PartEffect::Charge(release), PartEffect::Send(answer.to_vec())])
+        let answered = self.seated.is_some() && self.survivors_hash().is_some();
+        let answer = self.record.answer.as_ref().filter(|_| answered);
+        Ok(answer.map(|answer| PartEffect::Send(answer.to_vec())).into_iter().collect())
     }
 
     /// Exactly q votes by different members of `S`; that they ascend was checked when they were read.

@@ -39,7 +39,7 @@ pub enum PartEffect {
     End(PartEnd),
 }
 
-/// One sum that this participant has helped to open (section 12, several rounds).
+/// One sum that this participant's vector may be in (section 12, several rounds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release {
     /// The task.
@@ -50,8 +50,6 @@ pub struct Release {
     pub cohort: u16,
     /// BLAKE3 of the configuration, which says what the release costs.
     pub config: Hash,
-    /// `Z`: hash of the set whose sum it is.
-    pub survivors: Hash,
     /// n − d − c of the cohort: with how many honest members' noise the release counts.
     pub honest_at_least: u16,
 }

@@ -3,7 +3,7 @@
 use neuro_primitives::Hash;
 
 use super::record::Uploaded;
-use super::{OutOfRound, Outcome, PartEffect, Participant, Refused, send};
+use super::{OutOfRound, Outcome, PartEffect, Participant, Refused, Release, send};
 use crate::assembly::{Seated, pair_job};
 use crate::fields::Signed;
 use crate::identity::{Bitmap, Member};
@@ -99,7 +99,8 @@ impl Participant {
         Ok(self.stored(self.upload_again()?))
     }
 
-    /// The statement and the payload that are stored.
+    /// The statement and the payload that are stored. The release is charged before they leave, once however often that is
+    /// said: with them, enough others can open the sum without this participant (section 12).
     pub(super) fn upload_again(&self) -> Outcome {
         let (Some(seated), Some(upload)) = (&self.seated, &self.record.upload) else { return Ok(Vec::new()) };
         let statement = UploadStatement {
@@ -110,6 +111,14 @@ impl Participant {
             payload: upload.payload,
         };
         let statement = Message::Upload(Signed::sign(statement, &self.key));
-        Ok(vec![send(&statement), PartEffect::Upload { payload: upload.payload }])
+        let config = &self.record.config;
+        let release = Release {
+            task: config.task,
+            round: config.round,
+            cohort: config.cohort,
+            config: self.config_hash,
+            honest_at_least: seated.honest_at_least(),
+        };
+        Ok(vec![PartEffect::Charge(release), send(&statement), PartEffect::Upload { payload: upload.payload }])
     }
 }

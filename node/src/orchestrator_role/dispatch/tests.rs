@@ -214,6 +214,10 @@ fn stopping_ends_waiting_calls_and_takes_no_more() {
     assert!(error.retryable && error.message.contains("stopping"), "{}", error.message);
     assert!(call(&dispatch).join().unwrap().is_err());
     assert!(worker.frames.blocking_recv().is_none(), "the link is closed");
+    let uptime_s = dispatch.view(|core, _| core.standing(worker.id).map(|standing| standing.uptime_s));
+    assert!(uptime_s.is_some_and(|seconds| seconds > 0.0), "the time until then counts: {uptime_s:?}");
+    assert_eq!(worker.orders.try_recv().ok().map(|_| ()), Some(()), "it was told what to hold when it came");
+    assert!(worker.orders.try_recv().is_err(), "and nothing when the node stopped");
 }
 
 #[test]

@@ -104,6 +104,24 @@ fn who_is_silent_again_and_again_is_turned_away_for_twice_as_long_each_time() {
 }
 
 #[test]
+fn who_never_answers_goes_though_nobody_asks_it_again() {
+    let mut story = settled(1);
+    story.join(2);
+    assert_eq!(sent(&story.call(&[0]))[0].1, node(2), "it is tried");
+    let mut effects = Vec::new();
+    for _ in 0..4 {
+        story.now += 2 * SECOND;
+        let asked = story.call(&[0]);
+        for (task, worker, _) in sent(&asked) {
+            assert_eq!(worker, node(1));
+            effects.extend(story.answer(task, worker));
+        }
+        effects.extend(asked);
+    }
+    assert!(is_sent_away(&effects), "{effects:?}");
+}
+
+#[test]
 fn who_loses_its_link_in_the_midst_of_its_work_may_come_back_at_once() {
     let mut story = settled(2);
     for _ in 0..5 {
