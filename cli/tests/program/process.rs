@@ -15,6 +15,8 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     events: mpsc::Receiver<Value>,
     said: Arc<Mutex<String>>,
+    /// Reads what it says, until the last process that could say something has ended.
+    hearing: thread::JoinHandle<()>,
 }
 
 impl Process {
@@ -32,13 +34,13 @@ impl Process {
         });
         let said = Arc::new(Mutex::new(String::new()));
         let (mut stderr, hear) = (child.stderr.take().unwrap(), Arc::clone(&said));
-        thread::spawn(move || {
+        let hearing = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = stderr.read(&mut bytes) {
                 hear.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
             }
         });
-        Self { stdin: child.stdin.take(), child, events, said }
+        Self { stdin: child.stdin.take(), child, events, said, hearing }
     }
 
     /// The next event of this name; earlier ones are passed over.
@@ -86,6 +88,7 @@ impl Process {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        eventually("its last words are read", || self.hearing.is_finished());
         status.unwrap()
     }
 }
