@@ -32,7 +32,7 @@ pub struct PastFile {
 struct Content {
     /// The greatest round that was joined, and its cohorts.
     newest_round: Option<(u64, BTreeSet<u16>)>,
-    /// Sums that it helped to open, or tried to.
+    /// Sums that it may be in.
     releases: Vec<Charged>,
 }
 
@@ -44,6 +44,9 @@ struct Charged {
     unix_ms: u64,
     /// What it cost; none: a sum without noise.
     event: Option<Event>,
+    /// Whether its update, kept for buffered rounds, is spent.
+    #[serde(default)]
+    spent: bool,
 }
 
 /// A release that a round will make, as far as it is known before the cohort is.
@@ -148,12 +151,29 @@ impl PastFile {
     /// Charges a release, durably; the same round and cohort again changes nothing.
     ///
     /// # Errors
-    /// When it cannot be written: then the answer must not leave.
+    /// When it cannot be written: then the upload must not leave.
     pub fn charge(&mut self, round: u64, cohort: u16, now: UnixMillis, event: Option<Event>) -> io::Result<()> {
         if self.is_charged(round, cohort) {
             return Ok(());
         }
-        self.content.releases.push(Charged { round, cohort, unix_ms: now.0, event });
+        self.content.releases.push(Charged { round, cohort, unix_ms: now.0, event, spent: false });
+        self.save()
+    }
+
+    /// Whether an update left for this cohort that is not spent yet.
+    #[must_use]
+    pub fn is_unspent(&self, round: u64, cohort: u16) -> bool {
+        let of_cohort = |release: &&Charged| (release.round, release.cohort) == (round, cohort);
+        self.content.releases.iter().find(of_cohort).is_some_and(|release| !release.spent)
+    }
+
+    /// Remembers, durably, that the update of this cohort is spent.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn spend(&mut self, round: u64, cohort: u16) -> io::Result<()> {
+        let of_cohort = |release: &&mut Charged| (release.round, release.cohort) == (round, cohort);
+        self.content.releases.iter_mut().filter(of_cohort).for_each(|release| release.spent = true);
         self.save()
     }
 

@@ -224,7 +224,7 @@ impl Session {
     async fn over(&mut self, key: (u64, u16), ended: RoundEnded) -> Result<(), JoinError> {
         let Some(part) = self.parts.get_mut(&key) else { return Ok(()) };
         if ended.done {
-            part.count(&self.around)?;
+            part.count(&mut self.around)?;
         }
         part.step(PartInput::Stop, &mut self.around, self.line.as_ref()).await?;
         self.parts.remove(&key);
