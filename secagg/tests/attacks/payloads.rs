@@ -2,10 +2,11 @@
 
 use neuro_primitives::{Hash, NodeId};
 use neuro_secagg::aggregator::{Evidence, Input, Phase};
-use neuro_secagg::messages::{Answer, EndReason, Message, OutCause, Shortfall};
+use neuro_secagg::messages::{EndReason, OutCause, Shortfall};
 use neuro_secagg::participant::{OutOfRound, PartEnd};
 
-use super::support::{ANSWER, Mail, Plan, SHARES, VOTE, World, message};
+use super::shares::answers_with_a_wrong_share;
+use super::support::{ANSWER, Mail, Plan, SHARES, VOTE, World};
 
 /// Delivers until nothing is left but the payload of `of`. Returns the hash that it stated.
 fn until_its_payload(world: &mut World<'_>, of: NodeId) -> Hash {
@@ -106,17 +107,9 @@ fn who_broke_the_protocol_in_an_earlier_round_is_left_out() {
 
 #[test]
 fn a_restart_names_again_who_was_named() {
-    let (plan, shape) = (Plan::default(), Plan::default().shape());
+    let plan = Plan::default();
     let mut world = World::new(&plan);
-    let (liar, key) = (world.id(2), world.people[2].key.clone());
-    world.up = Box::new(move |from, bytes| {
-        if bytes[0] != ANSWER || from != liar {
-            return vec![bytes];
-        }
-        let Message::Answer(mut answer) = message(&bytes, Some(&shape)) else { panic!("an answer") };
-        answer.shares[3].as_mut().expect("a share")[0] ^= 1;
-        vec![Message::Answer(Answer::sign(answer.survivors, answer.shares, &key)).encode()]
-    });
+    let liar = answers_with_a_wrong_share(&mut world, &plan);
     assert!(matches!(world.run(), EndReason::Done { .. }));
     let named = std::mem::take(&mut world.server.blamed);
     drop(world.server.crash());

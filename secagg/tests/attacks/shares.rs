@@ -1,6 +1,6 @@
 //! Shares that are wrong, and complaints about shares that are not.
 
-use neuro_primitives::Hash;
+use neuro_primitives::{Hash, NodeId};
 use neuro_secagg::aggregator::{Evidence, MessageRefused};
 use neuro_secagg::feldman::Commitments;
 use neuro_secagg::fields::Signed;
@@ -16,10 +16,8 @@ use neuro_secagg::share_tree::{Dealing, ShareKind, ShareTree, TreeError, check_p
 
 use super::support::{ANSWER, Plan, RECEIVED, SHARES, World, message, silent_from};
 
-#[test]
-fn a_wrong_share_names_the_responder_and_the_round_finishes() {
-    let plan = Plan::default();
-    let mut world = World::new(&plan);
+/// Has the third member answer with a wrong share; who that is.
+pub fn answers_with_a_wrong_share(world: &mut World<'_>, plan: &Plan) -> NodeId {
     let (liar, key, shape) = (world.id(2), world.people[2].key.clone(), plan.shape());
     world.up = Box::new(move |from, bytes| {
         if bytes[0] != ANSWER || from != liar {
@@ -29,6 +27,14 @@ fn a_wrong_share_names_the_responder_and_the_round_finishes() {
         answer.shares[3].as_mut().expect("a share")[0] ^= 1;
         vec![Message::Answer(Answer::sign(answer.survivors, answer.shares, &key)).encode()]
     });
+    liar
+}
+
+#[test]
+fn a_wrong_share_names_the_responder_and_the_round_finishes() {
+    let plan = Plan::default();
+    let mut world = World::new(&plan);
+    let liar = answers_with_a_wrong_share(&mut world, &plan);
     assert!(matches!(world.run(), EndReason::Done { .. }));
     assert_eq!(world.server.result, Some(world.plain_sum(&world.ids())));
     let [Evidence::WrongShare { responder, answer, dealer, statement, kind, leaves, path }] = world.evidence() else {

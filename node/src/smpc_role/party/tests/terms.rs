@@ -7,24 +7,6 @@ use crate::smpc_role::agreement::tests::sample;
 use crate::smpc_role::agreement::{Lengths, Routes};
 use crate::smpc_role::model::ModelFacts;
 use crate::smpc_role::parties::{Draft, PartyEntry};
-use crate::smpc_role::program::{Program, StartError};
-
-/// A model whose programs never begin.
-struct Maker(ModelFacts);
-
-impl ProgramMaker for Maker {
-    fn model(&self) -> &ModelFacts {
-        &self.0
-    }
-
-    fn program(&self) -> Hash {
-        sample().program
-    }
-
-    fn start(&self, _: &Agreement) -> Result<Box<dyn Program>, StartError> {
-        Err(StartError::TellsNoLayers)
-    }
-}
 
 fn parties() -> Parties {
     let entry = |index: u8| PartyEntry {
@@ -61,7 +43,7 @@ async fn refusals(terms: &Agreement) -> Vec<String> {
         key: NodeKey::from_secret(&[1; 32]),
         party: PartyId::ALL[0],
         parties: parties(),
-        programs: Box::new(Maker(model)),
+        programs: Box::new(Idle(model)),
         ranges: None,
         runtime: Handle::current(),
         deadline: DEADLINE,
