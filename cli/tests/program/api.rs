@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -66,11 +67,14 @@ impl Iterator for Events {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
+        let begun = Instant::now();
         loop {
             let mut line = String::new();
             if self.0.read_line(&mut line).unwrap() == 0 {
                 return None;
             }
+            // Comments keep a connection alive whose answer does not go on.
+            assert!(begun.elapsed() < PATIENCE, "an event stream says nothing");
             if let Some(data) = line.trim_end().strip_prefix("data: ") {
                 return Some(data.to_owned());
             }

@@ -389,15 +389,21 @@ impl Dispatch {
                 Some(moment) => {
                     let deadline = self.started + Duration::from_micros(moment.0);
                     tokio::select! {
-                        () = tokio::time::sleep_until(deadline.into()) => {
-                            let mut state = self.lock();
-                            state.wake_at = None;
-                            self.advance(&mut state, Input::Tick);
-                        }
+                        () = tokio::time::sleep_until(deadline.into()) => self.wake(moment),
                         () = rearmed => {}
                     }
                 }
             }
+        }
+    }
+
+    /// The core's wake-up at `moment` has come. Another input may have been quicker, and the core have asked for a later
+    /// one: that stands, since the core does not ask twice.
+    fn wake(&self, moment: Moment) {
+        let mut state = self.lock();
+        if state.wake_at == Some(moment) {
+            state.wake_at = None;
+            self.advance(&mut state, Input::Tick);
         }
     }
 

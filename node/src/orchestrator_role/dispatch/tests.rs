@@ -221,6 +221,23 @@ fn stopping_ends_waiting_calls_and_takes_no_more() {
 }
 
 #[test]
+fn a_wake_up_that_an_input_was_quicker_than_takes_the_next_one_from_nobody() {
+    let dispatch = dispatch(1);
+    let worker = Scripted::join(&dispatch, 1, 1);
+    dispatch.left(worker.id, 1);
+    let outcome = call(&dispatch);
+    while dispatch.view(|core, _| core.in_flight().calls) == 0 {
+        std::thread::yield_now();
+    }
+    let wake_at = dispatch.lock().wake_at;
+    assert!(wake_at.is_some());
+    dispatch.wake(Moment(0));
+    assert_eq!(dispatch.lock().wake_at, wake_at, "the call's patience would never end");
+    dispatch.stop();
+    outcome.join().unwrap().unwrap_err();
+}
+
+#[test]
 fn rows_travel_in_the_form_of_their_layer_and_in_the_same_bytes_after_a_failover() {
     let blocks = Activations::Q8(activations::quantise(&hidden()).unwrap());
     for (format, expected) in [(ActivationFormat::F32, hidden().into()), (ActivationFormat::Q8, blocks)] {
