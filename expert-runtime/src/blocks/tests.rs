@@ -45,8 +45,10 @@ fn simple_types_are_quantised_as_gguf_quantises_them() {
     }
 }
 
-/// Half of the widest step between neighbours, where the greatest magnitude is 1 and the least value −1, with room for
-/// the rounding of scales.
+/// How far a value may move, where the greatest magnitude is 1 and the least value −1: half of the widest step between
+/// neighbours, with room for the rounding of scales. Where scale and least value are fitted to all values of a block
+/// together, one of them may move further than rounding would move it; in 60,000 blocks none moved by 1.2 steps of 2/15 or
+/// 2/31, and one and a half are allowed.
 fn bound(tensor_type: TensorType) -> f32 {
     match tensor_type {
         TensorType::F32 => 0.0,
@@ -54,9 +56,9 @@ fn bound(tensor_type: TensorType) -> f32 {
         TensorType::BF16 => 4e-3,
         TensorType::Q8_0 => 4.5e-3,
         TensorType::Q6K => 0.04,
-        TensorType::Q5K => 0.07,
-        TensorType::Q4_0 | TensorType::Q4K => 0.14,
-        TensorType::Iq4Nl => 0.2,
+        TensorType::Q5K => 0.1,
+        TensorType::Q4_0 => 0.14,
+        TensorType::Q4K | TensorType::Iq4Nl => 0.2,
         TensorType::Mxfp4 => 0.26,
     }
 }
@@ -68,7 +70,7 @@ fn block_of_values() -> impl Strategy<Value = Vec<f32>> {
 
 proptest! {
     #[test]
-    fn no_value_moves_further_than_a_step(values in block_of_values()) {
+    fn no_value_moves_far(values in block_of_values()) {
         let greatest = values.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
         for tensor_type in TensorType::ALL {
             let again = to_f32(tensor_type, &quantise(tensor_type, &values).expect("in range")).expect("whole blocks");
