@@ -306,7 +306,7 @@ impl Dispatch {
             self.advance(&mut state, Input::Answered { task, worker, compute_us: answer.compute_us });
             return Ok(());
         };
-        let input = match answer.check(&sent.routes, sent.source.hidden.width()) {
+        let input = match sent.source.check(&answer, &sent.rows, &sent.routes) {
             Ok(()) => {
                 state.leaf = leaf.map(|leaf| (worker, leaf));
                 Input::Answered { task, worker, compute_us: answer.compute_us }
@@ -336,7 +336,7 @@ impl Dispatch {
             let sent = state.tasks.get(&answer.task).filter(|sent| sent.worker == worker)?;
             (Arc::clone(&sent.source), sent.rows.clone(), sent.routes.clone())
         };
-        answer.check(&routes, source.hidden.width()).ok()?;
+        source.check(answer, &rows, &routes).ok()?;
         let asked = (&source.hidden.gather(&rows), &routes);
         let tree = AnswerTree::new(self.model, source.layer, answer.task, asked, (&answer.digests, &answer.sums));
         Some(*tree.leaf())
@@ -583,7 +583,7 @@ impl State {
             if let Err(error) = call.sum.add(row, sum) {
                 let error = ExpertsError {
                     message: format!("layer {}: {error}", call.source.layer),
-                    // Some worker has lied: honest contributions of a model that works are far from it.
+                    // Each answer kept to its share, so it was not these: the checkpoint's own values are beyond it.
                     retryable: true,
                     expert: None,
                 };

@@ -1,6 +1,6 @@
 //! The answer: one partial sum per row of the task, and a digest of every contribution to them.
 
-use neuro_primitives::contribution::RANGE;
+use neuro_primitives::contribution::{RANGE, from_fixed};
 use neuro_primitives::{Hash, Routes, RowSum, TaskId};
 
 use super::{DecodeError, sized};
@@ -59,8 +59,8 @@ pub enum AnswerError {
         /// Digests of the answer.
         got: usize,
     },
-    /// NaN, an infinity, or a contribution of at least 2^23.
-    #[error("row {row}: value {column} is {value}, outside ±2^23")]
+    /// NaN, an infinity, or beyond the share that the answer's experts have of ±2^23.
+    #[error("row {row}: value {column} is {value}, outside ±{bound}")]
     Value {
         /// The row.
         row: usize,
@@ -68,6 +68,8 @@ pub enum AnswerError {
         column: usize,
         /// The value.
         value: f32,
+        /// What it must stay below.
+        bound: f32,
     },
 }
 
@@ -80,13 +82,14 @@ impl AnswerError {
 }
 
 impl Answer {
-    /// Whether this answers a task with these routes on a model of this width. Sums of several contributions have no
-    /// value that could be refused here: every i64 is a sum within ±2^23. Digests are counted; whether they are true is
-    /// found by comparing them with another worker's.
+    /// Whether this answers a task with these routes on a model of this width. `whole`: how many experts each row has in the
+    /// call, those of other tasks included; each may bring an equal share of what a sum holds, so that no answer that is good
+    /// by itself makes a sum overflow and leaves nobody to blame. Digests are counted; whether they are true is found by
+    /// comparing them with another worker's.
     ///
     /// # Errors
     /// The first way in which it does not.
-    pub fn check(&self, routes: &Routes, d_model: usize) -> Result<(), AnswerError> {
+    pub fn check(&self, routes: &Routes, whole: &[usize], d_model: usize) -> Result<(), AnswerError> {
         if self.sums.len() != routes.count() {
             return Err(AnswerError::Rows { expected: routes.count(), got: self.sums.len() });
         }
@@ -94,8 +97,8 @@ impl Answer {
         if expected != got {
             return Err(AnswerError::Digests { expected, got });
         }
-        for (row, (sum, routes)) in self.sums.iter().zip(routes.iter()).enumerate() {
-            check_row(row, sum, routes.len(), d_model)?;
+        for (row, (sum, (routes, whole))) in self.sums.iter().zip(routes.iter().zip(whole)).enumerate() {
+            check_row(row, sum, (routes.len(), *whole), d_model)?;
         }
         Ok(())
     }
@@ -133,26 +136,31 @@ impl Answer {
     }
 }
 
-fn check_row(row: usize, sum: &RowSum, routes: usize, d_model: usize) -> Result<(), AnswerError> {
+fn check_row(row: usize, sum: &RowSum, (routes, whole): (usize, usize), d_model: usize) -> Result<(), AnswerError> {
     let got = row_width(sum);
     if got != d_model {
         return Err(AnswerError::Width { row, expected: d_model, got });
     }
-    match sum {
-        RowSum::One(values) if routes == 1 => check_values(row, values),
-        RowSum::Many(_) if routes > 1 => Ok(()),
-        RowSum::One(_) | RowSum::Many(_) => Err(AnswerError::Kind { row, routes }),
-    }
+    let bound = RANGE * routes as f32 / whole as f32;
+    let beyond = match sum {
+        RowSum::One(values) if routes == 1 => beyond(values, |value| value.abs() < bound, |value| value),
+        RowSum::Many(values) if routes > 1 => {
+            let most = i64::MAX.unsigned_abs() / whole as u64 * routes as u64;
+            beyond(values, |value| value.unsigned_abs() <= most, from_fixed)
+        }
+        RowSum::One(_) | RowSum::Many(_) => return Err(AnswerError::Kind { row, routes }),
+    };
+    beyond.map_or(Ok(()), |(column, value)| Err(AnswerError::Value { row, column, value, bound }))
 }
 
-fn check_values(row: usize, values: &[f32]) -> Result<(), AnswerError> {
-    // NaN compares as false; no way out of the loop, so that it runs at the speed of memory.
-    if values.iter().fold(true, |inside, value| inside & (value.abs() < RANGE)) {
-        return Ok(());
+/// The first value that is not inside, and where it stands.
+fn beyond<T: Copy>(values: &[T], inside: impl Fn(T) -> bool, shown: impl Fn(T) -> f32) -> Option<(usize, f32)> {
+    // No way out of the loop, so that it runs at the speed of memory.
+    if values.iter().fold(true, |all, value| all & inside(*value)) {
+        return None;
     }
-    let inside = |value: &f32| value.abs() < RANGE;
-    let column = values.iter().position(|value| !inside(value)).unwrap_or_default();
-    Err(AnswerError::Value { row, column, value: values[column] })
+    let column = values.iter().position(|value| !inside(*value))?;
+    Some((column, shown(values[column])))
 }
 
 const fn row_width(sum: &RowSum) -> usize {

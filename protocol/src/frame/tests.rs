@@ -354,13 +354,13 @@ fn an_answer_has_one_digest_for_every_route() {
     let routes = small_task().routes;
     for got in [0, 1, 2, 4, 100] {
         let answer = Answer { digests: vec![Hash([0; 32]); got], ..small_answer() };
-        assert_eq!(answer.check(&routes, 3), Err(AnswerError::Digests { expected: 3, got }));
+        assert_eq!(answer.check(&routes, &[2, 1], 3), Err(AnswerError::Digests { expected: 3, got }));
     }
 }
 
 #[test]
 fn an_answer_that_fits_its_task_is_accepted() {
-    assert_eq!(small_answer().check(&small_task().routes, 3), Ok(()));
+    assert_eq!(small_answer().check(&small_task().routes, &[2, 1], 3), Ok(()));
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn an_answer_that_does_not_fit_its_task_is_a_fault() {
     let routes = small_task().routes;
     let many = || RowSum::Many(vec![0; 3]);
     let one = |value| RowSum::One(vec![0.0, value, 0.0]);
-    let fault = |sums| answer(sums).check(&routes, 3).unwrap_err();
+    let fault = |sums| answer(sums).check(&routes, &[2, 1], 3).unwrap_err();
     assert_eq!(fault(vec![many()]), AnswerError::Rows { expected: 2, got: 1 });
     assert_eq!(fault(vec![many(), one(0.0), one(0.0)]), AnswerError::Rows { expected: 2, got: 3 });
     assert_eq!(fault(vec![]), AnswerError::Rows { expected: 2, got: 0 });
@@ -380,7 +380,30 @@ fn an_answer_that_does_not_fit_its_task_is_a_fault() {
         let fault = fault(vec![many(), one(value)]);
         assert!(matches!(fault, AnswerError::Value { row: 1, column: 1, .. }) && fault.is_retryable(), "{value}");
     }
-    assert_eq!(answer(vec![many(), one(8_388_607.5)]).check(&routes, 3), Ok(()));
+    assert_eq!(answer(vec![many(), one(8_388_607.5)]).check(&routes, &[2, 1], 3), Ok(()));
+}
+
+#[test]
+fn answers_that_are_good_by_themselves_never_make_a_sum_overflow() {
+    let routes = small_task().routes;
+    for whole in [[2, 1], [3, 2], [8, 8], [1 << 16, 7]] {
+        let share = |row: usize, routes: usize| i64::MAX / whole[row] as i64 * routes as i64;
+        let most = 8_388_608.0 / whole[1] as f32;
+        let at_most = f32::from_bits(most.to_bits() - 1);
+        let check = |many: i64, one: f32| {
+            answer(vec![RowSum::Many(vec![0, many, 0]), RowSum::One(vec![one; 3])])
+                .check(&routes, &whole.map(|experts| experts as usize), 3)
+        };
+        for sign in [1, -1] {
+            assert_eq!(check(sign * share(0, 2), sign as f32 * at_most), Ok(()), "{whole:?}");
+            let beyond = check(sign * share(0, 2), sign as f32 * most);
+            assert!(matches!(beyond, Err(AnswerError::Value { row: 1, column: 0, .. })), "{whole:?}: {beyond:?}");
+        }
+        let beyond = share(0, 2).checked_add(1).map(|many| check(many, 0.0));
+        let refused = |checked| matches!(checked, Err(AnswerError::Value { row: 0, column: 1, .. }));
+        assert!(beyond.is_none_or(refused), "{whole:?}");
+        assert!(refused(check(i64::MIN, 0.0)), "{whole:?}: its size has no i64");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use neuro_primitives::{Activations, NodeId, Routes};
+use neuro_protocol::frame::{Answer, AnswerError};
 
 use super::super::tally::CallTally;
 
@@ -42,5 +43,11 @@ impl Source {
             fewer.1.push_row(routes.iter().copied());
         }
         fewer
+    }
+
+    /// Whether an answer fits what was asked: `routes` of these `rows` of the call.
+    pub(super) fn check(&self, answer: &Answer, rows: &[usize], routes: &Routes) -> Result<(), AnswerError> {
+        let whole: Vec<usize> = rows.iter().map(|row| self.routes.row(*row).len()).collect();
+        answer.check(routes, &whole, self.hidden.width())
     }
 }
