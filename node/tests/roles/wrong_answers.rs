@@ -3,7 +3,7 @@
 
 use neuro_orchestrator::Checks;
 use neuro_primitives::{Hash, NodeKey, RowSum, Rows};
-use neuro_protocol::control::Expert;
+use neuro_protocol::control::{Expert, WorkerStatus};
 use neuro_protocol::frame::{Answer, Failure, FailureCode, Frame, MicroTask};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -29,6 +29,14 @@ fn with_value(answer: Answer, value: f32) -> Vec<Reply> {
         values[0] = value;
         RowSum::One(values)
     })
+}
+
+/// Every value as large as its form allows: sums of two such would have no room.
+fn beyond_its_share(sum: RowSum) -> RowSum {
+    match sum {
+        RowSum::One(values) => RowSum::One(vec![8_388_607.5; values.len()]),
+        RowSum::Many(values) => RowSum::Many(vec![i64::MIN; values.len()]),
+    }
 }
 
 fn other_kind(sum: RowSum) -> RowSum {
@@ -64,13 +72,13 @@ fn refusal(task: &MicroTask, code: FailureCode) -> Vec<Reply> {
     vec![Reply::Frame(Frame::Failure(Failure::new(Some(task.task), code, "no")))]
 }
 
-/// Asks until the status has faults of the worker; every answer must be right.
-async fn asks_until_counted(network: &Network, name: &str) -> u64 {
+/// Asks until the status of the worker is as wanted; every answer must be right.
+async fn asks_until(network: &Network, name: &str, wanted: impl Fn(&WorkerStatus) -> bool) -> WorkerStatus {
     for _ in 0..QUESTIONS {
         assert_eq!(network.ask().await, "47", "with {name}");
-        let faults = of(&network.status().await, name).unwrap().faults;
-        if faults > 0 {
-            return faults;
+        let worker = of(&network.status().await, name).unwrap().clone();
+        if wanted(&worker) {
+            return worker;
         }
     }
     panic!("{name} was not found out in {QUESTIONS} questions");
@@ -118,10 +126,11 @@ async fn answers_that_do_not_fit_are_refused_and_counted() {
     let network = Network::start().await;
     let _honest = network.worker("honest").await;
     type Lie = fn(&MicroTask, Answer) -> Vec<Reply>;
-    let lies: [(&str, Lie); 12] = [
+    let lies: [(&str, Lie); 13] = [
         ("not a number", |_, answer| with_value(answer, f32::NAN)),
         ("infinity", |_, answer| with_value(answer, f32::NEG_INFINITY)),
         ("out of range", |_, answer| with_value(answer, 8_388_608.0)),
+        ("beyond its share", |_, answer| map_rows(answer, beyond_its_share)),
         ("other kind", |_, answer| map_rows(answer, other_kind)),
         ("narrow", |_, answer| map_rows(answer, narrower)),
         ("one row more", |_, answer| one_row_more(answer)),
@@ -134,7 +143,7 @@ async fn answers_that_do_not_fit_are_refused_and_counted() {
     ];
     for (name, lie) in lies {
         let twin = joined(&network, Conduct::lying(name, lie)).await;
-        asks_until_counted(&network, name).await;
+        asks_until(&network, name, |worker| worker.faults > 0).await;
         left(&network, name, twin).await;
         let status = network.status().await;
         assert!(of(&status, name).unwrap().faults > 0, "{name}: the faults are still shown");
@@ -165,7 +174,8 @@ async fn a_worker_that_never_answers_costs_its_deadline_and_no_more() {
         [("silent", Conduct::lying("silent", |_, _| vec![])), ("half a frame", Conduct::lying("half a frame", half))]
     {
         let twin = joined(&network, conduct).await;
-        asks_until_counted(&network, name).await;
+        let worker = asks_until(&network, name, |worker| worker.tasks_late > 0 || is_gone(worker)).await;
+        assert!(is_gone(&worker) || worker.faults == 0, "{name}: late is not wrong, but for one who never answers");
         left(&network, name, twin).await;
     }
 }

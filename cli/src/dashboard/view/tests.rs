@@ -32,6 +32,7 @@ fn worker(name: &str, state: WorkerState) -> WorkerStatus {
         rtt_us_p95: measured.then_some(1_240),
         in_flight: u32::from(measured),
         tasks_done: if measured { 4_711 } else { 0 },
+        tasks_late: if measured { 3 } else { 0 },
         faults: 0,
         connected_unix_ms: 1_700_000_000_000,
         path: PathKind::Direct.into(),

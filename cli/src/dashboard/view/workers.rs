@@ -9,17 +9,18 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use super::latency;
 use crate::output::bytes;
 
-const HEADER: [&str; 9] = ["worker", "state", "experts", "memory", "p50", "p95", "busy", "tasks", "faults"];
+const HEADER: [&str; 10] = ["worker", "state", "experts", "memory", "p50", "p95", "busy", "tasks", "late", "faults"];
 
-const WIDTHS: [Constraint; 9] = [
+const WIDTHS: [Constraint; 10] = [
     Constraint::Min(10),
-    Constraint::Length(8),
     Constraint::Length(7),
-    Constraint::Length(10),
+    Constraint::Length(7),
+    Constraint::Length(9),
     Constraint::Length(8),
     Constraint::Length(8),
     Constraint::Length(4),
     Constraint::Length(7),
+    Constraint::Length(4),
     Constraint::Length(6),
 ];
 
@@ -48,6 +49,7 @@ fn row(worker: &WorkerStatus) -> Row<'static> {
         Cell::from(latency(worker.rtt_us_p95)),
         Cell::from(worker.in_flight.to_string()),
         Cell::from(worker.tasks_done.to_string()),
+        Cell::from(worker.tasks_late.to_string()),
         Cell::from(worker.faults.to_string()),
     ])
 }
