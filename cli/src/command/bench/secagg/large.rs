@@ -37,10 +37,10 @@ const ALONE: u16 = 8;
 /// is what is held. Other allocators pass them over.
 const RETURN_MEMORY: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_TRIM_THRESHOLD_", "262144")];
 
-/// Masks that the fused pass is timed with: enough that reading the vector does not count.
-const TIMED_JOBS: usize = 100;
-/// Passes, before the round and after it.
-const TIMED_PASSES: usize = 5;
+/// Masks of a pass in which reading the vector does not count.
+const MANY_JOBS: usize = 100;
+/// Masks that are timed of each kind of pass, before the round and after it.
+const TIMED_MASKS: usize = 500;
 
 /// Options of `neuro bench secagg-single`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -62,8 +62,10 @@ struct Report {
     server_s: f64,
     participant_s: f64,
     expansions: usize,
-    /// One fused expansion of the same vector.
+    /// One fused expansion, alone on the same vector.
     expansion_s: f64,
+    /// One of many in a pass over it.
+    shared_expansion_s: f64,
     vector_bytes: u64,
     message_bytes: u64,
     resident_bytes: Option<u64>,
@@ -82,15 +84,18 @@ pub fn run_single(args: &SecaggSingleArgs, output: Output) -> CommandResult {
     let alone = Some(ALONE);
     let plan = SimulationPlan { losses, park, alone, ..SimulationPlan::new(args.members.into(), args.entries) };
     // Before and after the round, in which the machine is not the same all the time either.
-    let before_s = expansion_s(args.entries);
+    let expansions = || [1, MANY_JOBS].map(|jobs| expansion_s(args.entries, jobs));
+    let before = expansions();
     let cohort = one_cohort(&plan)?;
-    let expansion_s = f64::midpoint(before_s, expansion_s(args.entries));
+    let after = expansions();
+    let [expansion_s, shared_expansion_s] = [0, 1].map(|kind| f64::midpoint(before[kind], after[kind]));
     let sent = |kind: &str| cohort.bytes.up.get(kind).copied().unwrap_or_default();
     output.object(&Report {
         server_s: cohort.server.total_s(),
         participant_s: cohort.participant.total_s(),
         expansions: cohort.expansions,
         expansion_s,
+        shared_expansion_s,
         vector_bytes: cohort.server.vector_bytes,
         message_bytes: cohort.server.message_bytes,
         resident_bytes: cohort.server.resident_bytes,
@@ -126,11 +131,14 @@ fn thousand(name: &str) -> Result<Vec<Measurement>, Failure> {
         return Err(Failure::message(Outcome::Failed, String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
     let report: Report = serde_json::from_slice(&output.stdout)?;
-    let masks = report.expansions as f64 * report.expansion_s;
+    let masks = |each_s: f64| report.expansions as f64 * each_s;
     let vector = 4.0 * f64::from(ENTRIES);
     let allowed = 3.0 * vector + report.share_bytes as f64;
     let mut results = vec![
-        Measurement::new(&format!("server_{name}"), report.server_s, "CPU s").beside("expansions alone", masks),
+        Measurement::new(&format!("server_{name}"), report.server_s, "CPU s")
+            .beside("expansions, one at a time", masks(report.expansion_s)),
+        Measurement::new(&format!("server_shared_{name}"), report.server_s, "CPU s")
+            .beside("expansions, many in a pass", masks(report.shared_expansion_s)),
         Measurement::new(&format!("expansions_{name}"), report.expansions as f64, "masks"),
         Measurement::new(&format!("participant_{name}"), report.participant_s, "CPU s"),
         Measurement::new(&format!("bytes_{name}"), report.bytes as f64, "bytes"),
@@ -144,16 +152,16 @@ fn thousand(name: &str) -> Result<Vec<Measurement>, Failure> {
     Ok(results)
 }
 
-/// CPU seconds of one mask on one vector, in passes of many: their mean, as a round's is one of all its masks.
-fn expansion_s(entries: u32) -> f64 {
+/// CPU seconds of one mask on one vector, in passes of `jobs`: the mean, as a round's is one of all its masks.
+fn expansion_s(entries: u32, jobs: usize) -> f64 {
     let seed = |number: usize| MaskSeed::Aes128Ctr([number as u8; 16]);
-    let jobs: Vec<MaskJob> = (0..TIMED_JOBS).map(|at| MaskJob { seed: seed(at), sign: Sign::Minus }).collect();
+    let jobs: Vec<MaskJob> = (0..jobs).map(|at| MaskJob { seed: seed(at), sign: Sign::Minus }).collect();
     let mut vector = vec![0_u32; entries as usize + 1];
-    let mut seconds = 0.0;
-    for _ in 0..TIMED_PASSES {
+    let (mut seconds, passes) = (0.0, TIMED_MASKS / jobs.len());
+    for _ in 0..passes {
         cpu::timed(&mut seconds, || masks::apply(Lanes::Narrow(&mut vector), 0, &jobs));
     }
-    seconds / (TIMED_PASSES * TIMED_JOBS) as f64
+    seconds / (passes * jobs.len()) as f64
 }
 
 /// Many members in cohorts of a hundred: what one costs must not depend on how many there are.
