@@ -391,8 +391,11 @@ fn answers_that_are_good_by_themselves_never_make_a_sum_overflow() {
         let most = 8_388_608.0 / whole[1] as f32;
         let at_most = f32::from_bits(most.to_bits() - 1);
         let check = |many: i64, one: f32| {
-            answer(vec![RowSum::Many(vec![0, many, 0]), RowSum::One(vec![one; 3])])
-                .check(&routes, &whole.map(|experts| experts as usize), 3)
+            answer(vec![RowSum::Many(vec![0, many, 0]), RowSum::One(vec![one; 3])]).check(
+                &routes,
+                &whole.map(|experts| experts as usize),
+                3,
+            )
         };
         for sign in [1, -1] {
             assert_eq!(check(sign * share(0, 2), sign as f32 * at_most), Ok(()), "{whole:?}");

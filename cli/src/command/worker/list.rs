@@ -98,7 +98,10 @@ fn lines(worker: &WorkerStatus) -> Vec<(&'static str, String)> {
         ("link", link(worker)),
         ("round trip", format!("p50 {}, p95 {}", milliseconds(worker.rtt_us_p50), milliseconds(worker.rtt_us_p95))),
         ("speed", speed(worker)),
-        ("tasks", format!("{} answered, {} in flight, {} late", worker.tasks_done, worker.in_flight, worker.tasks_late)),
+        (
+            "tasks",
+            format!("{} answered, {} in flight, {} late", worker.tasks_done, worker.in_flight, worker.tasks_late),
+        ),
         ("faults", worker.faults.to_string()),
         (
             "right",
