@@ -153,7 +153,11 @@ impl JobRunner {
         if board.closed {
             return Err(SubmitError::NotReady("the node is shutting down".to_owned()));
         }
-        board.admit(&caller.account)?;
+        if let Err(refused) = board.admit(&caller.account) {
+            drop(board);
+            self.shared.changed();
+            return Err(refused);
+        }
         let id = board.enqueue(Queued { request, events: sender, caller });
         drop(board);
         self.shared.work.notify_one();
@@ -194,7 +198,7 @@ impl JobRunner {
         Load { running: board.running(), waiting: board.waiting(), slots, queue, per_account, batch: board.figures }
     }
 
-    /// A number that changes whenever a job is queued, starts, makes its first token or ends.
+    /// A number that changes whenever a job is queued or refused, starts, makes its first token or ends.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.revision.subscribe()

@@ -42,4 +42,4 @@ pub mod transcript;
 pub use self::party_session::SessionError;
 
 /// The version of the messages between client and parties.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;

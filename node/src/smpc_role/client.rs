@@ -285,10 +285,12 @@ impl ClientSession {
         self.send([ClientMessage::Finish, ClientMessage::Finish, ClientMessage::Finish]).await?;
         let sent = self.links.each_ref().map(LinkTraffic::of);
         let mut transcript = Transcript { statements: Vec::new(), receipt: None };
+        let mut hashes = [Hash([0; 32]); 3];
         for (party, answer) in PartyId::ALL.into_iter().zip(self.receive(SETUP_DEADLINE).await?) {
             let PartyMessage::Statement(signed) = answer else {
                 return Err(ClientError::Unexpected { party, expected: "its statement" });
             };
+            hashes[party.index()] = signed.hash();
             transcript.statements.push(signed);
         }
         for statement in transcript.verified()?.statements {
@@ -314,7 +316,7 @@ impl ClientSession {
             agreement: self.agreement.hash(),
             client: self.agreement.client,
             tokens: self.turn,
-            statements: transcript.statements_hash(),
+            statements: hashes,
         };
         let signed = receipt.sign(&self.key);
         self.send([(); 3].map(|()| ClientMessage::Receipt(signed.clone()))).await?;

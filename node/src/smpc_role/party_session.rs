@@ -169,11 +169,11 @@ pub(super) fn run(context: &PartyContext, client: Link, agreement: &Agreement, t
 /// Hands the statement over and waits for the receipt. The work is done: a client that goes away without one, or with one
 /// for something else, is no fault.
 fn part(mut client: ClientLink, signed: &Signed, statement: &Statement) -> Option<Signed> {
-    let receipt = client.send(&PartyMessage::Statement(signed.clone())).and_then(|()| client.receive());
+    let answer = client.send(&PartyMessage::Statement(signed.clone())).and_then(|()| client.receive());
     client.close();
-    let Ok(ClientMessage::Receipt(signed)) = receipt else { return None };
-    Receipt::verified(&signed).and_then(|receipt| receipt.fits(statement)).ok()?;
-    Some(signed)
+    let Ok(ClientMessage::Receipt(receipt)) = answer else { return None };
+    Receipt::verified(&receipt).and_then(|receipt| receipt.fits(statement, signed)).ok()?;
+    Some(receipt)
 }
 
 fn with_peers(

@@ -15,7 +15,7 @@ use super::agreement::Agreement;
 const STATEMENT_DOMAIN: Domain = Domain("neuro/smpc-statement/1");
 
 /// What a client signs a receipt for.
-const RECEIPT_DOMAIN: Domain = Domain("neuro/smpc-receipt/1");
+const RECEIPT_DOMAIN: Domain = Domain("neuro/smpc-receipt/2");
 
 /// Bytes of a statement or a receipt: the largest has about 1.4 KiB.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 4 << 10;
@@ -24,7 +24,7 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 4 << 10;
 const MAX_REASON_BYTES: usize = 512;
 
 /// The first bytes of a transcript's file.
-const MAGIC: &[u8] = b"neuro smpc transcript 2\n";
+const MAGIC: &[u8] = b"neuro smpc transcript 3\n";
 
 /// Canonical bytes and who signed them is said inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,14 @@ pub struct Signed {
     pub document: Vec<u8>,
     /// The signature over them.
     pub signature: Signature,
+}
+
+impl Signed {
+    /// Names it: the document and who signed it how.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        Hash::of(&[&self.document[..], &self.signature.0].concat())
+    }
 }
 
 /// A party's account of a session.
@@ -70,8 +78,8 @@ pub struct Receipt {
     pub client: NodeId,
     /// Tokens that it got.
     pub tokens: u32,
-    /// The three signed statements, hashed one after the other.
-    pub statements: Hash,
+    /// Hashes of the three signed statements. Each party has its own alone, and can tell whether it is the one that is meant.
+    pub statements: [Hash; 3],
 }
 
 /// The accounts of one session.
@@ -226,7 +234,7 @@ impl Receipt {
         writer.raw(&self.agreement.0);
         writer.raw(&self.client.0);
         writer.u32(self.tokens);
-        writer.raw(&self.statements.0);
+        self.statements.iter().for_each(|hash| writer.raw(&hash.0));
         let document = writer.finish();
         Signed { signature: key.sign(RECEIPT_DOMAIN, &document), document }
     }
@@ -242,7 +250,7 @@ impl Receipt {
             agreement: Hash(reader.array()?),
             client: NodeId(reader.array()?),
             tokens: reader.u32()?,
-            statements: Hash(reader.array()?),
+            statements: [Hash(reader.array()?), Hash(reader.array()?), Hash(reader.array()?)],
         };
         reader.finish()?;
         if receipt.client.verifies(RECEIPT_DOMAIN, &signed.document, &signed.signature) {
@@ -252,17 +260,18 @@ impl Receipt {
         }
     }
 
-    /// Whether it is for what `statement` tells. Of the statements' hash one statement says nothing.
+    /// Whether it is for `statement`, which its party handed over as `signed`.
     ///
     /// # Errors
     /// [`TranscriptError::Receipt`] names what differs.
-    pub fn fits(&self, statement: &Statement) -> Result<(), TranscriptError> {
+    pub fn fits(&self, statement: &Statement, signed: &Signed) -> Result<(), TranscriptError> {
         let terms = &statement.agreement;
         let pairs = [
             ("session", self.session == terms.session),
             ("agreement", self.agreement == terms.hash()),
             ("client", self.client == terms.client),
             ("number of tokens", self.tokens == statement.tokens),
+            ("statement", self.statements[statement.party.index()] == signed.hash()),
         ];
         let differs = pairs.into_iter().find(|(_, same)| !same);
         differs.map_or(Ok(()), |(what, _)| Err(TranscriptError::Receipt { what }))
@@ -297,13 +306,6 @@ impl Transcript {
         Ok(Self { statements, receipt })
     }
 
-    /// Names the statements.
-    #[must_use]
-    pub fn statements_hash(&self) -> Hash {
-        let parts = self.statements.iter().flat_map(|signed| [&signed.document[..], &signed.signature.0]);
-        Hash::of(&parts.collect::<Vec<_>>().concat())
-    }
-
     /// What `files` hold together, as the three parties and the client keep them: each statement once.
     ///
     /// # Errors
@@ -336,10 +338,7 @@ impl Transcript {
         }
         let receipt = self.receipt.as_ref().map(Receipt::verified).transpose()?;
         if let Some(receipt) = &receipt {
-            statements.iter().try_for_each(|statement| receipt.fits(statement))?;
-            if statements.len() == 3 && receipt.statements != self.statements_hash() {
-                return Err(TranscriptError::Receipt { what: "hash of them" });
-            }
+            statements.iter().zip(&self.statements).try_for_each(|(statement, signed)| receipt.fits(statement, signed))?;
         }
         Ok(Accounts { statements, receipt })
     }

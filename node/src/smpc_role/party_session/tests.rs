@@ -47,7 +47,7 @@ async fn a_receipt_for_something_else_is_not_taken() {
         agreement: statement.agreement.hash(),
         client: client.node_id(),
         tokens: 2,
-        statements: Hash([7; 32]),
+        statements: [1, 2, 3].map(|seed| statement.sign(&NodeKey::from_secret(&[seed; 32])).hash()),
     };
     let signed = right.sign(&client);
     assert_eq!(taken(statement.clone(), signed.clone()).await, Some(signed));
@@ -56,6 +56,7 @@ async fn a_receipt_for_something_else_is_not_taken() {
         Receipt { agreement: Hash([2; 32]), ..right.clone() }.sign(&client),
         Receipt { client: somebody.node_id(), ..right.clone() }.sign(&somebody),
         Receipt { tokens: 1, ..right.clone() }.sign(&client),
+        Receipt { statements: [Hash([7; 32]); 3], ..right.clone() }.sign(&client),
         right.sign(&somebody),
     ];
     for (at, wrong) in wrong.into_iter().enumerate() {
