@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neuro_node::completer::Completer;
 use neuro_node::http::{ApiKeys, HttpLimits, HttpOptions};
-use neuro_node::jobs::JobLimits;
+use neuro_node::jobs::{JobLimits, JobRunner};
 use serde_json::json;
 
 use crate::raw;
@@ -44,9 +44,8 @@ async fn of_hundreds_of_requests_at_once_as_many_are_answered_as_there_are_place
     let node = start_with(WAITING, JobLimits { slots: 4, queue: 8 }, HttpOptions::default()).await;
     let ask = || tokio::spawn(node.client.post(node.url("/v1/completions")).json(&text_body()).send());
     let asked: Vec<_> = (0..200).map(|_| ask()).collect();
-    node.until(|runner| runner.totals().refused == 188).await;
-    let load = node.completer.runner.load();
-    assert_eq!((load.running, load.waiting), (4, 8));
+    let settled = |runner: &JobRunner| (runner.totals().refused, runner.load().running, runner.load().waiting);
+    node.until(|runner| settled(runner) == (188, 4, 8)).await;
     node.open(12);
     let mut statuses = Vec::new();
     for answer in asked {

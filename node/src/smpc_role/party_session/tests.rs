@@ -47,7 +47,7 @@ async fn a_receipt_for_something_else_is_not_taken() {
         agreement: statement.agreement.hash(),
         client: client.node_id(),
         tokens: 2,
-        statements: [1, 2, 3].map(|seed| statement.sign(&NodeKey::from_secret(&[seed; 32])).hash()),
+        statements: [statement.sign(&NodeKey::from_secret(&[1; 32])).hash(); 3],
     };
     let signed = right.sign(&client);
     assert_eq!(taken(statement.clone(), signed.clone()).await, Some(signed));
