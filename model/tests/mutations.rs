@@ -73,7 +73,8 @@ fn checkpoints_withstand() {
     let path = dir.path().join("model.gguf");
     let mut opened = 0;
     for number in 0..1000 {
-        if start.elapsed() > TIME / 2 {
+        // However slow the disk is, some are looked at.
+        if number > 100 && start.elapsed() > TIME / 2 {
             break;
         }
         let bytes = mutated(&models, HEADER, &mut random);

@@ -95,16 +95,15 @@ async fn replayed_reordered_and_foreign_frames_are_refused() {
     assert!(matches!(foreign[0], Err(LinkError::Fault(FrameFault::Foreign { .. }))));
 }
 
-/// What party 0 hears when party 1 does `act` with its end.
-fn heard(act: impl FnOnce(Link) -> Option<Link> + Send + 'static) -> ChannelError {
+/// What party 0 hears within `deadline` when party 1 does `act` with its end.
+fn heard(deadline: Duration, act: impl FnOnce(Link) -> Option<Link> + Send + 'static) -> ChannelError {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (ours, theirs) = duplex(1 << 16);
     let _in_runtime = runtime.enter();
     let ours = Link::over(ours, NodeId([1; 32]), SESSION);
     let kept = act(Link::over(theirs, NodeId([2; 32]), SESSION));
     let (party, peer) = (PartyId::ALL[0], PartyId::ALL[1]);
-    let mut links =
-        PartyLinks::new(party, [None, Some(ours), None], runtime.handle().clone(), Duration::from_millis(50));
+    let mut links = PartyLinks::new(party, [None, Some(ours), None], runtime.handle().clone(), deadline);
     links.send(peer, Message { step: 1, part: 0, name: "question", body: vec![1] }).unwrap();
     let error = links.receive(peer).err().unwrap();
     drop(kept);
@@ -114,19 +113,18 @@ fn heard(act: impl FnOnce(Link) -> Option<Link> + Send + 'static) -> ChannelErro
 #[test]
 fn a_peer_that_is_silent_gone_or_done_ends_the_wait() {
     let peer = PartyId::ALL[1];
-    assert_eq!(heard(Some), ChannelError::Late { peer, name: "question", deadline_ms: 50 });
-    assert_eq!(
-        heard(|link| {
-            drop(link);
-            None
-        }),
-        ChannelError::Lost { peer }
-    );
+    let silent = heard(Duration::from_millis(50), Some);
+    assert_eq!(silent, ChannelError::Late { peer, name: "question", deadline_ms: 50 });
+    let gone = |link| {
+        drop(link);
+        None
+    };
+    assert_eq!(heard(PATIENCE, gone), ChannelError::Lost { peer });
     let aborting = |link: Link| {
         tokio::spawn(link.abort(Ending::Fault, "no"));
         None
     };
-    assert_eq!(heard(aborting), ChannelError::Aborted { peer });
+    assert_eq!(heard(PATIENCE, aborting), ChannelError::Aborted { peer });
 }
 
 #[test]

@@ -414,9 +414,13 @@ impl Node {
         };
         // The API goes last: it tells open streams why they end.
         let api = http::serve(api, completer, options, stopped());
-        let (parts, api) = tokio::join!(async { parts.await.inspect_err(|_| stop.cancel()) }, async {
-            api.await.inspect_err(|_| stop.cancel())
-        });
+        let parts = async {
+            let ended = parts.await.inspect_err(|_| stop.cancel());
+            // Any of the parts may have been the first to see the end.
+            shared.end_calls();
+            ended
+        };
+        let (parts, api) = tokio::join!(parts, async { api.await.inspect_err(|_| stop.cancel()) });
         stop.cancel();
         shared.network.clone().shutdown().await;
         shared.dispatch.record_use();
@@ -429,8 +433,7 @@ impl Node {
 /// Once `stop` is cancelled, ends waiting calls and jobs, so that the API can tell its clients.
 async fn end_calls(shared: &Shared, stop: &CancellationToken) -> Infallible {
     stop.cancelled().await;
-    shared.dispatch.stop();
-    shared.runner.close();
+    shared.end_calls();
     // The control services end by themselves once their calls have: the answer to `stop` must still go out.
     std::future::pending().await
 }

@@ -36,7 +36,7 @@ fn left(federation: &Federation, number: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn part_of_a_batch_is_refused() {
     // Of a batch of twenty an aggregator lets eight come: the difference to a round of all would be twelve persons.
-    let plan = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 1000\nreveal_ms = 1000\n";
+    let plan = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 10000\nreveal_ms = 1000\n";
     let mut federation = Federation::start_listed(plan, TENSORS, Some(8), &[0; 20]).await;
     let mut participants = federation.join_all(8, |number| trainer(&federation, number)).await;
     for participant in &mut participants {
@@ -52,7 +52,7 @@ async fn part_of_a_batch_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_budget_refuses_to_join() {
     let plan = format!(
-        "[rounds]\ncount = 50\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 1500\n{NOISE}"
+        "[rounds]\ncount = 50\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 10000\n{NOISE}"
     );
     let mut federation = Federation::start(&plan, TENSORS, Some(9), 1).await;
     // One round costs about 2.2, two 3.2: a second one is beyond the floor of the ninth.

@@ -105,7 +105,7 @@ async fn poison_in_some_shards_moves_the_plain_mean_and_not_the_rules() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_attends_and_does_not_join_costs_nobody_a_release() {
     let _crowd = ONE_CROWD.lock().await;
-    let plan = format!("{}[cohort.deadlines]\njoin_ms = 15000\n", plan("rule = \"median\"", SHARDS));
+    let plan = format!("{}[cohort.deadlines]\njoin_ms = 60000\n", plan("rule = \"median\"", SHARDS));
     let listed: Vec<u16> = (0..MEMBERS).map(|number| (number % SHARDS) as u16).collect();
     let mut federation = Federation::start_listed_in_memory(&plan, TENSORS, Some(MEMBERS), &listed).await;
     let (at, invitation) = (&federation, federation.invitation());

@@ -30,14 +30,19 @@ fn total(line: &Value) -> (String, u64) {
     (line["name"].as_str().unwrap().to_owned(), line["total_micro_units"].as_u64().unwrap())
 }
 
-/// Asks, and waits until what the workers earned by it is written and shown: then it no longer changes.
+/// Looks in a row that show the same: what witnesses earn may come a little after the answer.
+const SAME_LOOKS: usize = 10;
+
+/// Asks, and waits until what the workers earned by it is written and shown, and no longer changes.
 fn earn(stage: &Stage, network: &Network<'_>, workers: usize) -> Vec<(String, u64)> {
     assert_eq!(network.ask("What is 12+35?"), "47");
-    let mut shown = Vec::new();
+    let (mut shown, mut same) = (Vec::new(), 0);
     eventually("what was earned is written", || {
         let waits = network.status()["store"]["waiting_workers"].as_u64();
-        shown = totals(stage);
-        waits == Some(0) && shown.len() == workers
+        let now = totals(stage);
+        same = if waits == Some(0) && now == shown { same + 1 } else { 0 };
+        shown = now;
+        same >= SAME_LOOKS && shown.len() == workers
     });
     shown
 }

@@ -1,13 +1,13 @@
 //! A federation of processes: an aggregator and its participants, each started as their owners would.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use neuro_primitives::Hash;
 use serde_json::{Value, json};
 
+use crate::place::Place;
 use crate::process::Process;
 use crate::stage::{Finished, Stage, eventually};
 
@@ -26,6 +26,8 @@ pub struct Federation<'a> {
     pub invitation: String,
     address: String,
     options: Vec<String>,
+    /// A restarted aggregator has to be found again.
+    _place: Place,
 }
 
 impl<'a> Federation<'a> {
@@ -48,8 +50,8 @@ impl<'a> Federation<'a> {
     }
 
     fn begin(stage: &'a Stage, options: &[&str]) -> Self {
-        // A port that was free a moment ago: a restarted aggregator has to be found again.
-        let address = free_address();
+        let place = Place::new();
+        let address = place.address();
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         let aggregator = serve(stage, &address, &options);
         let data_dir = stage.path("aggregator").display().to_string();
@@ -57,7 +59,7 @@ impl<'a> Federation<'a> {
         assert_eq!(invited.code, Some(0), "{}", invited.stderr);
         let invitation: Value = serde_json::from_str(&invited.stdout).unwrap();
         let invitation = invitation["invitation"].as_str().unwrap().to_owned();
-        Self { stage, aggregator, invitation, address, options }
+        Self { stage, aggregator, invitation, address, options, _place: place }
     }
 
     /// Starts the aggregator again, on the same folder and address.
@@ -176,11 +178,6 @@ pub fn audit_lines(path: &Path) -> Vec<Value> {
 pub fn aggregated(stage: &Stage) -> PathBuf {
     let found = fs::read_dir(stage.path("aggregator/fl")).unwrap().map(|entry| entry.unwrap().path());
     found.into_iter().find(|path| path.join("task.json").exists()).unwrap()
-}
-
-/// An address whose port was free a moment ago.
-pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Writes `round.toml` and the first weights.

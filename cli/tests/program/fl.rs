@@ -31,7 +31,7 @@ fn the_masked_sum_is_the_plain_sum() {
 #[test]
 fn a_trainer_that_crashes_hangs_or_babbles_costs_its_own_part() {
     let stage = Stage::new();
-    let cohort = "least = 9\ndropout = 0.34\n[cohort.deadlines]\nupload_ms = 6000";
+    let cohort = "least = 9\ndropout = 0.34\n[cohort.deadlines]\nupload_ms = 20000";
     let federation = Federation::start(&stage, cohort, &["--start-at", "9"]);
     let mut participants: Vec<Process> = (0..6).map(|number| federation.join(number, &trainer(number))).collect();
     for (number, trainer) in [(6, "echo broken >&2; exit 3"), (7, "sleep 1000"), (8, "exec yes")] {
@@ -50,7 +50,7 @@ fn a_trainer_that_crashes_hangs_or_babbles_costs_its_own_part() {
 #[test]
 fn a_cohort_below_the_floor_ends_with_a_reason_and_unmasks_nothing() {
     let stage = Stage::new();
-    let federation = Federation::start(&stage, "least = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 1500", &[]);
+    let federation = Federation::start(&stage, "least = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 60000", &[]);
     let participants: Vec<Process> = (0..5).map(|number| federation.join(number, &trainer(number))).collect();
     assert_eq!(federation.command(&["round", "start"])["round"], 1);
     let round = federation.ended();

@@ -101,7 +101,7 @@ fn a_sum_that_no_line_of_history_tells_of_yet_is_not_lost() {
 fn without_its_record_a_participant_is_out_of_that_round_and_in_the_next() {
     let stage = Stage::new();
     let federation =
-        Federation::of_rounds(&stage, 2, "least = 8\ndropout = 0.25\n[cohort.deadlines]\nupload_ms = 8000");
+        Federation::of_rounds(&stage, 2, "least = 8\ndropout = 0.25\n[cohort.deadlines]\nupload_ms = 30000");
     let gate = stage.path("gate");
     let gated = |number| format!("while [ ! -e {} ]; do sleep 0.05; done; {}", gate.display(), trainer(number));
     let mut participants: Vec<Process> = (0..8).map(|number| federation.join(number, &gated(number))).collect();

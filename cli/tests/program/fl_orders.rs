@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::federation::{Federation, aggregated, free_address, trainer, write_plan};
+use crate::federation::{Federation, aggregated, trainer, write_plan};
+use crate::place::Place;
 use crate::process::Process;
 use crate::stage::{Stage, eventually};
 
@@ -110,7 +111,8 @@ fn an_owner_on_another_machine_signs_and_lists() {
     let id = json(&["fl", "roster", "owner"], &owner)["owner"].as_str().unwrap().to_owned();
     write_plan(&stage, 1, "least = 8\ndropout = 0.25");
     let plan = stage.path("round.toml").display().to_string();
-    let address = free_address();
+    let place = Place::new();
+    let address = place.address();
     let serve = ["fl", "serve", "--config", &plan, "--listen", &address, "--owner", &id];
     let without = run(&serve, &aggregator);
     assert_eq!(without.code, Some(1));

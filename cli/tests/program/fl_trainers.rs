@@ -28,7 +28,7 @@ fn a_trainer_dies_with_its_participant() {
 #[test]
 fn what_a_trainer_gets_wrong_costs_its_own_part_and_says_why() {
     let stage = Stage::new();
-    let cohort = "least = 15\ndropout = 0.34\n[cohort.deadlines]\nupload_ms = 8000";
+    let cohort = "least = 15\ndropout = 0.34\n[cohort.deadlines]\nupload_ms = 20000";
     let federation = Federation::start(&stage, cohort, &["--start-at", "15"]);
     let wrong = [
         (file("F32", &[4, 3], &[1.0; 11], "w"), "bytes"),
@@ -56,7 +56,7 @@ fn what_a_trainer_gets_wrong_costs_its_own_part_and_says_why() {
 #[test]
 fn an_update_of_another_version_of_the_model_is_not_used() {
     let stage = Stage::new();
-    let cohort = "least = 9\ndropout = 0.25\n[cohort.deadlines]\nupload_ms = 6000";
+    let cohort = "least = 9\ndropout = 0.25\n[cohort.deadlines]\nupload_ms = 20000";
     let federation = Federation::start(&stage, cohort, &["--start-at", "9"]);
     let mut participants: Vec<Process> = (0..8).map(|number| federation.join(number, &trainer(number))).collect();
     let stale = format!("cp \"$1\" update.safetensors; echo '{{\"weight\": 1, \"model\": \"{}\"}}'", "ab".repeat(32));

@@ -28,6 +28,7 @@ mod losing_a_worker;
 mod model;
 mod models;
 mod network;
+mod place;
 #[path = "../../../storage/tests/story/server.rs"]
 mod postgres;
 mod process;

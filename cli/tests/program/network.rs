@@ -6,6 +6,7 @@ use std::process::Command;
 use neuro_protocol::ticket::SignedTicket;
 use serde_json::Value;
 
+use crate::place::Place;
 use crate::process::Process;
 use crate::stage::{Stage, eventually};
 
@@ -23,14 +24,19 @@ pub struct Network<'a> {
     pub api: String,
     /// What workers join with.
     pub ticket: String,
+    /// Kept for an orchestrator that starts again.
+    _places: Option<[Place; 3]>,
 }
 
 impl<'a> Network<'a> {
     /// An orchestrator for `model` with `workers` workers, ready to answer.
     pub fn start(stage: &'a Stage, model: &Path, workers: usize) -> Self {
         let mut network = Self::orchestrator(stage, model, &["--expect-workers", &workers.to_string()]);
-        for number in 1..=workers {
-            network.add(&format!("worker-{number}"));
+        // All at once: the orchestrator does not wait long for them before it deals out experts.
+        let names = (1..=workers).map(|number| format!("worker-{number}"));
+        let started: Vec<Process> = names.map(|name| network.start_worker(&name, &[])).collect();
+        for worker in started {
+            network.take(worker);
         }
         network.orchestrator.event("serving");
         network
@@ -38,7 +44,12 @@ impl<'a> Network<'a> {
 
     /// An orchestrator without workers.
     pub fn orchestrator(stage: &'a Stage, model: &Path, options: &[&str]) -> Self {
-        Self::of(stage, model, Process::start(Self::serve_command(stage, model, options)))
+        let places = [(); 3].map(|()| Place::new());
+        let [api, control, p2p] = places.each_ref().map(Place::address);
+        let p2p = format!("/ip4/{}", p2p.replace(':', "/tcp/"));
+        let listening = ["--api", &api, "--control", &control, "--p2p", &p2p];
+        let orchestrator = Process::start(serve(stage, model, &[&listening, options].concat()));
+        Self { _places: Some(places), ..Self::of(stage, model, orchestrator) }
     }
 
     /// The command of an orchestrator.
@@ -57,7 +68,7 @@ impl<'a> Network<'a> {
         let p2p = p2p.map(|address| ("--p2p", address.to_owned()));
         let addresses = listening.into_iter().chain(p2p).flat_map(|(option, address)| [option.to_owned(), address]);
         let (model, addresses) = (model.to_owned(), addresses.collect());
-        Self { stage, model, addresses, orchestrator, workers: Vec::new(), api, ticket }
+        Self { stage, model, addresses, orchestrator, workers: Vec::new(), api, ticket, _places: None }
     }
 
     /// Starts the orchestrator again, which has ended, on its folder and where it listened. Its workers are still there.
@@ -74,9 +85,13 @@ impl<'a> Network<'a> {
 
     /// As [`Self::add`], with more options. Returns the event of its joining.
     pub fn add_with(&mut self, name: &str, options: &[&str]) -> Value {
+        self.take(self.start_worker(name, options))
+    }
+
+    fn start_worker(&self, name: &str, options: &[&str]) -> Process {
         let arguments = self.worker_arguments(name);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(options.iter().copied()).collect();
-        self.take(self.stage.start(&arguments))
+        self.stage.start(&arguments)
     }
 
     /// Makes a started worker one of the network's, once it has joined.

@@ -17,7 +17,7 @@ use crate::completer::{Caller, JobEvent};
 /// unread events, so no token waits here.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Runs jobs until the runner closes.
+/// Runs jobs until the runner closes. A panic costs the jobs that run, not the node.
 pub(super) fn drive(shared: &Shared) {
     let mut driver = Driver {
         shared,
@@ -26,11 +26,12 @@ pub(super) fn drive(shared: &Shared) {
         running: BTreeMap::new(),
         leaving: Vec::new(),
     };
-    while driver.wait() {
-        driver.look_after_readers();
-        driver.fail_tainted();
-        driver.start_waiting();
-        driver.step();
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| driver.turn())) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => driver.break_down(),
+        }
     }
     driver.close();
 }
@@ -46,6 +47,18 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// What there is to do, once there is. False once the runner is closed.
+    fn turn(&mut self) -> bool {
+        let goes_on = self.wait();
+        if goes_on {
+            self.look_after_readers();
+            self.fail_tainted();
+            self.start_waiting();
+            self.step();
+        }
+        goes_on
+    }
+
     /// Waits until there is something to do. False once the runner is closed.
     fn wait(&mut self) -> bool {
         let mut board = self.shared.board();
@@ -125,15 +138,12 @@ impl Driver<'_> {
         if fits { board.start_next(&self.shares) } else { None }
     }
 
-    /// Runs a step. A panic in it costs the jobs that run, not the node.
+    /// Runs a step.
     fn step(&mut self) {
         if !self.decoding.has_work() {
             return self.note_figures();
         }
-        let (decoding, shares) = (&mut self.decoding, &mut self.shares);
-        let Ok(updates) = catch_unwind(AssertUnwindSafe(|| decoding.step(shares))) else {
-            return self.break_down();
-        };
+        let updates = self.decoding.step(&mut self.shares);
         // What came of a wrong result must not go out.
         self.fail_tainted();
         for (job, update) in updates {

@@ -45,3 +45,11 @@ pub struct Shared {
     /// Peer-to-peer.
     pub network: PeerToPeer,
 }
+
+impl Shared {
+    /// Ends waiting calls and jobs, and takes no more.
+    pub fn end_calls(&self) {
+        self.dispatch.stop();
+        self.runner.close();
+    }
+}

@@ -338,7 +338,10 @@ impl Transcript {
         }
         let receipt = self.receipt.as_ref().map(Receipt::verified).transpose()?;
         if let Some(receipt) = &receipt {
-            statements.iter().zip(&self.statements).try_for_each(|(statement, signed)| receipt.fits(statement, signed))?;
+            statements
+                .iter()
+                .zip(&self.statements)
+                .try_for_each(|(statement, signed)| receipt.fits(statement, signed))?;
         }
         Ok(Accounts { statements, receipt })
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,13 @@ impl Compute {
         let thread = Arc::clone(&shared);
         std::thread::Builder::new().name("experts".to_owned()).spawn(move || {
             while let Some(queued) = thread.next() {
-                run(&pool, &meter, &answered, queued);
+                let (task, outbox) = (queued.task.task, queued.outbox.clone());
+                let computed = catch_unwind(AssertUnwindSafe(|| run(&pool, &meter, &answered, queued)));
+                // A worker whose thread had ended would go on saying that it holds its experts.
+                if computed.is_err() {
+                    let text = "the computation broke down; the worker's log says where".to_owned();
+                    answer(&outbox, &failure(task, FailureCode::Internal, text));
+                }
             }
         })?;
         Ok(Self(Arc::new(Handle { shared })))
@@ -277,6 +284,29 @@ mod tests {
         let refused = failure_in(&answers.blocking_recv().unwrap());
         assert_eq!(refused, (Some(TaskId(1)), FailureCode::NotHeld), "another holder computes it");
         assert!(pool.held().is_empty(), "the orchestrator orders it again");
+    }
+
+    /// Weights that bring the reader down.
+    struct Cursed;
+
+    impl ExpertSource for Cursed {
+        fn load(&self, _: ExpertId, _: &mut TakeWeights<'_>) -> Result<(), SourceError> {
+            panic!("a file that nobody expected")
+        }
+    }
+
+    #[test]
+    fn a_computation_that_breaks_down_is_told_and_the_next_task_computed() {
+        let pool = Arc::new(ExpertPool::new(neuro_expert_runtime::default_engine(), 4));
+        let stored = StoredExpert { stored_bytes: 1, input_format: ActivationFormat::F32 };
+        pool.register(ExpertId { layer: 0, expert: 0 }, stored, Arc::new(Cursed));
+        let compute = Compute::start(pool, Arc::default(), Box::new(|_, _| ())).unwrap();
+        let (outbox, mut answers) = mpsc::channel(2);
+        for number in 1..3 {
+            compute.submit(task(number, 60_000), outbox.clone()).unwrap();
+            let told = failure_in(&answers.blocking_recv().unwrap());
+            assert_eq!(told, (Some(TaskId(number)), FailureCode::Internal));
+        }
     }
 
     #[test]

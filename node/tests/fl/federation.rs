@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use neuro_protocol::federated::{RoundPhase, RoundStatus};
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -36,6 +36,8 @@ pub const PLAN: &str = "task = \"test\"\n[model]\nweights = \"global.safetensors
 pub struct Federation {
     folder: TempDir,
     address: String,
+    /// Bound and not listening: nobody else gets the port, and a restarted aggregator is found again.
+    _place: TcpSocket,
     start_at: Option<usize>,
     batches: u16,
     aggregator: Option<Running>,
@@ -136,9 +138,11 @@ impl Federation {
     ) -> Self {
         fs::write(folder.path().join("global.safetensors"), zeros(tensors)).unwrap();
         fs::write(folder.path().join("round.toml"), format!("{PLAN}{plan}")).unwrap();
-        // A port that was free a moment ago: a restarted aggregator has to be found again.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        Self { folder, address, start_at, batches, aggregator: None }
+        let place = TcpSocket::new_v4().unwrap();
+        place.set_reuseaddr(true).unwrap();
+        place.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = place.local_addr().unwrap().to_string();
+        Self { folder, address, _place: place, start_at, batches, aggregator: None }
     }
 
     fn write_roster(&self, listed: &[u16]) {

@@ -15,7 +15,7 @@ const PLAN: &str = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[c
 
 /// Rounds that are begun by hand, with a strategy after it.
 const MANY: &str = "[rounds]\ncount = 3\n[update]\nrange = 8\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\n\
-                    vote_ms = 2000\nanswer_ms = 2000\n[strategy]\n";
+                    vote_ms = 10000\nanswer_ms = 10000\n[strategy]\n";
 
 /// A trainer that writes down that it runs, and waits for the gate if there is one.
 fn trainer(federation: &Federation, number: usize, gate: Option<&str>) -> String {

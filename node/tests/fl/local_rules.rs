@@ -56,7 +56,7 @@ async fn personal_models_stay_and_rules_reach_the_trainer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_trains_longer_than_a_round_is_in_the_next_buffer() {
     let plan =
-        format!("{COHORT}[cohort.deadlines]\nupload_ms = 6000\n[strategy]\nname = \"fed_buff\"\nmost_staleness = 3\n");
+        format!("{COHORT}[cohort.deadlines]\nupload_ms = 20000\n[strategy]\nname = \"fed_buff\"\nmost_staleness = 3\n");
     let mut federation = Federation::start(&plan, &[("w", &[2])], Some(9), 1).await;
     let gate = federation.path("gate");
     let nothing = federation.trainer(0, &[("w", &[2], &[1.0, 0.0])], 1);

@@ -70,7 +70,7 @@ async fn central_noise_is_added_before_the_sum_is_used() {
 async fn the_clip_follows_the_norms_and_its_bit_is_charged() {
     // All updates have a norm of 1, four times the clip.
     let plan =
-        plan("distributed", "[privacy.adaptive]\nbit_noise = 0.5\nrate = 1.0\n").replace("clip = 1.0", "clip = 0.25");
+        plan("distributed", "[privacy.adaptive]\nbit_noise = 0.25\nrate = 1.0\n").replace("clip = 1.0", "clip = 0.25");
     let mut federation = Federation::start(&plan, TENSORS, Some(8), 1).await;
     let _participants = federation.join_all(8, |number| federation.trainer(number, &[("w", &[4], &UPDATE)], 1)).await;
     let round = federation.ended().await;

@@ -5,7 +5,7 @@ use neuro_node::participant_role::ParticipantEvent;
 
 use crate::federation::Federation;
 
-const PLAN: &str = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 5000\n";
+const PLAN: &str = "[rounds]\ncount = 1\n[cohort]\nleast = 8\ndropout = 0.25\n[cohort.deadlines]\njoin_ms = 20000\n";
 
 fn trainer(federation: &Federation, number: usize) -> String {
     federation.trainer(number, &[("w", &[2], &[0.5, 0.25])], 1)

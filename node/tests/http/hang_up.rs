@@ -97,10 +97,12 @@ async fn a_waiting_job_whose_reader_left_gives_up_its_place() {
 
 #[tokio::test]
 async fn a_panic_costs_the_running_jobs_and_not_the_node() {
-    let node = start_with(&[Step::Panic], ONE, HttpOptions::default()).await;
-    for answers in 1..3 {
-        assert_eq!(node.chat(chat_body()).await.status(), 500);
-        assert_eq!(node.completer.runner.totals().failed, answers);
+    for step in [Step::Panic, Step::PanicAtStart] {
+        let node = start_with(&[step], ONE, HttpOptions::default()).await;
+        for answers in 1..3 {
+            assert_eq!(node.chat(chat_body()).await.status(), 500);
+            assert_eq!(node.completer.runner.totals().failed, answers);
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Step {
         retryable: bool,
     },
     Panic,
+    /// As the first step: breaks down before the job is begun.
+    PanicAtStart,
 }
 
 pub struct Node {
@@ -253,6 +255,7 @@ impl Decoding for ScriptedDecoding<'_> {
     }
 
     fn start(&mut self, job: JobContext, request: GenerateRequest) -> Result<Option<JobUpdate>, DecodeFailure> {
+        assert!(!matches!(self.script.steps[..], [Step::PanicAtStart]), "as the script says");
         self.script.asked.lock().unwrap().push(request.clone());
         let answer = Answer { request, text: String::new(), ids: Vec::new(), at: 0, paused: false };
         self.jobs.insert(job.id, answer);
@@ -335,7 +338,7 @@ impl Answer {
             Step::Fail { retryable } => {
                 vec![Err(DecodeFailure { message: "a worker is gone".to_owned(), retryable: *retryable })]
             }
-            Step::Panic => panic!("as the script says"),
+            Step::Panic | Step::PanicAtStart => panic!("as the script says"),
         }
     }
 

@@ -339,6 +339,16 @@ fn an_outage_shows_and_nothing_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_question_that_breaks_down_costs_no_other_its_answer() {
+    let (fake, _attempts) = Fake::new(&[]);
+    let recorder = fake.recorder();
+    let broken: Result<(), AskError> = recorder.ask(|_| panic!("a row that nobody expected")).await;
+    assert!(broken.is_err());
+    assert_eq!(recorder.ask(|store| store.top_teams(1)).await.unwrap(), []);
+    recorder.close();
+}
+
+#[tokio::test]
 async fn the_next_run_knows_the_workers_and_their_teams() {
     let (fake, _attempts) = Fake::new(&[]);
     let first = fake.recorder();
