@@ -6,7 +6,7 @@ use neuro_expert_runtime::activations;
 use neuro_orchestrator::{Checks, ExpertSpec};
 use neuro_primitives::contribution::digest;
 use neuro_primitives::{Activations, ExpertId, Hash, Route, RowSum};
-use neuro_protocol::frame::FailureCode;
+use neuro_protocol::frame::{FailureCode, Frame, MicroTask};
 
 mod owners;
 mod pay;
