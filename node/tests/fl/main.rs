@@ -14,6 +14,7 @@ mod interruptions;
 mod local_rules;
 mod measuring;
 mod noise;
+mod relay;
 mod restarts;
 mod roster;
 #[allow(dead_code, reason = "shared with fl_floors.rs and fl_robust.rs")]
