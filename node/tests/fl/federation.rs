@@ -123,7 +123,8 @@ impl Federation {
         }
     }
 
-    fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
+    /// The same before it is started.
+    pub fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
         Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
     }
 
@@ -175,7 +176,8 @@ impl Federation {
         self.until(|event| matches!(event, AggregatorEvent::Ready { .. }).then_some(())).await;
     }
 
-    fn options(&self) -> AggregatorOptions {
+    /// How its aggregator is to run.
+    pub fn options(&self) -> AggregatorOptions {
         AggregatorOptions {
             data_dir: self.data_dir("aggregator"),
             plan: self.path("round.toml"),
