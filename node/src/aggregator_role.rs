@@ -36,6 +36,7 @@ use neuro_primitives::{NodeId, NodeKey};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::unix_now;
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
@@ -235,7 +236,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
     RoundPlan::parse(&text).map_err(|source| AggregatorError::Plan { path: path.to_owned(), source })
 }
 
-/// Both halves, until either ends.
+/// Both halves, until either ends. The services are a task of their own: who comes while sums are used is let in.
 async fn serve(
     shared: Arc<Shared>,
     rounds: Rounds,
@@ -244,17 +245,23 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), AggregatorError> {
     let service = Arc::new(AggregatorService::new(Arc::clone(&shared)));
-    let ending = async {
-        stop.cancelled().await;
-        shared.streams.dismiss("the aggregator stops");
+    let ending = stop.clone();
+    let services = async move {
+        // However they end: rounds without services are of no use.
+        let _stop_at_the_end = ending.clone().drop_guard();
+        let dismissing = async {
+            ending.cancelled().await;
+            shared.streams.dismiss("the aggregator stops");
+        };
+        neuro_network::federated::serve(listener, &shared.key, service, dismissing).await
     };
-    let services = neuro_network::federated::serve(listener, &shared.key, service, ending);
-    let (rounds, services) =
-        tokio::join!(async { rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel()) }, async {
-            services.await.inspect_err(|_| stop.cancel())
-        },);
+    // Dropped with this future, where the caller drops it.
+    let services = AbortOnDropHandle::new(tokio::spawn(services));
+    let rounds = rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel());
+    let services = services.await;
     rounds?;
-    services.map_err(|error| AggregatorError::Services(error.to_string()))
+    let failed = |error: &dyn std::error::Error| AggregatorError::Services(error.to_string());
+    services.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 /// The owner's key, unless the owner is elsewhere.

@@ -143,16 +143,9 @@ impl Cohort {
     pub fn run(mut self, posts: &Receiver<Posted>, ended: impl FnOnce(CohortEnd)) -> Result<(), CohortError> {
         let mut end = self.step(Input::Start)?;
         while end.is_none() {
-            let patience = self.wake.map_or(IDLE, |wake| wake.since(clock::now())).min(IDLE);
-            end = match posts.recv_timeout(patience) {
-                Ok(posted) => {
-                    let end = self.step(posted.input)?;
-                    posted.done.map(|done| done.send(()));
-                    end
-                }
-                Err(RecvTimeoutError::Timeout) => self.step(Input::Tick)?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            };
+            let Some(posted) = next(posts, &mut self.wake) else { return Ok(()) };
+            end = self.step(posted.input)?;
+            posted.done.map(|done| done.send(()));
         }
         if let Some(end) = end {
             ended(end);
@@ -312,6 +305,23 @@ impl Cohort {
     }
 }
 
+/// What comes next: the clock once it is due, however many posts wait, else a post, else the clock. Nothing when nobody
+/// can post any more. Were posts first, those who post without pause could put off a deadline for ever.
+fn next(posts: &Receiver<Posted>, wake: &mut Option<Moment>) -> Option<Posted> {
+    let tick = Posted { input: Input::Tick, done: None };
+    let patience = wake.map_or(IDLE, |wake| wake.since(clock::now())).min(IDLE);
+    if patience.is_zero() {
+        // The core names the next moment, if there is one.
+        *wake = None;
+        return Some(tick);
+    }
+    match posts.recv_timeout(patience) {
+        Ok(posted) => Some(posted),
+        Err(RecvTimeoutError::Timeout) => Some(tick),
+        Err(RecvTimeoutError::Disconnected) => None,
+    }
+}
+
 /// The aggregator's own noise, where the plan asks for it.
 fn central_noise(values: &mut [i64], encoding: &EncodingPlan) -> Result<(), SumError> {
     let EncodingMode::Private(settings) = encoding.mode else { return Ok(()) };
@@ -329,4 +339,28 @@ enum Next {
     /// This input, and nothing of what was to be done after the effect.
     Instead(Input),
     End(EndReason),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_not_put_off_by_posts_that_wait() {
+        let (sender, posts) = channel();
+        let connected = |byte| Input::Connected(NodeId([byte; 32]));
+        for byte in [1, 2] {
+            sender.send(Posted { input: connected(byte), done: None }).unwrap();
+        }
+        // Long past, as a phase's deadline is after many posts.
+        let mut wake = Some(Moment::default());
+        let mut input = || next(&posts, &mut wake).map(|posted| posted.input);
+        assert_eq!(input(), Some(Input::Tick));
+        assert_eq!(input(), Some(connected(1)), "the clock is due once");
+        assert_eq!(input(), Some(connected(2)));
+        drop(sender);
+        assert_eq!(input(), None);
+    }
 }

@@ -18,6 +18,7 @@ use neuro_fl_aggregator::staleness::{MOST_VERSIONS, VersionList, discount};
 use neuro_network::FederatedClient;
 use neuro_primitives::{Hash, Untrusted};
 use serde::{Deserialize, Serialize};
+use tokio::task::{JoinHandle, unconstrained};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fetching::{FetchError, fetch_document};
@@ -88,7 +89,7 @@ impl Buffers {
     fn run(&self, training: &Training, newest: Hash) -> Run {
         let layout = training.attempt.config.layout;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = running.get(&layout).filter(|run| run.peek().is_none()) {
+        if let Some(run) = running.get(&layout).filter(|run| is_of_use(run)) {
             return run.clone();
         }
         let (folder, stop) = (self.folder(layout), self.stop.clone());
@@ -100,13 +101,7 @@ impl Buffers {
             let trained = training.run(stop).await?;
             keep(&folder, newest, &trained).map_err(at(&folder))
         });
-        let ended = async move {
-            match work.await {
-                Ok(result) => result.map_err(Arc::new),
-                Err(error) => Err(Arc::new(TrainingError::Lost(error.to_string()))),
-            }
-        };
-        let run = ended.boxed().shared();
+        let run = awaited(work);
         running.insert(layout, run.clone());
         run
     }
@@ -132,6 +127,23 @@ impl Buffers {
     fn folder(&self, layout: Hash) -> PathBuf {
         self.task_folder.join("buffer").join(&layout.to_string()[..32])
     }
+}
+
+/// The end of a trainer's work, for all who wait for it.
+fn awaited(work: JoinHandle<Result<(), TrainingError>>) -> Run {
+    let ended = async move {
+        match work.await {
+            Ok(result) => result.map_err(Arc::new),
+            Err(error) => Err(Arc::new(TrainingError::Lost(error.to_string()))),
+        }
+    };
+    ended.boxed().shared()
+}
+
+/// Whether there is something to wait for: work that goes on, or that left an update which nobody has heard of yet.
+/// Work that failed while no round waited for it says nothing about the next round's.
+fn is_of_use(run: &Run) -> bool {
+    run.peek().is_none() && unconstrained(run.clone()).now_or_never().is_none_or(|ended| ended.is_ok())
 }
 
 /// `kept.json` comes last: without it there is no update.
@@ -182,5 +194,25 @@ mod tests {
         assert_eq!((admitted.update.0, admitted.weight), (vec![1.0, -2.0], 5));
         assert_eq!(buffers.admitted(layout, &list(&[5, 4, 3, 2])).unwrap(), None);
         assert_eq!(buffers.admitted(layout, &list(&[1])).unwrap(), None, "it is gone");
+    }
+
+    /// A run whose work has ended so, and which nobody waited for.
+    async fn unheard(outcome: Result<(), TrainingError>) -> Run {
+        let work = tokio::spawn(async { outcome });
+        while !work.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        awaited(work)
+    }
+
+    #[tokio::test]
+    async fn a_trainer_that_failed_between_two_rounds_is_not_waited_for_by_the_second() {
+        let failed = unheard(Err(TrainingError::NoControl)).await;
+        assert!(!is_of_use(&failed));
+        let left_an_update = unheard(Ok(())).await;
+        assert!(is_of_use(&left_an_update), "the round that takes this one up finds the update");
+        assert!(!is_of_use(&left_an_update), "it was heard of");
+        let at_work = awaited(tokio::spawn(std::future::pending()));
+        assert!(is_of_use(&at_work) && is_of_use(&at_work));
     }
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use neuro_fl_aggregator::{SignedSettings, StrategySettings, modulus_rule};
 use neuro_primitives::Hash;
@@ -28,6 +29,10 @@ use super::training::{Attempt, Trained, Training, time_limit};
 use super::uploading::{until_taken, upload};
 use crate::clock::unix_now;
 pub(super) use surroundings::{Line, Note, Outcome, Surroundings, Work, told_end};
+
+/// Before a training that failed for want of the aggregator begins again. Many fit into the time that a round has for
+/// it, and what was fetched is not fetched again.
+const REST: Duration = Duration::from_secs(2);
 
 /// How far the training is.
 enum Progress {
@@ -92,6 +97,12 @@ impl Part {
                     () = stop.cancelled() => return,
                 },
             };
+            if let Err(error) = &outcome
+                && error.is_retryable()
+            {
+                tracing::warn!(%error, "a training begins again");
+                stop.run_until_cancelled(tokio::time::sleep(REST)).await;
+            }
             if stop.is_cancelled() {
                 // The part is over and its files were wiped while the trainer still wrote.
                 drop(fs::remove_dir_all(folder));
@@ -151,9 +162,10 @@ impl Part {
                 self.mask(around);
                 Ok(vec![note])
             }
-            // The next line to the aggregator begins anew.
+            // It has rested. Without a line the next one begins anew.
             Outcome::Trained(Err(error)) if error.is_retryable() => {
                 self.progress = Progress::NotBegun;
+                line.map_or(Ok(()), |line| self.train(around, line))?;
                 Ok(Vec::new())
             }
             Outcome::Trained(Err(error)) => {

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use output::{Output, read};
+use output::read;
 
 /// Bytes that a trainer may write to standard output and standard error together. A progress bar that is drawn anew a
 /// hundred times a second for an hour writes 36 MB.
@@ -109,17 +109,14 @@ pub async fn run(
     outcome
 }
 
-/// Reads both pipes to their end, then the exit status.
+/// Reads both pipes to their end, then the exit status. Too much on one of them ends this at once, whatever the other
+/// does.
 async fn watched(child: &mut Child) -> Result<String, TrainerError> {
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(TrainerError::Io(io::ErrorKind::BrokenPipe.into()));
     };
-    // Each gets half, so that neither can use up the other's share.
-    let (said, erred) = tokio::try_join!(read(stdout, MAX_OUTPUT_BYTES / 2), read(stderr, MAX_OUTPUT_BYTES / 2))?;
+    let (said, erred) = tokio::try_join!(read(stdout), read(stderr))?;
     let status = child.wait().await?;
-    let (Output::Whole(said), Output::Whole(erred)) = (said, erred) else {
-        return Err(TrainerError::Babbled { limit: MAX_OUTPUT_BYTES });
-    };
     if !status.success() {
         return Err(TrainerError::Failed { status, said: erred.tail() });
     }

@@ -15,7 +15,7 @@ use neuro_node::participant_role::task_folder::folder_of;
 use neuro_node::participant_role::trainer::TrainerCommand;
 use neuro_node::participant_role::{JoinError, JoinOptions, ParticipantEvent, join_task};
 use neuro_node::unix_now;
-use neuro_primitives::UnixMillis;
+use neuro_primitives::{NodeKey, UnixMillis};
 use neuro_protocol::federated::{RoundPhase, RoundStatus};
 use neuro_secagg::roster::{Registry, Roster, RosterFields, RosterMember};
 use serde_json::Value;
@@ -125,7 +125,8 @@ impl Federation {
         }
     }
 
-    fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
+    /// The same before it is started.
+    pub fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
         Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
     }
 
@@ -179,7 +180,8 @@ impl Federation {
         self.until(|event| matches!(event, AggregatorEvent::Ready { .. }).then_some(())).await;
     }
 
-    fn options(&self) -> AggregatorOptions {
+    /// How its aggregator is to run.
+    pub fn options(&self) -> AggregatorOptions {
         AggregatorOptions {
             data_dir: self.data_dir("aggregator"),
             plan: self.path("round.toml"),
@@ -207,7 +209,7 @@ impl Federation {
 
     /// What `neuro fl round` speaks to the aggregator with.
     async fn by_hand(&self) -> FederatedClient {
-        let key = self.data_dir("aggregator").node_key().unwrap();
+        let key = self.key();
         FederatedClient::connect(&self.address, &key, key.node_id()).await.unwrap()
     }
 
@@ -243,6 +245,26 @@ impl Federation {
     pub fn invitation(&self) -> String {
         let task = OwnedTask::find(&self.data_dir("aggregator"), None).unwrap().unwrap();
         task.invite(10_000, PATIENCE).unwrap().to_text()
+    }
+
+    /// The same to another address.
+    pub fn invitation_to(&self, address: &str) -> String {
+        let file = self.file("task.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace(&self.address, address)).unwrap();
+        let invitation = self.invitation();
+        fs::write(&file, text).unwrap();
+        invitation
+    }
+
+    /// Where the aggregator listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The aggregator's key.
+    pub fn key(&self) -> NodeKey {
+        self.data_dir("aggregator").node_key().unwrap()
     }
 
     /// A participant whose trainer is this line of shell, attending.

@@ -3,10 +3,11 @@
 
 use std::fs;
 
-use neuro_node::participant_role::ParticipantEvent;
+use neuro_node::participant_role::{JoinOptions, ParticipantEvent};
 use neuro_protocol::federated::RoundPhase;
 
 use crate::federation::{Federation, Participant};
+use crate::relay;
 
 const TENSORS: &[(&str, &[usize])] = &[("w", &[2])];
 
@@ -74,6 +75,22 @@ async fn an_upload_that_the_aggregator_cannot_use_is_sent_again() {
     fs::write(federation.path("gate"), "").unwrap();
     let round = federation.ended().await;
     assert_eq!((round.done, round.survivors), (true, 8), "{}", round.outcome);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_that_cannot_be_had_at_first_are_asked_for_again_over_the_same_line() {
+    let mut federation = Federation::start(PLAN, TENSORS, Some(8), 1).await;
+    let key = federation.participant(0).node_key().unwrap();
+    let address = relay::open(federation.address(), federation.key(), &key).await;
+    let options = federation.join_options(0, &trainer(&federation, 0, None), "");
+    let by_relay = JoinOptions { task: federation.invitation_to(&address), ..options };
+    let mut participants = vec![federation.join_by(by_relay).await];
+    for number in 1..8 {
+        participants.push(federation.join(number, &trainer(&federation, number, None)).await);
+    }
+    let round = federation.ended().await;
+    assert_eq!((round.done, round.survivors), (true, 8), "{}", round.outcome);
+    assert_eq!(runs(&federation, 0), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

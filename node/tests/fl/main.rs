@@ -5,6 +5,7 @@
 // Clippy knows test functions; these are the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod busy;
 mod cohorts;
 mod commitments;
 mod faults;
@@ -14,6 +15,7 @@ mod interruptions;
 mod local_rules;
 mod measuring;
 mod noise;
+mod relay;
 mod restarts;
 mod roster;
 #[allow(dead_code, reason = "shared with fl_floors.rs and fl_robust.rs")]

@@ -1,6 +1,7 @@
 //! A round under way: its cohorts, each on a thread of its own, and what they have come to so far.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use neuro_fl_aggregator::EncodingPlan;
@@ -34,7 +35,7 @@ pub(super) struct Called {
 }
 
 /// A cohort's number, and how it ended.
-type Ended = (u16, Result<CohortEnd, CohortError>);
+type Ended = (u16, Result<CohortEnd, RoundError>);
 
 /// The round.
 pub(super) struct OpenRound {
@@ -146,12 +147,35 @@ fn open(
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let cohort = Cohort::open(parts, uploads, handle.state())?;
-    let run = move || {
-        let ran = cohort.run(&posts, |end| drop(told.send((number, Ok(end)))));
-        if let Err(error) = ran {
-            drop(told.send((number, Err(error))));
-        }
-    };
+    let run = move || telling(&told, number, |ended| cohort.run(&posts, ended));
     std::thread::Builder::new().name(format!("cohort {number}")).spawn(run)?;
     Ok(OpenCohort { name, folder, handle: Arc::new(handle), end: None })
+}
+
+/// Runs a cohort's thread and tells how the cohort ended, or why the thread did. A bug in one is heard of too: the others
+/// hold the same channel open, and the round would wait for ever.
+fn telling(
+    told: &mpsc::UnboundedSender<Ended>,
+    number: u16,
+    run: impl FnOnce(&dyn Fn(CohortEnd)) -> Result<(), CohortError>,
+) {
+    let ended = |end| drop(told.send((number, Ok(end))));
+    let ran = catch_unwind(AssertUnwindSafe(|| run(&ended)));
+    if let Err(error) = ran.map_or(Err(RoundError::Thread), |ran| ran.map_err(RoundError::from)) {
+        drop(told.send((number, Err(error))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_heard_of_while_others_run() {
+        let (told, mut ends) = mpsc::unbounded_channel();
+        let _another = told.clone();
+        let run = move || telling(&told, 3, |_| panic!("a bug"));
+        assert!(std::thread::spawn(run).join().is_ok());
+        assert!(matches!(ends.try_recv(), Ok((3, Err(RoundError::Thread)))));
+    }
 }

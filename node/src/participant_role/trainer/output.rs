@@ -1,23 +1,15 @@
 //! What a trainer writes, of which only the end is kept.
 
-use std::io;
-
 use neuro_fl_aggregator::trainer_contract::MOST_LINE_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{MAX_OUTPUT_BYTES, TrainerError};
 
 /// Bytes of the end that are kept: the last line, or the last words of an error.
 const KEPT_BYTES: usize = MOST_LINE_BYTES + (4 << 10);
 
 /// Bytes of standard error that an error shows.
 const SHOWN_BYTES: usize = 2 << 10;
-
-/// What a pipe brought until its end.
-pub(super) enum Output {
-    /// Not too much.
-    Whole(Tail),
-    /// More than was allowed; the rest was not read.
-    TooMuch,
-}
 
 /// The end of a text.
 #[derive(Default)]
@@ -45,16 +37,20 @@ impl Tail {
     }
 }
 
-/// Reads `pipe` to its end, or until more than `limit` bytes came.
-pub(super) async fn read(mut pipe: impl AsyncRead + Unpin, limit: u64) -> io::Result<Output> {
+/// Reads `pipe` to its end.
+///
+/// # Errors
+/// When it cannot be read, and as soon as more than half of [`MAX_OUTPUT_BYTES`] came: each pipe gets half, so that
+/// neither can use up the other's share.
+pub(super) async fn read(mut pipe: impl AsyncRead + Unpin) -> Result<Tail, TrainerError> {
     let (mut tail, mut total, mut bytes) = (Tail::default(), 0_u64, [0; 8192]);
     loop {
         match pipe.read(&mut bytes).await? {
-            0 => return Ok(Output::Whole(tail)),
+            0 => return Ok(tail),
             length => {
                 total += length as u64;
-                if total > limit {
-                    return Ok(Output::TooMuch);
+                if total > MAX_OUTPUT_BYTES / 2 {
+                    return Err(TrainerError::Babbled { limit: MAX_OUTPUT_BYTES });
                 }
                 tail.push(&bytes[..length]);
             }

@@ -60,6 +60,16 @@ async fn endless_output_ends_the_run() {
 }
 
 #[tokio::test]
+async fn too_much_on_one_pipe_ends_the_run_though_the_other_stays_open() {
+    // A kill is all that ends it: a closed pipe does not.
+    let text = "trap '' PIPE; yes; exec sleep 1000";
+    for text in [text.to_owned(), text.replace("yes", "yes >&2")] {
+        let (_folder, outcome) = outcome(&text, PATIENCE).await;
+        assert!(matches!(outcome, Err(TrainerError::Babbled { .. })), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn silence_is_an_empty_line() {
     let (_folder, outcome) = outcome("true", PATIENCE).await;
     assert_eq!(outcome.unwrap(), "");
