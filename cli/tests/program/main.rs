@@ -35,6 +35,7 @@ mod restarts;
 mod same_answer;
 mod smpc;
 mod stage;
+mod stopping;
 mod stores;
 mod taught;
 mod terminal;
