@@ -1,8 +1,14 @@
 //! `neuro dashboard` on a real terminal.
 
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::json;
+
 use crate::models;
 use crate::network::Network;
-use crate::stage::Stage;
+use crate::stage::{Stage, eventually};
 use crate::terminal::Terminal;
 
 #[test]
@@ -43,6 +49,47 @@ fn a_running_node_is_shown() {
     terminal.press("C-c");
     terminal.wait_for("ended with 0");
     assert!(!terminal.shows_alternate_screen());
+}
+
+#[test]
+fn a_node_that_hangs_holds_up_no_key() {
+    let stage = Stage::new();
+    let node = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.set_nonblocking(true).unwrap();
+    let control = node.local_addr().unwrap().to_string();
+    let running = json!({"pid": 1, "node": "", "api": null, "control": control, "p2p": []});
+    fs::create_dir(stage.path("hung")).unwrap();
+    fs::write(stage.path("hung/node.json"), running.to_string()).unwrap();
+    let Some(terminal) = Terminal::open(&stage) else { return };
+    terminal.enter(&stage, &["dashboard", "--data-dir", "hung"]);
+    let mut pages = [("3", "Workers"), ("4", "Requests")].into_iter().cycle();
+    // On a slow machine the dashboard may have given a connection up before the key came.
+    eventually("a page turns while the node is asked", || {
+        let asking = accepted(&node);
+        let (key, page) = pages.next().unwrap();
+        terminal.press(key);
+        terminal.wait_until("the page has turned", |screen| screen.matches(page).count() == 2);
+        is_open(asking)
+    });
+    terminal.press("q");
+    terminal.wait_for("ended with 0");
+    assert!(!terminal.shows_alternate_screen());
+}
+
+/// The next connection.
+fn accepted(listener: &TcpListener) -> TcpStream {
+    let mut accepted = None;
+    eventually("somebody connects", || {
+        accepted = listener.accept().ok();
+        accepted.is_some()
+    });
+    accepted.unwrap().0
+}
+
+/// Whether the other end still waits.
+fn is_open(mut connection: TcpStream) -> bool {
+    connection.set_nonblocking(true).unwrap();
+    connection.read_to_end(&mut Vec::new()).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 #[test]

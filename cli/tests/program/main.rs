@@ -36,6 +36,7 @@ mod restarts;
 mod same_answer;
 mod smpc;
 mod stage;
+mod stopping;
 mod stores;
 mod taught;
 mod terminal;

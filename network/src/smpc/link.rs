@@ -192,6 +192,28 @@ impl Link {
         self.queue(bytes, deadline).await
     }
 
+    /// Puts a message into the queue if nothing waits there, and waits for nothing. Whether it did: what is only news by
+    /// now shall not take the room of what must arrive.
+    ///
+    /// # Errors
+    /// A connection that is gone; a message that is longer than a frame may be.
+    pub fn try_send(&mut self, step: u64, part: u32, body: Vec<u8>) -> Result<bool, LinkError> {
+        let bytes = HEADER_BYTES + body.len();
+        if bytes > limits::MAX_FRAME_BYTES {
+            return Err(LinkError::TooLong { bytes });
+        }
+        if self.outgoing.is_closed() {
+            return Err(self.broken());
+        }
+        if self.outgoing.capacity() < self.outgoing.max_capacity() {
+            return Ok(false);
+        }
+        let Some(room) = try_room_for(&self.room, bytes) else { return Ok(false) };
+        let bytes = self.sent.next_frame(FrameKind::Message, step, part, body);
+        self.outgoing.try_send((bytes, room)).map_err(|_| self.broken())?;
+        Ok(true)
+    }
+
     async fn queue(&self, bytes: Vec<u8>, deadline: Duration) -> Result<(), LinkError> {
         let queued = async {
             let permit = room_for(&self.room, bytes.len()).await.ok_or_else(|| self.broken())?;
@@ -266,6 +288,12 @@ impl<S: AsyncRead> Incipient<S> {
 async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
     let permits = u32::try_from(bytes.min(limits::MAX_QUEUED_BYTES)).ok()?;
     Arc::clone(room).acquire_many_owned(permits).await.ok()
+}
+
+/// As [`room_for`], if there is room now.
+fn try_room_for(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(bytes.min(limits::MAX_QUEUED_BYTES)).ok()?;
+    Arc::clone(room).try_acquire_many_owned(permits).ok()
 }
 
 /// A peer's words as people may see them.

@@ -114,7 +114,9 @@ impl Session {
         self.prepare(&reply)?;
         self.reach_data_plane(&reply).await?;
         let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
-        send(&reports, worker_report::Report::LastVoucher(self.receipts.last())).await?;
+        let receipts = Arc::clone(&self.receipts);
+        let last = on_disk(move || receipts.last()).await?;
+        send(&reports, worker_report::Report::LastVoucher(last)).await?;
         let model = self.model.as_ref().ok_or(WorkerError::Gone)?;
         self.tell_speed(model, &reports).await?;
         let instructions = client.attend(ReceiverStream::new(outgoing)).await?;

@@ -85,3 +85,34 @@ async fn who_takes_nothing_is_late_and_not_lost() {
     };
     assert!(matches!(stuck, LinkError::Late { deadline: BRIEF }), "{stuck}");
 }
+
+#[tokio::test]
+async fn news_wait_for_nobody_and_take_no_room_of_others() {
+    let (ours, theirs) = duplex(1 << 10);
+    let mut link = Link::over(ours, PEER, SESSION);
+    let mut sent = 0;
+    for _ in 0..4 * limits::MAX_QUEUED_FRAMES {
+        sent += u32::from(link.try_send(1, sent, vec![7; 1 << 12]).unwrap());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sent, 2, "one is being written, and one waits");
+    for part in sent..sent + 8 {
+        link.send(1, part, vec![7; 1 << 12], BRIEF).await.expect("there is room for what must arrive");
+    }
+    let mut reader = Link::over(theirs, PEER, SESSION);
+    for part in 0..sent + 8 {
+        assert_eq!(reader.receive(PATIENCE).await.unwrap().part, part, "none is missing");
+    }
+    drop(reader);
+    assert!(matches!(gone(&mut link).await, LinkError::Lost));
+}
+
+/// What sending news says once the other end has gone.
+async fn gone(link: &mut Link) -> LinkError {
+    loop {
+        match link.try_send(1, 0, Vec::new()) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => return error,
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Both ends of the conversation about vouchers, in messages, over stores on disk.
 
+use std::io;
+use std::sync::mpsc;
+
 use super::*;
 use crate::data_dir::DataDir;
 use crate::vouchers::VoucherFiles;
@@ -11,6 +14,9 @@ use neuro_protocol::control::VoucherRefusal;
 use neuro_protocol::frame::{Answer, MicroTask};
 
 const WALL: UnixMillis = UnixMillis(1_000);
+
+/// For what must happen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn key(seed: u8) -> NodeKey {
     NodeKey::from_secret(&[seed; 32])
@@ -101,6 +107,51 @@ fn orchestrator_in(folder: &tempfile::TempDir) -> Receipts {
 fn worker_in(folder: &tempfile::TempDir) -> WorkerReceipts {
     let store = VoucherFiles::open(&DataDir::open(folder.path()).unwrap()).unwrap();
     WorkerReceipts::new(key(2), key(1).node_id(), Box::new(store))
+}
+
+/// A disk that stands still: it says when it is written to, and goes on when it is told.
+struct Stalled {
+    written: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl VoucherStore for Stalled {
+    fn last(&self, _: NodeId) -> Option<SignedVoucher> {
+        None
+    }
+
+    fn keep(&self, _: NodeId, _: &SignedVoucher) -> io::Result<()> {
+        self.written.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().map_err(io::Error::other)
+    }
+}
+
+#[test]
+fn a_disk_that_stalls_holds_up_no_answer_and_none_goes_unpaid() {
+    let ((written, is_written), (go, go_on)) = (mpsc::sync_channel(2), mpsc::sync_channel(2));
+    let store = Stalled { written, go_on: Mutex::new(go_on) };
+    let worker = WorkerReceipts::new(key(2), key(1).node_id(), Box::new(store));
+    let sides = Sides { worker, ..Sides::start() };
+    sides.answer(1, 0.5, 0);
+    let offer = sides.offer(0);
+    std::thread::scope(|scope| {
+        let signing = scope.spawn(|| sides.worker.reply(&offer, WALL));
+        is_written.recv_timeout(PATIENCE).unwrap();
+        let (answered, is_answered) = mpsc::channel();
+        let sides = &sides;
+        scope.spawn(move || {
+            sides.answer(2, 0.5, 0);
+            answered.send(())
+        });
+        let in_time = is_answered.recv_timeout(PATIENCE);
+        go.send(()).unwrap();
+        in_time.expect("an answer does not wait for the disk");
+        sides.orchestrator.replied(self::worker(), &signing.join().unwrap(), at(0)).unwrap();
+    });
+    assert_eq!(sides.totals(), (1, 0, 0));
+    go.send(()).unwrap();
+    sides.agree(1_000);
+    assert_eq!(sides.totals().0, 2, "what was answered meanwhile is in the next voucher");
 }
 
 #[test]

@@ -25,6 +25,12 @@ impl ClientLink {
         Ok(self.runtime.block_on(self.link.send(0, 0, message.encode(), self.deadline))?)
     }
 
+    /// Queues a message if none waits, and waits for nothing. Whoever does not read misses it.
+    pub(super) fn try_send(&mut self, message: &PartyMessage) -> Result<(), SessionError> {
+        self.link.try_send(0, 0, message.encode())?;
+        Ok(())
+    }
+
     /// The next message, within the deadline.
     pub(super) fn receive(&mut self) -> Result<ClientMessage, SessionError> {
         let frame = self.runtime.block_on(self.link.receive(self.deadline))?;

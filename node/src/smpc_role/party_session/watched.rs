@@ -44,7 +44,8 @@ impl<'a> Watched<'a> {
         }
         self.told = Instant::now();
         let working = Working { expected: self.expected.get(), cost: self.links.spent().into() };
-        client.send(&PartyMessage::Working(working)).map_err(|_| HUNG_UP)
+        // The peers do not wait for a client that does not read.
+        client.try_send(&PartyMessage::Working(working)).map_err(|_| HUNG_UP)
     }
 }
 
@@ -83,3 +84,6 @@ impl Channel for Watched<'_> {
         self.links.spent()
     }
 }
+
+#[cfg(test)]
+mod tests;
