@@ -225,8 +225,7 @@ pub enum OrchestratorError {
     Broken(String),
 }
 
-/// Runs an orchestrator until `stop` is cancelled, which it may be before the model is read: a thread that still reads
-/// it then is left behind.
+/// Runs an orchestrator until `stop` is cancelled.
 ///
 /// # Errors
 /// When the model cannot be loaded or an address cannot be used.
@@ -237,13 +236,13 @@ pub async fn run(config: OrchestratorConfig, report: Report, stop: CancellationT
     let keys = config.api_key_file.as_deref().map(ApiKeys::from_file).transpose()?;
     // Before anything is loaded or said to be ready.
     http::check_keys(api.local_addr().map_err(HttpError::from)?, keys.as_ref())?;
-    let reading = {
+    let (loaded, key) = {
         let (config, report) = (config.clone(), Arc::clone(&report));
-        blocking(move || begin(&config, key, &report))
+        blocking(move || Loaded::read(&config, &key, &report).map(|loaded| (loaded, key))).await??
     };
-    let Begun { loaded, key, recorder } = tokio::select! {
-        begun = reading => begun??,
-        () = stop.cancelled() => return Ok(()),
+    let recorder = {
+        let (config, purpose) = (config.clone(), loaded.purpose(key.node_id()));
+        blocking(move || start_recorder(&config, purpose)).await??
     };
     let (network, incoming) = PeerToPeer::start(&key, &config.p2p).await?;
     let addresses = addresses(&key, &api, &control, &network, config.ticket_lifetime)?;
@@ -281,20 +280,6 @@ impl Loaded {
         let micro_units_per_row = multiply_adds.div_ceil(MULTIPLY_ADDS_PER_MICRO_UNIT);
         Purpose { orchestrator, model: self.publication.manifest().model_id(), micro_units_per_row }
     }
-}
-
-/// What is there before anybody is connected.
-struct Begun {
-    loaded: Loaded,
-    key: NodeKey,
-    recorder: Recorder,
-}
-
-/// Reads the model and opens the store. Blocks for as long as that takes.
-fn begin(config: &OrchestratorConfig, key: NodeKey, report: &Report) -> Result<Begun, OrchestratorError> {
-    let loaded = Loaded::read(config, &key, report)?;
-    let recorder = start_recorder(config, loaded.purpose(key.node_id()))?;
-    Ok(Begun { loaded, key, recorder })
 }
 
 /// Opens the store and begins to write it. May block for seconds.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use tokio_util::sync::CancellationToken;
 
 use super::ask::SamplingArgs;
 use crate::answerer::{Answerer, ConnectionArgs};
@@ -15,7 +14,7 @@ use crate::args::GlobalArgs;
 use crate::exit_code::Outcome;
 use crate::failure::{CommandResult, Failure};
 use crate::output::{Output, Style};
-use crate::runtime::{self, Interrupts};
+use crate::runtime;
 
 /// Lines kept for the arrow keys. More makes the file slow to rewrite and nothing easier to find.
 const HISTORY_LINES: usize = 1000;
@@ -36,23 +35,18 @@ pub struct ChatArgs {
     pub connection: ConnectionArgs,
 }
 
-/// Talks until the user leaves, or a signal comes while nothing is answered.
+/// Talks until the user leaves.
 ///
 /// # Errors
 /// When nobody answers at the start or the terminal fails. A failed answer is shown, and the conversation goes on.
 pub fn run(global: &GlobalArgs, args: &ChatArgs, output: Output) -> CommandResult {
-    runtime::tokio()?.block_on(talk(global, args, output))
-}
-
-/// Reads lines on this thread, which nothing else needs meanwhile.
-async fn talk(global: &GlobalArgs, args: &ChatArgs, output: Output) -> CommandResult {
-    let answerer = Answerer::open(global, &args.connection)?;
+    let runtime = runtime::tokio()?;
+    let answerer = runtime.block_on(async { Answerer::open(global, &args.connection) })?;
     let mut lines = Lines::open(runtime::data_dir(global)?.join("chat_history"))?;
     let mut conversation = Conversation::new(args.system.as_deref());
     if lines.interactive() && !output.json {
         output.line(output.paint(Style::Faint, HELP))?;
     }
-    let interrupts = Interrupts::watch()?;
     while let Some(line) = lines.next()? {
         match line.trim() {
             "" => {}
@@ -65,8 +59,7 @@ async fn talk(global: &GlobalArgs, args: &ChatArgs, output: Output) -> CommandRe
             }
             question => {
                 conversation.ask(question);
-                let answered = answer(&answerer, &mut conversation, args, output, &interrupts.token()).await;
-                interrupts.finished();
+                let answered = runtime.block_on(answer(&answerer, &mut conversation, args, output));
                 if let Err(failure) = answered {
                     conversation.take_back();
                     eprintln!("{} {failure}", output.paint(Style::Error, "error:"));
@@ -77,21 +70,21 @@ async fn talk(global: &GlobalArgs, args: &ChatArgs, output: Output) -> CommandRe
     Ok(())
 }
 
-/// Prints the answer as it comes and remembers it. `stop` ends the answer; what came is kept.
+/// Prints the answer as it comes and remembers it. Ctrl-C ends the answer; what came is kept.
 async fn answer(
     answerer: &Answerer,
     conversation: &mut Conversation,
     args: &ChatArgs,
     output: Output,
-    stop: &CancellationToken,
 ) -> CommandResult {
     let request = args.sampling.request(conversation.messages.clone());
+    let stop = runtime::stop_token(false)?;
     let mut said = String::new();
     let mut show = |text: &str| {
         said.push_str(text);
         if output.json { Ok(()) } else { output.text(text) }
     };
-    let outcome = answerer.chat(&request, &mut show, stop).await;
+    let outcome = answerer.chat(&request, &mut show, &stop).await;
     match outcome {
         Ok(_) => {}
         Err(failure) if failure.outcome == Outcome::Interrupted => {}

@@ -1,7 +1,7 @@
 //! `neuro chat`: a conversation over a pipe and on a terminal.
 
 use crate::models;
-use crate::stage::{Stage, signal};
+use crate::stage::Stage;
 use crate::terminal::Terminal;
 
 /// What a model with random weights says to `input`: whatever it was told before changes its words.
@@ -47,19 +47,4 @@ fn control_c_stops_the_answer_and_not_the_program() {
     terminal.wait_for("(Ctrl-D or /quit leaves)");
     terminal.type_line("/quit");
     terminal.wait_for("ended with 0");
-}
-
-#[test]
-fn a_signal_between_questions_ends_the_program() {
-    for name in ["INT", "TERM"] {
-        let stage = Stage::new();
-        let model = models::skills().display().to_string();
-        let mut chat = stage.start(&["chat", "--model", &model, "--json"]);
-        for (question, answer) in [("What is 12+35?", "47"), ("What is 97+11?", "108")] {
-            chat.write_line(question);
-            assert_eq!(chat.next_event("role", "assistant")["content"], answer);
-        }
-        signal(chat.id(), name);
-        assert_eq!(chat.wait().code(), Some(130), "{name}: {}", chat.said());
-    }
 }

@@ -36,7 +36,6 @@ mod restarts;
 mod same_answer;
 mod smpc;
 mod stage;
-mod stopping;
 mod stores;
 mod taught;
 mod terminal;

@@ -1,6 +1,6 @@
 //! A running process of the program: its events as they come, what it says, how it ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -45,24 +45,13 @@ impl Process {
 
     /// The next event of this name; earlier ones are passed over.
     pub fn event(&self, name: &str) -> Value {
-        self.next_event("event", name)
-    }
-
-    /// The next object that calls itself `name` in its field `field`; earlier ones are passed over.
-    pub fn next_event(&self, field: &str, name: &str) -> Value {
         loop {
             match self.events.recv_timeout(PATIENCE) {
-                Ok(event) if event[field] == name => return event,
+                Ok(event) if event["event"] == name => return event,
                 Ok(_) => {}
-                Err(error) => panic!("no {field} {name:?}: {error}; the process said: {}", self.said()),
+                Err(error) => panic!("no event {name:?}: {error}; the process said: {}", self.said()),
             }
         }
-    }
-
-    /// Types a line, where its standard input is a pipe.
-    pub fn write_line(&mut self, text: &str) {
-        let stdin = self.stdin.as_mut().expect("it is not closed");
-        writeln!(stdin, "{text}").unwrap();
     }
 
     /// What it wrote to standard error so far.

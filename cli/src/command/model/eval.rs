@@ -52,10 +52,7 @@ pub fn run(args: &EvalArgs, output: Output) -> CommandResult {
     let tokenizer = Tokenizer::from_bytes(&std::fs::read(args.dir.join("tokenizer.json"))?)?;
     runtime::tokio()?.block_on(async {
         let stop = runtime::stop_token(false)?;
-        let (answerer, network, _folder) = tokio::select! {
-            answerer = answerer(args) => answerer?,
-            () = stop.cancelled() => return Err(Failure::message(Outcome::Interrupted, "interrupted")),
-        };
+        let (answerer, network, _folder) = answerer(args).await?;
         let marked = tokio::select! {
             marked = mark(&answerer, &tokenizer, &questions) => marked,
             () = stop.cancelled() => Err(Failure::message(Outcome::Interrupted, "interrupted")),
@@ -73,9 +70,7 @@ async fn answerer(args: &EvalArgs) -> Result<(Answerer, Option<NetworkProcess>, 
         return Ok((Answerer::Remote(ApiClient::new(url, None)?), None, None));
     }
     let Some(workers) = args.workers.filter(|&workers| workers > 0) else {
-        let folder = args.dir.clone();
-        let answerer = tokio::task::spawn_blocking(move || Answerer::local(&folder)).await??;
-        return Ok((answerer, None, None));
+        return Ok((Answerer::local(&args.dir)?, None, None));
     };
     let folder = tempfile::Builder::new().prefix("neuro-eval-").tempdir()?;
     let threads = (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1);
