@@ -36,7 +36,6 @@ use neuro_primitives::{NodeId, NodeKey};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::unix_now;
 use crate::data_dir::{DataDir, DataDirError, RunningNode};
@@ -236,7 +235,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<RoundPlan, AggregatorError> {
     RoundPlan::parse(&text).map_err(|source| AggregatorError::Plan { path: path.to_owned(), source })
 }
 
-/// Both halves, until either ends. The services are a task of their own: who comes while sums are used is let in.
+/// Both halves, until either ends.
 async fn serve(
     shared: Arc<Shared>,
     rounds: Rounds,
@@ -245,23 +244,17 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), AggregatorError> {
     let service = Arc::new(AggregatorService::new(Arc::clone(&shared)));
-    let ending = stop.clone();
-    let services = async move {
-        // However they end: rounds without services are of no use.
-        let _stop_at_the_end = ending.clone().drop_guard();
-        let dismissing = async {
-            ending.cancelled().await;
-            shared.streams.dismiss("the aggregator stops");
-        };
-        neuro_network::federated::serve(listener, &shared.key, service, dismissing).await
+    let ending = async {
+        stop.cancelled().await;
+        shared.streams.dismiss("the aggregator stops");
     };
-    // Dropped with this future, where the caller drops it.
-    let services = AbortOnDropHandle::new(tokio::spawn(services));
-    let rounds = rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel());
-    let services = services.await;
+    let services = neuro_network::federated::serve(listener, &shared.key, service, ending);
+    let (rounds, services) =
+        tokio::join!(async { rounds.run(requests, stop.clone()).await.inspect_err(|_| stop.cancel()) }, async {
+            services.await.inspect_err(|_| stop.cancel())
+        },);
     rounds?;
-    let failed = |error: &dyn std::error::Error| AggregatorError::Services(error.to_string());
-    services.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    services.map_err(|error| AggregatorError::Services(error.to_string()))
 }
 
 /// The owner's key, unless the owner is elsewhere.

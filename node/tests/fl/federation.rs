@@ -125,8 +125,7 @@ impl Federation {
         }
     }
 
-    /// The same before it is started.
-    pub fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
+    fn at_rest(plan: &str, tensors: &[(&str, &[usize])], start_at: Option<usize>, batches: u16) -> Self {
         Self::at_rest_in(tempfile::tempdir().unwrap(), plan, tensors, start_at, batches)
     }
 
@@ -180,8 +179,7 @@ impl Federation {
         self.until(|event| matches!(event, AggregatorEvent::Ready { .. }).then_some(())).await;
     }
 
-    /// How its aggregator is to run.
-    pub fn options(&self) -> AggregatorOptions {
+    fn options(&self) -> AggregatorOptions {
         AggregatorOptions {
             data_dir: self.data_dir("aggregator"),
             plan: self.path("round.toml"),

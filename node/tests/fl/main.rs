@@ -5,7 +5,6 @@
 // Clippy knows test functions; these are the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod busy;
 mod cohorts;
 mod commitments;
 mod faults;

@@ -65,13 +65,6 @@ pub(super) struct Used {
     pub(super) end: Option<TaskEnd>,
 }
 
-/// What the history says of where the last round left the task.
-struct Left {
-    tracks: Vec<KeptTrack>,
-    checkpoint: Option<Checkpoint>,
-    charges: Vec<LedgerLine>,
-}
-
 impl Task<'_> {
     /// The configurations of the next round. What its participants fetch is on disk when this returns.
     pub(super) fn open(&self, roster: &Roster, beginning: &Beginning) -> Result<Opened, RoundError> {
@@ -164,7 +157,7 @@ impl Task<'_> {
 
     /// The server as the last committed round left it.
     fn server(&self, roster: &Roster) -> Result<TaskServer, RoundError> {
-        let Left { tracks, checkpoint, charges } = self.left();
+        let history = self.shared.history();
         let plan = self.shared.plan.clone();
         let delta = plan.privacy.map_or(NO_DELTA, |privacy| privacy.delta);
         // Before anybody is listed there are no rounds either.
@@ -172,7 +165,7 @@ impl Task<'_> {
         let setup = TaskSetup { task: self.shared.roster.identity().id(), plan, population };
         let (mut models, mut states) = (Vec::new(), Vec::new());
         for (at, first) in self.tracks.first.iter().enumerate() {
-            let kept = tracks.get(at);
+            let kept = history.tracks().get(at);
             let hash = kept.and_then(|kept| kept.model.parse().ok()).unwrap_or(first.model);
             models.push((first.layout.clone(), first.layout.read(&self.shared.models.read(hash)?)?));
             if let Some(round) = kept.and_then(|kept| kept.strategy) {
@@ -181,22 +174,12 @@ impl Task<'_> {
             }
         }
         let tracks = setup.tracks(models)?;
-        let Some(kept) = checkpoint else { return Ok(TaskServer::new(setup, tracks)) };
-        let lines =
-            charges.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+        let Some(kept) = history.checkpoint().cloned() else { return Ok(TaskServer::new(setup, tracks)) };
+        let charges = history.rounds().iter().flat_map(|round| &round.charges);
+        let lines = charges.map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
         let ledger = Ledger::replay(delta, &lines.join("\n"));
         let ledger = ledger.map_err(|error| RoundError::Plan(error.to_string()))?;
         Ok(TaskServer::restore(setup, tracks, &states, ledger, kept)?)
-    }
-
-    /// A copy, since others ask for the history while models are read.
-    fn left(&self) -> Left {
-        let history = self.shared.history();
-        Left {
-            tracks: history.tracks().to_vec(),
-            checkpoint: history.checkpoint().cloned(),
-            charges: history.rounds().iter().flat_map(|round| round.charges.clone()).collect(),
-        }
     }
 
     fn start(&self, server: &TaskServer, roster: &Roster, beginning: &Beginning) -> Result<RoundStart, RoundError> {
